@@ -1,0 +1,50 @@
+"""Architecture specs that compile: one YAML file, verified facts, equal models.
+
+>>> import archspec
+>>> net = archspec.load("alexnet")
+>>> archspec.analyze(net).totals.params
+60965224
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archspec.analysis import Analysis as Analysis
+    from archspec.api import analyze as analyze
+    from archspec.api import build as build
+    from archspec.api import emit as emit
+    from archspec.api import load as load
+    from archspec.api import train as train
+    from archspec.api import verify as verify
+    from archspec.diagnostics import ArchspecError as ArchspecError
+    from archspec.diagnostics import Diagnostic as Diagnostic
+    from archspec.diagnostics import SpecError as SpecError
+    from archspec.graph import Graph as Graph
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Analysis": "archspec.analysis",
+    "ArchspecError": "archspec.diagnostics",
+    "Diagnostic": "archspec.diagnostics",
+    "Graph": "archspec.graph",
+    "SpecError": "archspec.diagnostics",
+    "analyze": "archspec.api",
+    "build": "archspec.api",
+    "emit": "archspec.api",
+    "load": "archspec.api",
+    "train": "archspec.api",
+    "verify": "archspec.api",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names are looked up lazily below
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: `import archspec` itself costs nothing."""
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'archspec' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

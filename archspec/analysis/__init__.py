@@ -1,0 +1,127 @@
+"""Facts about a network, computed from its spec alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from archspec.analysis.claims import Verdict, check_claims
+from archspec.analysis.costs import LayerCosts, Totals, layer_costs, totals
+from archspec.analysis.receptive_field import ReceptiveField, receptive_fields
+from archspec.analysis.shapes import Shapes, infer_shapes
+from archspec.diagnostics import Diagnostic, Problem
+from archspec.graph import Graph, Node
+from archspec.layers.base import Shape
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LayerAnalysis:
+    """One row of the table: a layer with its shape, the arithmetic and the costs."""
+
+    node: Node
+    output_shape: Shape
+    formula: str
+    costs: LayerCosts
+    receptive_field: ReceptiveField | None
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return self.node.name
+
+    def to_json(self) -> dict[str, Any]:
+        """The layer as in ``analyze --format json``."""
+        field = self.receptive_field
+        costs = asdict(self.costs)
+        del costs["weight_bytes"]
+        return {
+            "name": self.node.name,
+            "type": self.node.layer.type,
+            "inputs": list(self.node.inputs),
+            "output_shape": list(self.output_shape),
+            "formula": self.formula,
+            **costs,
+            "receptive_field": (
+                {"size": list(field.size), "stride": list(field.stride)} if field else None
+            ),
+            "line": self.node.line,
+        }
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything known about a network. `diagnostics` are in the order of the file."""
+
+    graph: Graph
+    shapes: Shapes
+    batch: int
+    layers: tuple[LayerAnalysis, ...]
+    totals: Totals
+    claims: tuple[Verdict, ...]
+    problems: tuple[Problem, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @cached_property
+    def by_name(self) -> Mapping[str, LayerAnalysis]:
+        """The layers by name."""
+        return {layer.name: layer for layer in self.layers}
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the network cannot be built as the spec says it."""
+        return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``analyze --format json``, schema version 1."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.graph.name,
+            "title": self.graph.title,
+            "hash": self.graph.hash,
+            "input": list(self.graph.input_shape),
+            "batch": self.batch,
+            "layers": [layer.to_json() for layer in self.layers],
+            "totals": asdict(self.totals),
+            "claims": [
+                {
+                    "about": verdict.about,
+                    "quantity": verdict.quantity,
+                    "claimed": _plain(verdict.claimed),
+                    "computed": _plain(verdict.computed),
+                    "verdict": verdict.verdict,
+                    "source": verdict.source,
+                    "explanation": verdict.explanation or None,
+                }
+                for verdict in self.claims
+            ],
+            "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics],
+        }
+
+
+def _plain(figure: int | Shape) -> int | list[int]:
+    return list(figure) if isinstance(figure, tuple) else figure
+
+
+def compute(graph: Graph, batch: int = 1) -> Analysis:
+    """Shapes, costs, receptive fields and claims of a graph, with the problems found."""
+    shapes = infer_shapes(graph)
+    costs = layer_costs(graph, shapes, batch)
+    fields = receptive_fields(graph, shapes)
+    sums = totals(graph, costs)
+    verdicts, problems = check_claims(graph, shapes, costs, sums)
+    layers = tuple(
+        LayerAnalysis(
+            node,
+            shapes.of(node.name),
+            shapes.layers[node.name].formula,
+            costs[node.name],
+            fields[node.name],
+        )
+        for node in graph.nodes
+        if node.name in shapes.layers
+    )
+    return Analysis(graph, shapes, batch, layers, sums, verdicts, (*shapes.problems, *problems))

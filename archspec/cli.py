@@ -1,0 +1,260 @@
+"""The `archspec` command: arguments in, results on standard output, the rest on standard error.
+
+Exit status: 0 fine, 1 the spec has errors (or a comparison failed), 2 the command was used
+wrongly or something it needs is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from archspec.diagnostics import Diagnostic
+    from archspec.graph import Graph
+
+app = typer.Typer(
+    name="archspec",
+    help="Architecture specs that compile: verified facts and equal models from one YAML file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SpecArgument = Annotated[
+    str, typer.Argument(metavar="[SPEC]", help="A spec file, or the name of a shipped spec.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Set a variable of the spec: classes=10."),
+]
+InputOption = Annotated[
+    str | None,
+    typer.Option("--input", metavar="CxHxW", help="Another input shape: 3x224x224."),
+]
+
+
+class AnalyzeFormat(StrEnum):
+    """Formats of `archspec analyze`."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    markdown = "markdown"
+
+
+class ListFormat(StrEnum):
+    """Formats of `archspec check` and `archspec specs`."""
+
+    text = "text"
+    json = "json"
+
+
+def main() -> None:
+    """The entry point: every expected failure is a message and an exit status."""
+    from archspec.diagnostics import ArchspecError, SpecError
+
+    try:
+        app(prog_name="archspec")
+    except SpecError as error:
+        _print_errors(error.diagnostics)
+        raise SystemExit(1) from None
+    except ArchspecError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        # The reader went away (`| head`): not an error, and nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from archspec import __version__
+
+        print(f"archspec {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def analyze(
+    spec: SpecArgument = "alexnet",
+    format: Annotated[AnalyzeFormat, typer.Option("--format", help="How to print it.")] = (
+        AnalyzeFormat.table
+    ),
+    input: InputOption = None,
+    set_: SetOption = None,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, help="Images at once; scales activation memory.")
+    ] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write to this file instead.")
+    ] = None,
+) -> None:
+    """Print every shape, parameter and operation, with the arithmetic and what contradicts it.
+
+    Examples: archspec analyze alexnet; archspec analyze my.yaml --format json;
+    archspec analyze alexnet --input 3x224x224
+    """
+    from archspec import api
+    from archspec.report import export, table
+
+    graph = _load(spec, set_)
+    found = api.analyze(graph, input=input, batch=batch)
+    if format is AnalyzeFormat.table:
+        if output is None:
+            table.print_analysis(_console(), found)
+        else:
+            with _open(output) as stream:
+                table.print_analysis(_console(file=stream), found)
+    else:
+        writers = {"json": export.to_json, "csv": export.to_csv, "markdown": export.to_markdown}
+        text = writers[format.value](found)
+        if output is None:
+            print(text)
+        else:
+            with _open(output) as stream:
+                stream.write(text + "\n")
+    if output is not None:
+        _say(f"wrote {output}")
+    if found.has_errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="Spec files or names.")],
+    format: Annotated[ListFormat, typer.Option("--format", help="How to print it.")] = (
+        ListFormat.text
+    ),
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+) -> None:
+    """Report what is wrong with specs, as a linter does: exit status 1 when there are errors."""
+    from archspec import api
+    from archspec.diagnostics import SpecError
+
+    diagnostics: list[Diagnostic] = []
+    for spec in specs:
+        try:
+            diagnostics += api.analyze(spec).diagnostics
+        except SpecError as error:
+            diagnostics += error.diagnostics
+    if format is ListFormat.json:
+        print(json.dumps([diagnostic.to_json() for diagnostic in diagnostics], indent=2))
+    else:
+        from archspec.report.diagnostics import counts, print_diagnostics
+
+        console = _console()
+        print_diagnostics(console, diagnostics)
+        if diagnostics:
+            console.print()
+        files = f"{len(specs)} spec{'s' if len(specs) != 1 else ''}"
+        console.print(f"{files}: {counts(diagnostics) or 'nothing to report'}", highlight=False)
+    failing = ("error", "warning") if strict else ("error",)
+    if any(diagnostic.severity in failing for diagnostic in diagnostics):
+        raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    code: Annotated[str, typer.Argument(help="A diagnostic's code or name: AS101.")],
+) -> None:
+    """Explain a diagnostic: what it says, why it matters, an example, and what to do instead."""
+    from archspec import rules
+    from archspec.diagnostics import ArchspecError, did_you_mean
+
+    known = rules.rules()
+    by_code = {rule.code: rule for rule in known.values()}
+    rule = by_code.get(code.upper()) or known.get(code.lower())
+    if rule is None:
+        suggestion = did_you_mean(code, [*by_code, *known])
+        raise ArchspecError(
+            f"there is no diagnostic `{code}`; {suggestion or 'codes look like AS101'}"
+        )
+    print(f"{rule.code} {rule.name} ({rule.severity})\n\n{rules.page(rule)}")
+
+
+@app.command()
+def specs(
+    format: Annotated[ListFormat, typer.Option("--format", help="How to print it.")] = (
+        ListFormat.text
+    ),
+) -> None:
+    """List the shipped specs."""
+    from archspec import api, catalog
+
+    rows = []
+    for name, path in catalog.shipped().items():
+        found = api.analyze(name)
+        rows.append(
+            {
+                "name": name,
+                "title": found.graph.title,
+                "file": str(path),
+                "params": found.totals.params,
+            }
+        )
+    if format is ListFormat.json:
+        print(json.dumps(rows, indent=2))
+        return
+    width = max(len(str(row["name"])) for row in rows)
+    for row in rows:
+        print(f"{row['name']:<{width}}  {row['params']:>13,}  {row['title']}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the language, for editors."""
+    from archspec.spec.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+def _load(spec: str, assignments: list[str] | None) -> Graph:
+    from archspec import api
+
+    return api.load(spec, **api.parse_assignments(assignments or []))
+
+
+def _console(**options: object) -> Console:
+    from rich.console import Console
+
+    return Console(**options)  # type: ignore[arg-type]
+
+
+def _open(path: Path):  # type: ignore[no-untyped-def]
+    from archspec.diagnostics import ArchspecError
+
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise ArchspecError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _print_errors(diagnostics: tuple[Diagnostic, ...]) -> None:
+    from archspec.report.diagnostics import print_diagnostics
+
+    print_diagnostics(_console(stderr=True), diagnostics)
+
+
+def _fail(message: str) -> NoReturn:
+    _say(f"archspec: {message}")
+    raise SystemExit(2)

@@ -1,0 +1,140 @@
+"""What archspec says about a spec: where it is, what is wrong, what to do.
+
+A `Problem` is raised or returned by whoever finds it and names its rule by the bad pattern
+("non-integer-output"). `archspec.rules` turns it into a `Diagnostic`: code, severity and
+the place in the file are added there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A place in a text: 1-based lines and columns, the end column exclusive."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One way out of a problem and what it does to the network.
+
+    `title` says the change, `effect` its consequence downstream, `changes` the same as data:
+    what is set where (``{"input.height": 227}`` or ``{"conv1.rounding": "ceil"}``).
+    """
+
+    title: str
+    effect: str
+    changes: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A finding before it has a code and a place.
+
+    Where it points: `span` when the finder knows the place; otherwise `layer` and `field`,
+    from which the place is looked up in the source.
+    """
+
+    rule: str
+    message: str
+    help: str | None = None
+    span: Span | None = None
+    layer: str | None = None
+    field: str | None = None
+    fixes: tuple[Fix, ...] = ()
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """A finding as the user sees it."""
+
+    code: str
+    name: str
+    severity: Severity
+    message: str
+    help: str | None
+    layer: str | None
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    fixes: tuple[Fix, ...] = ()
+    source_line: str | None = field(default=None, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The diagnostic as in the `diagnostics` list of ``analyze --format json``."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "severity": self.severity,
+            "layer": self.layer,
+            "message": self.message,
+            "help": self.help,
+            "fixes": [
+                {"title": fix.title, "effect": fix.effect, "changes": fix.changes}
+                for fix in self.fixes
+            ],
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+        }
+
+
+class ProblemsFound(Exception):
+    """Raised inside archspec when a stage cannot go on; carries every problem found."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problem.message for problem in self.problems))
+
+
+class SpecError(ValueError):
+    """A spec that cannot be used. `diagnostics` says why, with file, line and column."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__(
+            "\n".join(
+                f"{d.file}:{d.line}:{d.column}: {d.severity}[{d.code}] {d.message}"
+                for d in self.diagnostics
+            )
+        )
+
+
+class ArchspecError(Exception):
+    """Something outside a spec stops the work: a missing package, folder or option.
+
+    The command line prints the message in one line and exits with status 2.
+    """
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A suggestion such as "did you mean `kernel_size`?", or None when nothing is near."""
+    candidates = list(known)
+    folded = {candidate.lower(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return f"did you mean `{folded[near[0]]}`?" if near else None
+
+
+def listing(words: Iterable[str]) -> str:
+    """`a`, `b`, `c`: names as they stand in messages."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def shortened(text: str, limit: int = 60) -> str:
+    """Untrusted text for a message: printable, on one line, at most `limit` characters."""
+    printable = "".join(char if char.isprintable() else "?" for char in text[: limit + 1])
+    return printable if len(printable) <= limit else printable[: limit - 3] + "..."

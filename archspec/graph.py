@@ -1,0 +1,105 @@
+"""The graph: every layer with its inputs named, in an order that can be computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from archspec.layers.base import Layer, Shape
+from archspec.source import Document
+from archspec.spec.fields import INPUT
+from archspec.spec.network import NetworkSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One layer in the graph.
+
+    `inputs` names the layers it reads (`input` is the image); `path` is its place in the
+    document, `line` the line it stands on.
+    """
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    path: tuple[str | int, ...]
+    line: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network whose variables are filled in and whose every edge is explicit.
+
+    `nodes` are in topological order, which is the order of the file wherever that is one.
+    The last layer of the file is the network's output.
+    """
+
+    spec: NetworkSpec
+    input_shape: Shape
+    nodes: tuple[Node, ...]
+    output: str
+    document: Document
+    variables: Mapping[str, int | float | bool | str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The network's name, as in the spec."""
+        return self.spec.name
+
+    @property
+    def title(self) -> str:
+        """One line for people; the name where the spec has no title."""
+        return self.spec.title or self.spec.name
+
+    @cached_property
+    def by_name(self) -> dict[str, Node]:
+        """The nodes by the names of their layers."""
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def consumers(self) -> dict[str, tuple[str, ...]]:
+        """For the input and each layer, the names of the layers that read it."""
+        readers: dict[str, list[str]] = {INPUT: [], **{node.name: [] for node in self.nodes}}
+        for node in self.nodes:
+            for name in node.inputs:
+                readers[name].append(node.name)
+        return {name: tuple(names) for name, names in readers.items()}
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of what the network computes: input, layers and edges, not its comments."""
+        content: dict[str, Any] = {
+            "input": self.input_shape,
+            "layers": [
+                {**node.layer.model_dump(mode="json"), "inputs": node.inputs} for node in self.nodes
+            ],
+            "output": self.output,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def with_input(self, shape: Shape) -> Graph:
+        """The same network for another input shape (channels, height, width)."""
+        return replace(self, input_shape=shape)
+
+    def with_layer(self, name: str, **fields: Any) -> Graph:
+        """The same network with some fields of one layer changed (not validated again)."""
+        nodes = tuple(
+            replace(node, layer=node.layer.model_copy(update=fields)) if node.name == name else node
+            for node in self.nodes
+        )
+        return replace(self, nodes=nodes)
+
+    def without(self, name: str) -> Graph:
+        """The same network without a layer that has one input; its readers read that input."""
+        removed = self.by_name[name]
+        (source,) = removed.inputs
+        nodes = tuple(
+            replace(node, inputs=tuple(source if i == name else i for i in node.inputs))
+            for node in self.nodes
+            if node.name != name
+        )
+        return replace(self, nodes=nodes, output=source if self.output == name else self.output)

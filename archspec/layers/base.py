@@ -1,0 +1,163 @@
+"""What a layer is: fields, a shape rule, weights and costs.
+
+A layer type is one class in one file of this folder. It is declarative: Pydantic fields for
+what the spec says, and pure functions of shapes for what follows from it. Shapes have no batch
+axis and put channels first: (channels, height, width) for a map, (features,) for a vector.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from archspec.diagnostics import Problem, ProblemsFound
+from archspec.layers.window import Window
+from archspec.spec.fields import Name, SpecModel
+from archspec.spec.initializers import AnyInitializer, Initializer, Zeros
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One tensor of a layer: canonical name and layout (O,I,H,W; out,in), and how it starts.
+
+    `trainable` is False for buffers (running statistics), which no optimiser updates.
+    """
+
+    name: str
+    shape: Shape
+    initializer: AnyInitializer
+    fan_in: int
+    fan_out: int
+    trainable: bool = True
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one image costs in one layer, exact integers.
+
+    `macs`: multiply-accumulates of convolutions and matrix products. `other_flops`: the
+    operations that are not part of a MAC (bias additions, comparisons, elementwise
+    arithmetic), counted as the layer's docstring says. `connections`: neurons x (weights each
+    neuron sees + 1 for its bias).
+    """
+
+    macs: int = 0
+    other_flops: int = 0
+    connections: int = 0
+    macs_formula: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What a shape rule found: the output shape and the arithmetic that gives it.
+
+    `sees` says which positions of the input one output position depends on: the same one, a
+    `window`, all of them, or a number that differs from place to place. `problems` are findings
+    that leave a usable shape (a non-integer quotient that was rounded).
+    """
+
+    shape: Shape
+    formula: str = ""
+    window: Window | None = None
+    sees: Literal["one", "window", "all", "irregular"] = "one"
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Fields and input shapes on which the tests run a layer through every backend."""
+
+    fields: Mapping[str, Any]
+    inputs: tuple[Shape, ...] = ((4, 7, 6),)
+
+
+class Layer(SpecModel):
+    """The fields and functions that every layer type has."""
+
+    arity: ClassVar[tuple[int, int | None]] = (1, 1)
+    examples: ClassVar[tuple[Example, ...]] = ()
+
+    name: Name
+    type: str
+    inputs: Annotated[tuple[Name, ...] | None, Field(strict=False)] = Field(
+        default=None, description="the layers it reads; the one before it when left out"
+    )
+
+    def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
+        """The output shape. Elementwise layers keep the shape they get.
+
+        Raises ProblemsFound where no output shape exists.
+        """
+        return Inferred(inputs[0], show(inputs[0]))
+
+    def weights(self, inputs: tuple[Shape, ...]) -> tuple[Weight, ...]:
+        """The layer's tensors, empty for a layer without any."""
+        return ()
+
+    def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
+        """What one image costs. The default is one operation an output element."""
+        return Cost(other_flops=math.prod(output))
+
+    def params_formula(self, inputs: tuple[Shape, ...]) -> str:
+        """The parameter count with its numbers filled in, empty for a layer without any."""
+        return ""
+
+    def fail(
+        self, rule: str, message: str, help: str | None = None, *, field: str | None = None
+    ) -> ProblemsFound:
+        """The exception that says why this layer has no output shape."""
+        return ProblemsFound(
+            [Problem(rule, f"{self.name}: {message}", help, layer=self.name, field=field)]
+        )
+
+    def require_map(self, shape: Shape) -> tuple[int, int, int]:
+        """The shape as (channels, height, width); raises ProblemsFound for a vector."""
+        if len(shape) != 3:
+            raise self.fail(
+                "map-expected",
+                f"{self.type} reads a map (channels, height, width) and gets {show(shape)}",
+                "place it before the layer that flattens the map",
+                field="type",
+            )
+        channels, height, width = shape
+        return channels, height, width
+
+
+class WeightedLayer(Layer):
+    """A layer with a weight and perhaps a bias."""
+
+    bias: bool = True
+    weight_init: Initializer | None = Field(default=None, description="default: `defaults.weight_init`")
+    bias_init: Initializer | None = Field(default=None, description="default: `defaults.bias_init`")
+    trainable: bool = Field(default=True, description="false freezes the layer's weights")
+
+    def weight_and_bias(
+        self, shape: Shape, fan_in: int, fan_out: int
+    ) -> tuple[Weight, ...]:
+        """The weight of `shape` and, unless `bias` is false, a bias a unit."""
+        weight = Weight(
+            "weight", shape, self.weight_init or Zeros(), fan_in, fan_out, self.trainable
+        )
+        if not self.bias:
+            return (weight,)
+        bias = Weight(
+            "bias", shape[:1], self.bias_init or Zeros(), fan_in, fan_out, self.trainable
+        )
+        return (weight, bias)
+
+
+def show(shape: Shape) -> str:
+    """96 x 55 x 55."""
+    return " x ".join(str(size) for size in shape)
+

@@ -1,0 +1,60 @@
+"""Batch normalisation (Ioffe and Szegedy, 2015)."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from archspec.layers.base import Cost, Example, Layer, Shape, Weight
+from archspec.spec.fields import Positive
+from archspec.spec.initializers import Ones, Zeros
+
+
+class BatchNorm(Layer):
+    """Each channel to mean 0 and variance 1 over the batch, then scale and shift.
+
+    `decay` is the share of the old running statistics that stays (Keras' `momentum`, one minus
+    PyTorch's). `running_variance` says which variance is remembered: `unbiased` divides by
+    n - 1 (PyTorch), `biased` by n (Keras). FLOPs: 2 an element, as at inference, where mean and
+    variance are folded into one multiplication and one addition.
+    """
+
+    type: Literal["batch_norm"]
+    eps: Positive
+    decay: Annotated[float, Field(ge=0, lt=1)]
+    affine: bool = Field(default=True, description="whether scale and shift are learned")
+    running_variance: Literal["unbiased", "biased"] = "unbiased"
+    trainable: bool = True
+
+    examples = (
+        Example({"eps": 1e-3, "decay": 0.9}, ((4, 3, 2),)),
+        Example({"eps": 1e-5, "decay": 0.99, "running_variance": "biased"}, ((4, 3, 2),)),
+        Example({"eps": 1e-3, "decay": 0.9, "affine": False}, ((4, 3, 2),)),
+        Example({"eps": 1e-3, "decay": 0.9}, ((5,),)),
+        Example({"eps": 1e-3, "decay": 0.9, "running_variance": "biased"}, ((5,),)),
+    )
+
+    def weights(self, inputs: tuple[Shape, ...]) -> tuple[Weight, ...]:
+        channels = inputs[0][0]
+        shape = (channels,)
+        learned = (
+            (
+                Weight("weight", shape, Ones(), 1, 1, self.trainable),
+                Weight("bias", shape, Zeros(), 1, 1, self.trainable),
+            )
+            if self.affine
+            else ()
+        )
+        return (
+            *learned,
+            Weight("running_mean", shape, Zeros(), 1, 1, trainable=False),
+            Weight("running_var", shape, Ones(), 1, 1, trainable=False),
+        )
+
+    def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
+        return Cost(other_flops=2 * math.prod(output))
+
+    def params_formula(self, inputs: tuple[Shape, ...]) -> str:
+        return f"2*{inputs[0][0]}" if self.affine else ""

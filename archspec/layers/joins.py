@@ -1,0 +1,130 @@
+"""Layers that join branches or take a part of one."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
+from archspec.spec.fields import MAX_SIZE, is_integer
+
+
+class _Join(Layer):
+    arity = (2, None)
+
+    def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
+        return Cost(other_flops=(len(inputs) - 1) * math.prod(output))
+
+    def unequal(self, inputs: tuple[Shape, ...], wanted: str) -> Any:
+        """The exception for inputs whose shapes cannot be joined."""
+        names = self.inputs or ()
+        shapes = ", ".join(f"{n}: {show(s)}" for n, s in zip(names, inputs, strict=True))
+        return self.fail("shapes-differ", f"{self.type} needs {wanted}; {shapes}", field="inputs")
+
+
+class Add(_Join):
+    """The elementwise sum of maps of one shape. FLOPs: one addition less than inputs, each."""
+
+    type: Literal["add"]
+    examples = (
+        Example({}, ((3, 4, 5), (3, 4, 5))),
+        Example({}, ((6,), (6,), (6,))),
+    )
+
+    def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
+        if len(set(inputs)) != 1:
+            raise self.unequal(inputs, "equal shapes")
+        return Inferred(inputs[0], show(inputs[0]))
+
+
+class Multiply(_Join):
+    """The elementwise product; an input of (C, 1, 1) scales each channel of the others."""
+
+    type: Literal["multiply"]
+    examples = (
+        Example({}, ((3, 4, 5), (3, 4, 5))),
+        Example({}, ((3, 4, 5), (3, 1, 1))),
+        Example({}, ((6,), (6,))),
+    )
+
+    def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
+        largest = max(inputs, key=math.prod)
+        scales = (largest[0], *(1 for _ in largest[1:]))
+        if any(shape not in (largest, scales) for shape in inputs):
+            raise self.unequal(inputs, "equal shapes, or (channels, 1, 1) to scale channels")
+        return Inferred(largest, show(largest))
+
+
+class Concat(_Join):
+    """The inputs one after another along the channels. FLOPs: none."""
+
+    type: Literal["concat"]
+    examples = (
+        Example({}, ((3, 4, 5), (2, 4, 5))),
+        Example({}, ((6,), (2,), (1,))),
+    )
+
+    def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
+        if len({shape[1:] for shape in inputs}) != 1 or len({len(shape) for shape in inputs}) != 1:
+            raise self.unequal(inputs, "equal height and width")
+        channels = sum(shape[0] for shape in inputs)
+        formula = " + ".join(str(shape[0]) for shape in inputs) + f" = {channels}"
+        return Inferred((channels, *inputs[0][1:]), formula)
+
+    def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
+        return Cost()
+
+
+def _range(value: Any) -> Any:
+    if (
+        not isinstance(value, (list, tuple))
+        or len(value) != 2
+        or not all(is_integer(v) and 0 <= v <= MAX_SIZE for v in value)
+        or value[0] >= value[1]
+    ):
+        raise PydanticCustomError(
+            "spec", "expected [first, end] with first < end, counted from 0, the end not included"
+        )
+    return tuple(value)
+
+
+class Split(Layer):
+    """The channels from the first to just before the second of `channels`: [0, 48]. FLOPs: none."""
+
+    type: Literal["split"]
+    channels: Annotated[
+        tuple[int, int],
+        BeforeValidator(_range),
+        WithJsonSchema(
+            {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 0},
+                "minItems": 2,
+                "maxItems": 2,
+            }
+        ),
+    ] = Field(description="[first, end], counted from 0, the end not included")
+
+    examples = (
+        Example({"channels": [1, 3]}, ((4, 3, 2),)),
+        Example({"channels": [0, 5]}, ((6,),)),
+    )
+
+    def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
+        first, end = self.channels
+        available = inputs[0][0]
+        if end > available:
+            raise self.fail(
+                "channels-out-of-range",
+                f"channels {first} to {end} are asked of an input that has {available}",
+                f"ranges count from 0 and leave out their end: all channels are [0, {available}]",
+                field="channels",
+            )
+        shape = (end - first, *inputs[0][1:])
+        return Inferred(shape, f"{end} - {first} = {shape[0]}")
+
+    def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
+        return Cost()

@@ -1,0 +1,67 @@
+"""Local response normalisation across channels (Krizhevsky et al., 2012, section 3.3)."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
+from archspec.spec.fields import Count, Finite, NonNegative, Positive
+
+
+class LocalResponseNorm(Layer):
+    """b_i = a_i / (k + alpha sum_j a_j^2)^beta over the `size` channels around i.
+
+    `alpha_mode` says what alpha multiplies, because the sources disagree: `sum` is the formula
+    in the paper (and TensorFlow), `mean` divides by `size` (the authors' code, Caffe, PyTorch,
+    ONNX). Channels outside the map count as zero. With `groups`, no window crosses from one
+    group of channels to the next (the two towers of the 2012 code). FLOPs an element: `size`
+    squares and additions together with alpha, k, the power and the division, size + 4.
+    """
+
+    type: Literal["local_response_norm"]
+    size: Annotated[int, Field(ge=1, le=4095)] = Field(description="channels in the window, odd")
+    alpha: NonNegative
+    beta: Finite
+    k: Positive
+    alpha_mode: Literal["sum", "mean"] = Field(
+        description="`sum`: the paper's formula; `mean`: alpha divided by size, as in Caffe"
+    )
+    groups: Count = 1
+
+    examples = (
+        Example({"size": 5, "alpha": 0.1, "beta": 0.75, "k": 2, "alpha_mode": "sum"}, ((8, 4, 3),)),
+        Example({"size": 3, "alpha": 0.5, "beta": 0.75, "k": 1, "alpha_mode": "mean"}, ((7, 3, 4),)),
+        Example({"size": 3, "alpha": 0.5, "beta": 0.6, "k": 1, "alpha_mode": "mean", "groups": 2}, ((6, 3, 4),)),
+        Example({"size": 1, "alpha": 0.5, "beta": 0.5, "k": 1, "alpha_mode": "sum"}, ((3, 2, 2),)),
+        Example({"size": 11, "alpha": 0.1, "beta": 0.75, "k": 2, "alpha_mode": "sum"}, ((4, 3, 3),)),
+    )
+
+    def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
+        channels, _, _ = self.require_map(inputs[0])
+        if self.size % 2 == 0:
+            raise self.fail(
+                "even-window",
+                f"a window of {self.size} channels has no centre; the frameworks place it "
+                "differently",
+                f"`size` counts channels and is odd: {self.size - 1} or {self.size + 1} "
+                f"(a TensorFlow depth_radius of {self.size} is a size of {2 * self.size + 1})",
+                field="size",
+            )
+        if channels % self.groups:
+            raise self.fail(
+                "groups-do-not-divide",
+                f"{channels} channels cannot be divided into {self.groups} groups",
+                field="groups",
+            )
+        return Inferred(inputs[0], show(inputs[0]))
+
+    @property
+    def scale(self) -> float:
+        """What the sum of squares is multiplied with."""
+        return self.alpha if self.alpha_mode == "sum" else self.alpha / self.size
+
+    def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
+        return Cost(other_flops=math.prod(output) * (self.size + 4))

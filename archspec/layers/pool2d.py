@@ -1,0 +1,104 @@
+"""Pooling with a sliding window: the maximum or the mean of what it covers."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from archspec.layers.base import Cost, Example, Inferred, Shape
+from archspec.layers.window import Window
+from archspec.layers.windowed import WindowedLayer
+from archspec.spec.fields import Pair
+
+
+class Pool2d(WindowedLayer):
+    """The stride is the kernel size unless the spec says another."""
+
+    def strides(self) -> Pair:
+        return self.stride or self.kernel_size
+
+    def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
+        window, problems = self.slide(inputs[0])
+        for name, axis in (("height", window.height), ("width", window.width)):
+            if max(axis.before, axis.after) >= axis.extent:
+                raise self.fail(
+                    "padding-covers-window",
+                    f"{max(axis.before, axis.after)} pixels of padding in {name} hold a whole "
+                    f"window of {axis.kernel}, which would pool nothing",
+                    f"use at most {axis.kernel - 1} pixels, or zero_pad2d before it",
+                    field="padding",
+                )
+        self.check(window)
+        return Inferred((inputs[0][0], *window.output), window.formula, window, "window", problems)
+
+    def check(self, window: Window) -> None:
+        """What one kind of pooling asks for beyond a window that fits."""
+
+
+class MaxPool2d(Pool2d):
+    """The largest value in the window; padding never wins (it counts as minus infinity).
+
+    FLOPs: kernel height x width - 1 comparisons an output element.
+    """
+
+    type: Literal["max_pool2d"]
+
+    examples = (
+        Example({"kernel_size": 2}, ((3, 6, 8),)),
+        Example({"kernel_size": 3, "stride": 2}, ((3, 7, 9),)),
+        Example({"kernel_size": [3, 2], "stride": [2, 1], "padding": [1, 0]}, ((3, 7, 5),)),
+        Example({"kernel_size": 3, "stride": 2, "padding": 1, "rounding": "floor"}, ((3, 8, 6),)),
+        Example({"kernel_size": 3, "stride": 2, "rounding": "ceil"}, ((3, 6, 9),)),
+        Example({"kernel_size": 3, "stride": 2, "padding": 1, "rounding": "ceil"}, ((3, 6, 8),)),
+        Example({"kernel_size": 3, "stride": 2, "padding": [0, 2, 1, 0], "rounding": "floor"}, ((3, 6, 7),)),
+        Example({"kernel_size": 3, "stride": 2, "padding": "same"}, ((3, 6, 7),)),
+        Example({"kernel_size": 2, "stride": 1, "padding": "same"}, ((3, 4, 5),)),
+        Example({"kernel_size": 3, "stride": 1, "padding": 2}, ((2, 4, 4),)),
+    )
+
+    def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
+        return Cost(other_flops=math.prod(output) * (math.prod(self.kernel_size) - 1))
+
+
+class AvgPool2d(Pool2d):
+    """The mean of the window.
+
+    `count_include_pad` says whether padded zeros count in the divisor, which the frameworks
+    disagree on; it must be given when there is padding. What `ceil` reaches beyond the padded
+    input never counts. FLOPs: kernel height x width an output element (the additions and the
+    division).
+    """
+
+    type: Literal["avg_pool2d"]
+    count_include_pad: bool | None = Field(
+        default=None, description="whether padding counts in the mean; needed with padding"
+    )
+
+    examples = (
+        Example({"kernel_size": 2}, ((3, 6, 8),)),
+        Example({"kernel_size": 3, "stride": 2}, ((3, 7, 9),)),
+        Example({"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": True, "rounding": "floor"}, ((3, 6, 7),)),
+        Example({"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False}, ((3, 7, 7),)),
+        Example({"kernel_size": 3, "stride": 2, "rounding": "ceil"}, ((3, 6, 9),)),
+        Example({"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": True, "rounding": "ceil"}, ((3, 6, 8),)),
+        Example({"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False, "rounding": "ceil"}, ((3, 6, 8),)),
+        Example({"kernel_size": [3, 2], "padding": [0, 1, 1, 0], "stride": 1, "count_include_pad": True}, ((2, 5, 5),)),
+        Example({"kernel_size": 2, "stride": 1, "padding": "same", "count_include_pad": False}, ((3, 4, 5),)),
+        Example({"kernel_size": 3, "stride": 1, "padding": 2, "count_include_pad": False}, ((2, 4, 4),)),
+    )
+
+    def check(self, window: Window) -> None:
+        if self.count_include_pad is None and any(window.padding):
+            raise self.fail(
+                "missing-key",
+                "an average pool with padding needs the key `count_include_pad`: the "
+                "frameworks disagree on whether padding counts in the mean",
+                "add `count_include_pad: true` (PyTorch's and Caffe's default) or `false` "
+                "(TensorFlow's)",
+                field="padding",
+            )
+
+    def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
+        return Cost(other_flops=math.prod(output) * math.prod(self.kernel_size))

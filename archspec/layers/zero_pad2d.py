@@ -1,0 +1,43 @@
+"""A border of zeros around a map."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from archspec.layers.base import Cost, Example, Inferred, Layer, Shape
+from archspec.spec.fields import Padding, Sides
+
+
+def _four(value: Sides | str) -> Sides:
+    if isinstance(value, str):
+        raise PydanticCustomError("spec", "expected pixels: a number, two or four")
+    return value
+
+
+class ZeroPad2d(Layer):
+    """Adds `padding` zeros: one number, [vertical, horizontal] or [top, bottom, left, right].
+
+    FLOPs: none.
+    """
+
+    type: Literal["zero_pad2d"]
+    padding: Annotated[Padding, AfterValidator(_four)]
+
+    examples = (
+        Example({"padding": 1}, ((2, 4, 5),)),
+        Example({"padding": [0, 2, 1, 3]}, ((2, 4, 5),)),
+    )
+
+    def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
+        channels, height, width = self.require_map(inputs[0])
+        top, bottom, left, right = _four(self.padding)
+        shape = (channels, height + top + bottom, width + left + right)
+        formula = f"{height} + {top} + {bottom} = {shape[1]}"
+        across = f"{width} + {left} + {right} = {shape[2]}"
+        return Inferred(shape, formula if formula == across else f"{formula}; {across}")
+
+    def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
+        return Cost()

@@ -1,0 +1,73 @@
+"""Diagnostics in the terminal: the message, the line of the file, a caret, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text
+
+from archspec.diagnostics import Diagnostic
+
+COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+MAX_SOURCE = 160
+
+
+def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> None:
+    """Print each diagnostic as a block, an empty line between two."""
+    for number, diagnostic in enumerate(diagnostics):
+        if number:
+            console.print()
+        console.print(_block(diagnostic), soft_wrap=True)
+
+
+def counts(diagnostics: Iterable[Diagnostic]) -> str:
+    """2 errors, 1 warning."""
+    tally = {"error": 0, "warning": 0, "note": 0}
+    for diagnostic in diagnostics:
+        tally[diagnostic.severity] += 1
+    parts = [f"{n} {word}{'s' if n != 1 else ''}" for word, n in tally.items() if n]
+    return ", ".join(parts)
+
+
+def _block(diagnostic: Diagnostic) -> Text:
+    colour = COLOURS[diagnostic.severity]
+    place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
+    text = Text()
+    text.append(f"{diagnostic.severity}[{diagnostic.code}]", style=colour)
+    text.append(f" {diagnostic.name}: ", style="bold")
+    text.append(f"{diagnostic.message}\n")
+    text.append(f"  --> {place}", style="dim")
+    if diagnostic.source_line is not None and diagnostic.source_line.strip():
+        source, caret = _excerpt(diagnostic)
+        gutter = " " * len(str(diagnostic.line))
+        text.append(f"\n {gutter} |\n", style="dim")
+        text.append(f" {diagnostic.line} | ", style="dim")
+        text.append(f"{source}\n")
+        text.append(f" {gutter} | ", style="dim")
+        text.append(caret, style=colour)
+    if diagnostic.help:
+        text.append("\n  help: ", style="bold green")
+        text.append(diagnostic.help)
+    width = max((len(fix.title) for fix in diagnostic.fixes), default=0)
+    for fix in diagnostic.fixes:
+        if len(fix.title) + len(fix.effect) + 10 <= 78 or width <= 30:
+            text.append(f"\n    - {fix.title:<{width if width <= 30 else 0}}  {fix.effect}")
+        else:
+            text.append(f"\n    - {fix.title}\n        {fix.effect}")
+    return text
+
+
+def _excerpt(diagnostic: Diagnostic) -> tuple[str, str]:
+    """The source line and the carets below it, both cut to the part that matters."""
+    line = (diagnostic.source_line or "").replace("\t", " ")
+    start = diagnostic.column - 1
+    end = diagnostic.end_column - 1 if diagnostic.end_line == diagnostic.line else len(line)
+    end = max(min(end, len(line)), start + 1)
+    shift = 0
+    if len(line) > MAX_SOURCE:
+        shift = max(min(start - 40, len(line) - MAX_SOURCE), 0)
+        line = line[shift : shift + MAX_SOURCE]
+    line = "".join(char if char.isprintable() else "?" for char in line)
+    length = min(end - start, MAX_SOURCE - (start - shift))
+    return line, " " * (start - shift) + "^" * max(length, 1)

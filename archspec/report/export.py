@@ -1,0 +1,86 @@
+"""The analysis for other programs and other pages: JSON, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from archspec.analysis import Analysis
+from archspec.analysis.claims import figure
+from archspec.layers.base import show
+
+COLUMNS = (
+    "name",
+    "type",
+    "output_shape",
+    "formula",
+    "params",
+    "macs",
+    "flops",
+    "neurons",
+    "connections",
+    "activation_bytes",
+)
+
+
+def to_json(analysis: Analysis) -> str:
+    """One JSON document, schema version 1 (`docs/json.md`)."""
+    return json.dumps(analysis.to_json(), indent=2)
+
+
+def to_csv(analysis: Analysis) -> str:
+    """One row a layer, with a header."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for layer in analysis.layers:
+        row = layer.to_json() | {"output_shape": show(layer.output_shape)}
+        writer.writerow([row[column] for column in COLUMNS])
+    return stream.getvalue().rstrip("\n")
+
+
+def to_markdown(analysis: Analysis) -> str:
+    """Layers, totals, claims and diagnostics as Markdown tables and lists."""
+    graph, totals = analysis.graph, analysis.totals
+    lines = [
+        f"# {_cell(graph.title)}",
+        "",
+        f"Input {show(graph.input_shape)}. {totals.params:,} parameters, {totals.macs:,} MACs, "
+        f"{totals.flops:,} FLOPs.",
+        "",
+        "| layer | type | output | how | params | MACs |",
+        "|---|---|---:|---|---:|---:|",
+    ]
+    for layer in analysis.layers:
+        cells = (
+            layer.name,
+            layer.node.layer.type,
+            show(layer.output_shape),
+            layer.formula,
+            f"{layer.costs.params:,}",
+            f"{layer.costs.macs:,}",
+        )
+        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    if analysis.claims:
+        lines += ["", "| claim | stated | computed | verdict | source |", "|---|---:|---:|---|---|"]
+        for claim in analysis.claims:
+            cells = (
+                f"{claim.about} {claim.quantity}",
+                figure(claim.claimed),
+                figure(claim.computed),
+                claim.verdict,
+                claim.source or "",
+            )
+            lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    if analysis.diagnostics:
+        lines.append("")
+        for d in analysis.diagnostics:
+            place = f"{d.file}:{d.line}:{d.column}"
+            lines.append(f"- {d.severity} {d.code} {d.name} ({place}): {_cell(d.message)}")
+            lines += [f"  - {_cell(fix.title)}: {_cell(fix.effect)}" for fix in d.fixes]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("\n", " ")

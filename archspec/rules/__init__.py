@@ -1,0 +1,98 @@
+"""The diagnostics, one file each. A file's docstring is its `archspec explain` page."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+
+from archspec.analysis import Analysis
+from archspec.diagnostics import Diagnostic, Problem, Span
+from archspec.rules.base import Rule
+from archspec.source import Document
+
+
+@cache
+def rules() -> dict[str, Rule]:
+    """Every rule by name, in the order of the codes."""
+    found = {}
+    for module in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name):
+        if module.name.startswith("as"):
+            rule: Rule = importlib.import_module(f"{__name__}.{module.name}").RULE
+            found[rule.name] = rule
+    return found
+
+
+def page(rule: Rule) -> str:
+    """The rule's documentation: the docstring of its file."""
+    module = importlib.import_module(
+        f"{__name__}.{rule.code.lower()}_{rule.name.replace('-', '_')}"
+    )
+    return inspect.cleandoc(module.__doc__ or "")
+
+
+def run(analysis: Analysis) -> Analysis:
+    """The analysis with its diagnostics: its own problems completed, and every rule's."""
+    problems = []
+    for problem in analysis.problems:
+        complete = rules()[problem.rule].complete
+        problems.append(complete(problem, analysis) if complete else problem)
+    for rule in rules().values():
+        if rule.check is not None:
+            problems += rule.check(analysis)
+    graph = analysis.graph
+    located = []
+    for problem in problems:
+        if problem.span is None and problem.layer in graph.by_name:
+            path = graph.by_name[problem.layer].path
+            if problem.field is not None:
+                path = (*path, problem.field)
+            problem = replace(problem, span=graph.document.root.locate(path))
+        located.append(problem)
+    return replace(analysis, diagnostics=diagnose(located, graph.document))
+
+
+def diagnose(problems: Iterable[Problem], document: Document) -> tuple[Diagnostic, ...]:
+    """Problems as diagnostics of a file, in the order of its lines, each said once."""
+    diagnostics = []
+    for problem in problems:
+        rule = rules()[problem.rule]
+        span = problem.span or Span(1, 1, 1, 1)
+        diagnostics.append(
+            Diagnostic(
+                rule.code,
+                rule.name,
+                problem.severity or rule.severity,
+                problem.message,
+                problem.help,
+                problem.layer,
+                document.file,
+                span.line,
+                span.column,
+                span.end_line,
+                span.end_column,
+                problem.fixes,
+                document.line(span.line),
+            )
+        )
+    unique = list(dict.fromkeys(_Key(d) for d in diagnostics))
+    return tuple(
+        sorted((key.diagnostic for key in unique), key=lambda d: (d.line, d.column, d.code))
+    )
+
+
+class _Key:
+    """A diagnostic compared by what the user would read."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        self.diagnostic = diagnostic
+        self.key = (diagnostic.code, diagnostic.message, diagnostic.line, diagnostic.column)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.key == other.key

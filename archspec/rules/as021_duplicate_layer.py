@@ -1,0 +1,5 @@
+"""Two layers have one name."""
+
+from archspec.rules.base import Rule
+
+RULE = Rule("AS021", "duplicate-layer", "error")

@@ -1,0 +1,1 @@
+"""The language as written: fields, initialisers, claims, recipe and the network itself."""

@@ -1,0 +1,46 @@
+"""The network as written: everything but its layers, which `archspec.expand` reads one by one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from archspec.spec.claims import Claim
+from archspec.spec.fields import Count, Name, NetworkName, Rounding, SpecModel
+from archspec.spec.initializers import Initializer, KaimingNormal, Zeros
+from archspec.spec.recipe import Recipe
+
+
+class InputShape(SpecModel):
+    """The shape of one image: channels, height and width."""
+
+    channels: Count
+    height: Count
+    width: Count
+
+
+class Defaults(SpecModel):
+    """What layers do that do not say it themselves."""
+
+    weight_init: Initializer = KaimingNormal()
+    bias_init: Initializer = Zeros()
+    rounding: Rounding = "exact"
+
+
+class NetworkSpec(SpecModel):
+    """The keys of a spec file."""
+
+    archspec: Literal[1] = Field(description="the version of the language")
+    name: NetworkName
+    title: str | None = Field(default=None, description="one line for people")
+    description: str | None = None
+    source: str | None = Field(default=None, description="the paper or the code it comes from")
+    input: InputShape
+    variables: dict[Name, int | float | bool | str] = Field(
+        default={}, description="values that `$name` stands for; `--set name=value` changes them"
+    )
+    defaults: Defaults = Defaults()
+    layers: list[Any] = Field(min_length=1, description="the layers, in order")
+    claims: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
+    training: Recipe | None = None
