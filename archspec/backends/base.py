@@ -1,0 +1,105 @@
+"""What a backend promises, and the one route from a graph to a model."""
+
+from __future__ import annotations
+
+import importlib.util
+import linecache
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from archspec.diagnostics import ArchspecError
+from archspec.graph import Graph
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from archspec.spec.recipe import Recipe
+    from archspec.training.trainer import Trainer
+
+    Array = npt.NDArray[np.floating[Any]]
+    Weights = Mapping[str, Array]
+
+
+class Backend(ABC):
+    """A target that archspec compiles to.
+
+    Arrays at this boundary are NumPy's, in canonical layout: images N,C,H,W, convolution
+    weights O,I,H,W, dense weights out,in, canonical names such as ``conv1.weight``.
+    """
+
+    name: ClassVar[str]
+    extra: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+
+    def missing(self) -> tuple[str, ...]:
+        """The packages that this backend needs and that are not installed."""
+        return tuple(p for p in self.packages if importlib.util.find_spec(p) is None)
+
+    def require(self) -> None:
+        """Raise ArchspecError, naming the extra to install, when a package is missing."""
+        missing = self.missing()
+        if missing:
+            raise ArchspecError(
+                f"the {self.name} backend needs {' and '.join(missing)}: "
+                f"pip install 'archspec-nn[{self.extra}]'"
+            )
+
+    @abstractmethod
+    def emit(self, graph: Graph) -> str:
+        """The model's source: it stands alone, with the framework and nothing of archspec."""
+
+    @abstractmethod
+    def class_name(self, graph: Graph) -> str:
+        """The name of the class in the emitted source."""
+
+    def build(self, graph: Graph) -> Any:
+        """The model: an instance of the class in the emitted source, which is executed here."""
+        source = self.emit(graph)
+        file = f"<{self.name} source of {graph.name}>"
+        # Registered so that tracebacks show the emitted lines.
+        linecache.cache[file] = (
+            len(source),
+            None,
+            source.splitlines(keepends=True),
+            file,
+        )
+        namespace: dict[str, Any] = {"__name__": f"archspec_emitted_{self.name}"}
+        exec(compile(source, file, "exec"), namespace)
+        return namespace[self.class_name(graph)]()
+
+    @abstractmethod
+    def load_weights(self, graph: Graph, model: Any, weights: Weights) -> None:
+        """Copy canonical weights into a model. Raises KeyError for a missing one."""
+
+    @abstractmethod
+    def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
+        """The model's weights under canonical names and in canonical layout."""
+
+
+class TrainableBackend(Backend):
+    """A backend with gradients."""
+
+    @abstractmethod
+    def build_for_verification(self, graph: Graph, dtype: str) -> Any:
+        """A model that computes in `dtype` ("float64" or "float32") on the CPU."""
+
+    @abstractmethod
+    def activations(self, graph: Graph, model: Any, images: Array) -> dict[str, Array]:
+        """Every layer's output at inference, canonical layout, by layer name."""
+
+    @abstractmethod
+    def gradients(
+        self, graph: Graph, model: Any, images: Array, cotangent: Array
+    ) -> dict[str, Array]:
+        """The gradient of mean_n(sum(output_n * cotangent_n)) for every trainable parameter.
+
+        The model is in training mode. Its weights are undefined afterwards.
+        """
+
+    @abstractmethod
+    def trainer(
+        self, graph: Graph, recipe: Recipe, weights: Weights, device: str
+    ) -> Trainer:
+        """A model on a device with the recipe's optimiser, ready to step."""

@@ -1,0 +1,238 @@
+"""The Keras backend, on whichever of TensorFlow, JAX and PyTorch Keras itself runs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from archspec.backends.base import TrainableBackend
+from archspec.backends.keras.emit import emit, network_class
+from archspec.graph import Graph
+
+if TYPE_CHECKING:
+    from archspec.backends.base import Array, Weights
+    from archspec.spec.recipe import Recipe
+    from archspec.training.trainer import Trainer
+
+# Canonical tensor names and what Keras calls them, with the axes that turn the canonical
+# layout into Keras' (O,I,H,W to H,W,I,O; out,in to in,out).
+TENSORS: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
+    "conv2d": {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
+    "dense": {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))},
+    "batch_norm": {
+        "weight": ("gamma", (0,)),
+        "bias": ("beta", (0,)),
+        "running_mean": ("moving_mean", (0,)),
+        "running_var": ("moving_variance", (0,)),
+    },
+}
+
+# What Keras can compute with, the first installed one unless KERAS_BACKEND says another.
+ENGINES = ("tensorflow", "jax", "torch")
+
+
+class KerasBackend(TrainableBackend):
+    """Emits a functional `keras.Model` with the spec's layer names, channels last."""
+
+    name = "keras"
+    extra = "keras"
+    packages = ("keras", "numpy", "safetensors")
+
+    def missing(self) -> tuple[str, ...]:
+        """The packages that are not installed; any one of Keras' engines will do."""
+        missing = super().missing()
+        if not any(importlib.util.find_spec(engine) for engine in ENGINES):
+            missing = (*missing, ENGINES[0])
+        return missing
+
+    def require(self) -> None:
+        super().require()
+        choose_engine()
+
+    def emit(self, graph: Graph) -> str:
+        return emit(graph)
+
+    def class_name(self, graph: Graph) -> str:
+        return network_class(graph)
+
+    def load_weights(
+        self, graph: Graph, model: Any, weights: Mapping[str, Array]
+    ) -> None:
+        for name, (variable, axes) in variables(graph, model).items():
+            variable.assign(weights[name].transpose(axes))
+
+    def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
+        return {
+            name: canonical(variable, axes)
+            for name, (variable, axes) in variables(graph, model).items()
+        }
+
+    def build_for_verification(self, graph: Graph, dtype: str) -> Any:
+        choose_engine()
+        with _precision(dtype):
+            return self.build(graph)
+
+    def activations(self, graph: Graph, model: Any, images: Array) -> dict[str, Array]:
+        import keras
+
+        outputs = [model.get_layer(node.name).output for node in graph.nodes]
+        with _precision(str(images.dtype)):
+            every = keras.Model(model.inputs, outputs)
+            found = every(keras.ops.convert_to_tensor(_last(images)), training=False)
+        found = found if isinstance(found, list) else [found]
+        return {
+            node.name: _first(keras.ops.convert_to_numpy(value))
+            for node, value in zip(graph.nodes, found, strict=True)
+        }
+
+    def gradients(
+        self, graph: Graph, model: Any, images: Array, cotangent: Array
+    ) -> dict[str, Array]:
+        import keras
+
+        class Probe(keras.optimizers.SGD):  # type: ignore[misc]
+            """Writes each gradient where its variable was: the one way on every engine."""
+
+            def update_step(
+                self, gradient: Any, variable: Any, learning_rate: Any
+            ) -> None:
+                self.assign(variable, gradient)
+
+        def projection(cotangent: Any, output: Any) -> Any:
+            product = cotangent * output
+            return keras.ops.sum(keras.ops.reshape(product, (len(images), -1)), axis=1)
+
+        trainable = {
+            name: pair
+            for name, pair in variables(graph, model).items()
+            if any(pair[0] is variable for variable in model.trainable_variables)
+        }
+        with _precision(str(images.dtype)):
+            # The loss wrapper averages over samples, as the definition does.
+            model.compile(optimizer=Probe(), loss=projection, run_eagerly=True)
+            model.train_on_batch(_last(images), _last(cotangent))
+        return {name: canonical(*pair) for name, pair in trainable.items()}
+
+    def trainer(
+        self, graph: Graph, recipe: Recipe, weights: Weights, device: str
+    ) -> Trainer:
+        choose_engine()
+        from archspec.backends.keras.trainer import KerasTrainer
+
+        return KerasTrainer(self, graph, recipe, weights, device)
+
+
+def choose_engine() -> None:
+    """Set KERAS_BACKEND to an engine that is installed, unless the user has set one."""
+    if "KERAS_BACKEND" not in os.environ:
+        for engine in ENGINES:
+            if importlib.util.find_spec(engine):
+                os.environ["KERAS_BACKEND"] = engine
+                break
+    if os.environ["KERAS_BACKEND"] == "jax":
+        os.environ.setdefault("JAX_ENABLE_X64", "1")  # float64 for `verify`
+    if "keras" not in sys.modules:
+        with _quiet_start():
+            keras = importlib.import_module("keras")
+            keras.random.uniform((1,), seed=0)  # TensorFlow looks for devices now
+            if os.environ["KERAS_BACKEND"] == "tensorflow":
+                _keep_dependencies()
+
+
+@contextlib.contextmanager
+def _precision(dtype: str) -> Iterator[None]:
+    """Let Keras make layers, tensors, losses and targets in `dtype`.
+
+    On JAX and PyTorch, Keras computes some operations on float64 tensors in float32 (the
+    table below, private to it); for the time of a comparison it may not.
+    """
+    import keras
+
+    promotion = importlib.import_module("keras.src.backend.common.dtypes")
+    rounded: dict[str, str] = getattr(promotion, "BIT64_TO_BIT32_DTYPE", {})
+    before = dict(rounded)
+    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    rounded["float64"] = "float64"
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+        rounded.update(before)
+
+
+def _keep_dependencies() -> None:
+    """Switch off the pass of TensorFlow's graph optimiser that breaks training on a CPU.
+
+    In TensorFlow 2.21 it drops the edge that makes a variable's update wait for the forward
+    pass that reads it: two dense layers in a row get gradients of half-updated weights, another
+    result at each run (`docs/frameworks.md` has the few lines that show it).
+    """
+    tensorflow = importlib.import_module("tensorflow")
+    tensorflow.config.optimizer.set_experimental_options(
+        {"dependency_optimization": False}
+    )
+
+
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Hold back what TensorFlow's C++ writes to standard error when it starts.
+
+    It is about processors and missing GPUs, not about this run, and no setting silences all of
+    it. It is shown after all when the start fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def variables(graph: Graph, model: Any) -> dict[str, tuple[Any, tuple[int, ...]]]:
+    """The model's variables by canonical name, each with the axes from canonical to Keras."""
+    found = {}
+    for node in graph.nodes:
+        for tensor, (attribute, axes) in TENSORS.get(node.layer.type, {}).items():
+            variable = getattr(model.get_layer(node.name), attribute, None)
+            if variable is not None:
+                found[f"{node.name}.{tensor}"] = variable, axes
+    return found
+
+
+def canonical(variable: Any, axes: tuple[int, ...]) -> Array:
+    """A variable's value in canonical layout."""
+    import keras
+    import numpy as np
+
+    value: Array = keras.ops.convert_to_numpy(variable)
+    return np.ascontiguousarray(value.transpose(np.argsort(axes)))
+
+
+def _last(array: Array) -> Array:
+    """N,C,H,W as N,H,W,C; anything else stays."""
+    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
+
+
+def _first(array: Array) -> Array:
+    """N,H,W,C as N,C,H,W; anything else stays."""
+    return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
+
+
+BACKEND = KerasBackend()

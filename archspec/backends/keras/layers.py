@@ -1,0 +1,240 @@
+"""One entry a layer type: the Keras layers that compute it, usually one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from archspec.backends.source import Call, LayerContext, Raw, call
+from archspec.layers.window import Axis, Window, resolve_axis
+from archspec.spec import initializers as init
+from archspec.spec.fields import Pair, Sides
+
+# The layers of one entry, in order; all but the last are preparation (padding, axis order).
+Entry = Callable[[LayerContext], list[Call]]
+
+
+def _window(context: LayerContext) -> Window:
+    assert context.inferred.window is not None
+    return context.inferred.window
+
+
+def _one(pair: Pair) -> int | Pair:
+    return pair[0] if pair[0] == pair[1] else pair
+
+
+def _sides(sides: Sides) -> tuple[Pair, Pair]:
+    top, bottom, left, right = sides
+    return (top, bottom), (left, right)
+
+
+def _is_same(window: Window) -> bool:
+    """Whether Keras' padding="same" is this window's padding and output."""
+
+    def same(axis: Axis) -> bool:
+        other = resolve_axis(
+            axis.size, axis.kernel, axis.stride, axis.dilation, "same", "exact"
+        )
+        mine = (axis.before, axis.after + axis.overhang, axis.output)
+        return mine == (other.before, other.after, other.output)
+
+    return same(window.height) and same(window.width)
+
+
+def _padding(window: Window) -> tuple[dict[str, str], list[Call]]:
+    """The `padding` argument, and a ZeroPadding2D where no value of it would do."""
+    if not any(window.reach):
+        return {}, []
+    if _is_same(window):
+        return {"padding": "same"}, []
+    return {}, [call("layers.ZeroPadding2D", _sides(window.reach))]
+
+
+def _trainable(layer: Any) -> dict[str, bool]:
+    return {} if layer.trainable else {"trainable": False}
+
+
+def _initializers(c: LayerContext) -> dict[str, Any]:
+    names = {"weight": "kernel_initializer", "bias": "bias_initializer"}
+    return {
+        names[weight.name]: _initializer(weight.initializer) for weight in c.weights
+    }
+
+
+def _initializer(rule: init.AnyInitializer) -> Call | str:
+    """Keras' initializer, by its name where it needs no argument."""
+    match rule:
+        case init.Zeros():
+            return "zeros"
+        case init.Ones():
+            return "ones"
+        case init.Constant():
+            return call("initializers.Constant", rule.value)
+        case init.Normal():
+            return call("initializers.RandomNormal", **_gaussian(rule))
+        case init.TruncatedNormal():
+            return call("initializers.TruncatedNormal", **_gaussian(rule))
+        case init.Uniform():
+            return call("initializers.RandomUniform", minval=rule.low, maxval=rule.high)
+        case init.XavierNormal() | init.XavierUniform():
+            scale, mode = rule.gain**2, "fan_avg"
+        case init.KaimingNormal() | init.KaimingUniform():
+            scale, mode = rule.scale, rule.mode
+    uniform = isinstance(rule, (init.XavierUniform, init.KaimingUniform))
+    distribution = "uniform" if uniform else "untruncated_normal"
+    return call(
+        "initializers.VarianceScaling",
+        scale=scale,
+        mode=mode,
+        distribution=distribution,
+    )
+
+
+def _gaussian(rule: init.Normal | init.TruncatedNormal) -> dict[str, float]:
+    mean = {"mean": rule.mean} if rule.mean else {}
+    return {**mean, "stddev": rule.std}
+
+
+def _conv2d(c: LayerContext) -> list[Call]:
+    window, layer = _window(c), c.layer
+    padding, before = _padding(window)
+    dilated = window.dilation != (1, 1)
+    towers = layer.groups > 1 or (dilated and window.stride != (1, 1))
+    options: dict[str, Any] = {}
+    if window.stride != (1, 1):
+        options["strides"] = window.stride if towers else _one(window.stride)
+    options |= padding
+    if dilated:
+        options["dilation_rate"] = window.dilation if towers else _one(window.dilation)
+    if layer.groups > 1:
+        options["groups"] = layer.groups
+    if not layer.bias:
+        options["use_bias"] = False
+    options |= {**_initializers(c), **_trainable(layer)}
+    kernel = window.kernel_size if towers else _one(window.kernel_size)
+    name = "TowerConv2D" if towers else "layers.Conv2D"
+    return [*before, call(name, layer.filters, kernel, **options)]
+
+
+def _max_pool2d(c: LayerContext) -> list[Call]:
+    window = _window(c)
+    kernel, stride = window.kernel_size, window.stride
+    if any(window.reach) and not _is_same(window):
+        return [call("PaddedMaxPool2D", kernel, stride, sides=_sides(window.reach))]
+    padding, _ = _padding(window)
+    return [call("layers.MaxPooling2D", _one(kernel), strides=_one(stride), **padding)]
+
+
+def _avg_pool2d(c: LayerContext) -> list[Call]:
+    window = _window(c)
+    kernel, stride = window.kernel_size, window.stride
+    if not any(window.reach):
+        return [call("layers.AveragePooling2D", _one(kernel), strides=_one(stride))]
+    options: dict[str, Any] = {"sides": _sides(window.padding)}
+    if any(window.overhang):
+        options["overhang"] = window.overhang
+    if c.layer.count_include_pad:
+        options["count_include_pad"] = True
+    return [call("PaddedAvgPool2D", kernel, stride, **options)]
+
+
+def _adaptive_avg_pool2d(c: LayerContext) -> list[Call]:
+    window = c.inferred.window
+    if window is not None:
+        size = _one(window.kernel_size)
+        return [call("layers.AveragePooling2D", size, strides=size)]
+    return [call("AdaptiveAvgPool2D", c.layer.output_size)]
+
+
+def _batch_norm(c: LayerContext) -> list[Call]:
+    layer = c.layer
+    options: dict[str, Any] = {"momentum": layer.decay, "epsilon": layer.eps}
+    if not layer.affine:
+        options |= {"center": False, "scale": False}
+    biased = layer.running_variance == "biased"
+    name = "layers.BatchNormalization" if biased else "UnbiasedBatchNorm"
+    return [call(name, **options, **_trainable(layer))]
+
+
+def _lrn(c: LayerContext) -> list[Call]:
+    layer = c.layer
+    options = {
+        "size": layer.size,
+        "scale": layer.scale,
+        "beta": layer.beta,
+        "k": layer.k,
+    }
+    if layer.groups > 1:
+        options["groups"] = layer.groups
+    return [call("LocalResponseNorm", **options)]
+
+
+def _dense(c: LayerContext) -> list[Call]:
+    layer = c.layer
+    bias = {} if layer.bias else {"use_bias": False}
+    return [
+        call(
+            "layers.Dense", layer.units, **bias, **_initializers(c), **_trainable(layer)
+        )
+    ]
+
+
+def _flatten(c: LayerContext) -> list[Call]:
+    shape = c.inputs[0]
+    ordered = len(shape) == 1 or shape[0] == 1 or shape[1:] == (1, 1)
+    # Channels first, so that a dense layer behind it sees the canonical order.
+    before = [] if ordered else [call("layers.Permute", (3, 1, 2))]
+    return [*before, call("layers.Flatten")]
+
+
+def _dropout(c: LayerContext) -> list[Call]:
+    inverted = c.layer.scaling == "inverted"
+    return [call("layers.Dropout" if inverted else "DropoutAtInference", c.layer.rate)]
+
+
+def _global_avg_pool2d(c: LayerContext) -> list[Call]:
+    kept = {"keepdims": True} if c.layer.keep_dims else {}
+    return [call("layers.GlobalAveragePooling2D", **kept)]
+
+
+def _activation(function: str) -> Entry:
+    """A function of the emitted file."""
+    return lambda context: [call("layers.Activation", Raw(function))]
+
+
+def _gelu(c: LayerContext) -> list[Call]:
+    exact = c.layer.approximate == "none"
+    return _activation("gelu" if exact else "gelu_tanh")(c)
+
+
+def _plain(layer: str, *args: Any, **kwargs: Any) -> Entry:
+    return lambda context: [call(layer, *args, **kwargs)]
+
+
+LAYERS: dict[str, Entry] = {
+    "adaptive_avg_pool2d": _adaptive_avg_pool2d,
+    "add": _plain("layers.Add"),
+    "avg_pool2d": _avg_pool2d,
+    "batch_norm": _batch_norm,
+    "concat": _plain("layers.Concatenate"),
+    "conv2d": _conv2d,
+    "dense": _dense,
+    "dropout": _dropout,
+    "flatten": _flatten,
+    "gelu": _gelu,
+    "global_avg_pool2d": _global_avg_pool2d,
+    "hard_sigmoid": _activation("hard_sigmoid"),
+    "hard_swish": _plain("layers.Activation", "hard_silu"),
+    "leaky_relu": lambda c: [call("LeakyReLU", c.layer.negative_slope)],
+    "local_response_norm": _lrn,
+    "max_pool2d": _max_pool2d,
+    "multiply": _plain("layers.Multiply"),
+    "relu": _plain("layers.ReLU"),
+    "relu6": _plain("layers.ReLU", max_value=6.0),
+    "sigmoid": _plain("layers.Activation", "sigmoid"),
+    "silu": _plain("layers.Activation", "silu"),
+    "softmax": _plain("layers.Softmax"),
+    "split": lambda c: [call("Split", *c.layer.channels)],
+    "tanh": _plain("layers.Activation", "tanh"),
+    "zero_pad2d": lambda c: [call("layers.ZeroPadding2D", _sides(c.layer.padding))],
+}

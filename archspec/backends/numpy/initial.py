@@ -1,0 +1,97 @@
+"""Initial weights, drawn once and equal in every backend.
+
+Each tensor has a generator of its own, seeded by the run's seed and the tensor's name, so that
+a change to one layer leaves the others' weights as they were.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+
+from archspec.analysis.shapes import infer_shapes
+from archspec.graph import Graph
+from archspec.layers.base import Weight
+from archspec.spec import initializers as init
+
+
+def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
+    """Every weight and buffer of the network in float64, by canonical name."""
+    shapes = infer_shapes(graph)
+    weights = {}
+    for node in graph.nodes:
+        for weight in node.layer.weights(shapes.inputs(node)):
+            name = f"{node.name}.{weight.name}"
+            function, arguments = drawing(weight)
+            draw = {
+                "normal": normal,
+                "uniform": uniform,
+                "truncated_normal": truncated_normal,
+            }
+            weights[name] = (
+                np.full(weight.shape, arguments["value"])
+                if function == "constant"
+                else draw[function](seed, name, weight.shape, **arguments)
+            )
+    return weights
+
+
+def drawing(weight: Weight) -> tuple[str, dict[str, float]]:
+    """How a weight is drawn: a distribution of this module and its numbers."""
+    rule = weight.initializer
+    match rule:
+        case init.Zeros():
+            return "constant", {"value": 0.0}
+        case init.Ones():
+            return "constant", {"value": 1.0}
+        case init.Constant():
+            return "constant", {"value": rule.value}
+        case init.Normal():
+            return "normal", {"mean": rule.mean, "std": rule.std}
+        case init.TruncatedNormal():
+            return "truncated_normal", {"mean": rule.mean, "std": rule.std}
+        case init.Uniform():
+            return "uniform", {"low": rule.low, "high": rule.high}
+        case init.XavierNormal() | init.KaimingNormal():
+            return "normal", {
+                "mean": 0.0,
+                "std": rule.std(weight.fan_in, weight.fan_out),
+            }
+        case init.XavierUniform() | init.KaimingUniform():
+            # A uniform variable on [-a, a) has the standard deviation a / sqrt(3).
+            bound = math.sqrt(3.0) * rule.std(weight.fan_in, weight.fan_out)
+            return "uniform", {"low": -bound, "high": bound}
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """The random numbers of one tensor."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def normal(
+    seed: int, name: str, shape: tuple[int, ...], mean: float, std: float
+) -> np.ndarray:
+    """Gaussian numbers."""
+    return generator(seed, name).normal(mean, std, shape)
+
+
+def uniform(
+    seed: int, name: str, shape: tuple[int, ...], low: float, high: float
+) -> np.ndarray:
+    """Uniform numbers from `low` to just below `high`."""
+    return generator(seed, name).uniform(low, high, shape)
+
+
+def truncated_normal(
+    seed: int, name: str, shape: tuple[int, ...], mean: float, std: float
+) -> np.ndarray:
+    """Gaussian numbers, drawn again where they lie beyond two standard deviations."""
+    numbers = generator(seed, name)
+    values = numbers.normal(size=shape)
+    beyond = np.abs(values) > 2
+    while beyond.any():
+        values[beyond] = numbers.normal(size=int(beyond.sum()))
+        beyond = np.abs(values) > 2
+    return mean + std * values

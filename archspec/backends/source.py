@@ -1,0 +1,261 @@
+"""Writing Python that a person would have written: what all emitters share.
+
+Emitted files must pass ruff's formatter and linter as they stand, so calls are laid out here
+by the formatter's own three steps: on one line; the arguments on one indented line; one
+argument a line with a trailing comma.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import archspec
+from archspec.analysis.shapes import Shapes, infer_shapes
+from archspec.graph import Graph, Node
+from archspec.layers.base import Inferred, Shape, Weight
+
+WIDTH = 88
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call: function, positional and keyword arguments; values are source text or calls."""
+
+    function: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def flat(self) -> str:
+        """The call on one line."""
+        return f"{self.function}({', '.join(_flat(*item) for item in self.items())})"
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Every argument with its keyword ("" for a positional one)."""
+        return [("", arg) for arg in self.args] + list(self.kwargs.items())
+
+
+def literal(value: Any) -> Any:
+    """A value as source: calls stay, everything else goes through `repr`, strings quoted."""
+    if isinstance(value, (Call, Raw)):
+        return value
+    if isinstance(value, str):
+        return Raw('"' + repr(value)[1:-1].replace('"', '\\"') + '"')
+    return Raw(repr(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Source text that is already right."""
+
+    text: str
+
+
+def call(function: str, *args: Any, **kwargs: Any) -> Call:
+    """A call whose arguments are Python values (or calls, or Raw source)."""
+    return Call(
+        function, tuple(map(literal, args)), {k: literal(v) for k, v in kwargs.items()}
+    )
+
+
+def statement(
+    prefix: str, value: Call, suffix: str = "", indent: int = 8, comment: str = ""
+) -> list[str]:
+    """The lines of `prefix` `value` `suffix`, with a comment where the statement ends.
+
+    A comment that does not fit behind a line which fits by itself goes above it.
+    """
+    margin = " " * indent
+    note = f"  # {comment}" if comment else ""
+    one = f"{margin}{prefix}{value.flat()}{suffix}"
+    if len(one) <= WIDTH < len(one + note):
+        return [f"{margin}# {comment}", one]
+    return _layout(margin + prefix, value, suffix, note, indent)
+
+
+def _layout(prefix: str, value: Call, suffix: str, note: str, indent: int) -> list[str]:
+    one = f"{prefix}{value.flat()}{suffix}{note}"
+    if len(one) <= WIDTH or not value.items():
+        return [one]
+    inner = " " * (indent + 4)
+    arguments = inner + ", ".join(_flat(*item) for item in value.items())
+    close = " " * indent + ")" + suffix + note
+    # Before a second call, `f(...)(x)`, the formatter would rather split that one; a comma
+    # after the last argument tells it not to.
+    if len(arguments) <= WIDTH and not suffix.startswith("("):
+        return [f"{prefix}{value.function}(", arguments, close]
+    lines = [f"{prefix}{value.function}("]
+    for key, argument in value.items():
+        start = inner + (f"{key}=" if key else "")
+        if isinstance(argument, Call):
+            lines += _layout(start, argument, ",", "", indent + 4)
+        else:
+            lines.append(f"{start}{argument.text},")
+    return [*lines, close]
+
+
+def _flat(key: str, value: Any) -> str:
+    text = value.flat() if isinstance(value, Call) else value.text
+    return f"{key}={text}" if key else text
+
+
+def items(prefix: str, names: Sequence[str], suffix: str, indent: int) -> list[str]:
+    """`prefix` (a, b, c) `suffix`: a tuple, one item a line where it does not fit."""
+    inside = ", ".join(names) + ("," if len(names) == 1 else "")
+    one = f"{' ' * indent}{prefix}({inside}){suffix}"
+    if len(one) <= WIDTH:
+        return [one]
+    inner = " " * (indent + 4)
+    return [
+        f"{' ' * indent}{prefix}(",
+        *(f"{inner}{name}," for name in names),
+        f"{' ' * indent}){suffix}",
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerContext:
+    """What an emitter knows of one layer."""
+
+    graph: Graph
+    node: Node
+    inputs: tuple[Shape, ...]
+    inferred: Inferred
+    weights: tuple[Weight, ...]
+
+    @property
+    def layer(self) -> Any:
+        """The layer, whose class the emitter's table entry knows."""
+        return self.node.layer
+
+    @property
+    def output(self) -> Shape:
+        """The output shape."""
+        return self.inferred.shape
+
+
+def contexts(graph: Graph) -> list[LayerContext]:
+    """One context a layer, in the order of computation."""
+    shapes: Shapes = infer_shapes(graph)
+    return [
+        LayerContext(
+            graph,
+            node,
+            shapes.inputs(node),
+            shapes.layers[node.name],
+            node.layer.weights(shapes.inputs(node)),
+        )
+        for node in graph.nodes
+    ]
+
+
+def identifiers(names: Iterable[str], reserved: Iterable[str]) -> dict[str, str]:
+    """A Python name for each layer: its own, with underscores added where that is taken."""
+    taken = set(reserved)
+    found: dict[str, str] = {}
+    for name in names:
+        identifier = name
+        while identifier in taken or keyword.iskeyword(identifier):
+            identifier += "_"
+        taken.add(identifier)
+        found[name] = identifier
+    return found
+
+
+def class_name(graph: Graph, reserved: Iterable[str]) -> str:
+    """The network's name in CapWords, with the capitals that its title uses.
+
+    `alexnet-224` with a title that says "AlexNet" becomes `AlexNet224`.
+    """
+    words = {
+        word.lower(): word for word in re.findall(r"[A-Za-z][A-Za-z0-9]*", graph.title)
+    }
+    parts = re.split(r"[-_]+", graph.name)
+    capped = (words.get(part.lower(), part) for part in parts if part)
+    name = "".join(part[:1].upper() + part[1:] for part in capped) or "Network"
+    if keyword.iskeyword(name) or name in reserved or not name.isidentifier():
+        name += "Network"
+    return name if name.isidentifier() else "Network"
+
+
+def dataflow(graph: Graph, names: Mapping[str, str], chain: str) -> dict[str, str]:
+    """The variable that holds each layer's output (and the input's, under "input").
+
+    A value that only the next layer reads is `chain` ("x"), as in hand-written code; a value
+    that is kept for later carries its layer's name.
+    """
+    order = [node.name for node in graph.nodes]
+    following = dict(zip(["input", *order], [*order, None], strict=True))
+    variables = {}
+    for name in ("input", *order):
+        readers = set(graph.consumers[name])
+        alone = readers == {following[name]} or (name == graph.output and not readers)
+        variables[name] = chain if alone else names.get(name, "image")
+    return variables
+
+
+def header(graph: Graph, framework: str, layout: str) -> list[str]:
+    """The module docstring: what it is, where it comes from, what goes in and out."""
+    output = " x ".join(map(str, infer_shapes(graph).of(graph.output)))
+    title = safe_text(graph.title)
+    first = f'"""{title} in {framework}.'
+    lines = (
+        [first]
+        if len(first) <= WIDTH
+        else [f'"""{safe_text(graph.name)} in {framework}.', "", title]
+    )
+    return [
+        *lines,
+        "",
+        f"Written by archspec {archspec.__version__} from the spec {graph.name}",
+        f"(sha256 {graph.hash}).",
+        f"Input: {layout}. Output: N x {output}.",
+        '"""',
+    ]
+
+
+def safe_text(text: str) -> str:
+    """Text from a spec that may stand inside a docstring: printable, no quotes, one line."""
+    plain = "".join(char if char.isprintable() else " " for char in text)
+    plain = " ".join(plain.replace("\\", "/").replace('"', "'").split())
+    return plain if len(plain) <= WIDTH - 2 else plain[: WIDTH - 5] + "..."
+
+
+@cache
+def definitions(file: Path) -> dict[str, tuple[str, frozenset[str]]]:
+    """The classes and functions of a module by name: source text, and the names they use.
+
+    Read as text: emitting needs no framework.
+    """
+    text = file.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    found = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            used = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+            found[node.name] = "\n".join(lines[start - 1 : node.end_lineno]), used
+    return found
+
+
+def helper_source(file: Path, wanted: Iterable[str]) -> list[str]:
+    """The source of the wanted definitions and of those they use, in the order of the file."""
+    known = definitions(file)
+    needed: set[str] = set()
+    pending = list(wanted)
+    while pending:
+        name = pending.pop()
+        if name in known and name not in needed:
+            needed.add(name)
+            pending.extend(known[name][1])
+    lines: list[str] = []
+    for name, (text, _) in known.items():
+        if name in needed:
+            lines += ["", "", *text.splitlines()]
+    return lines

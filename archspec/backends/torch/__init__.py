@@ -1,0 +1,109 @@
+"""The PyTorch backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from archspec.backends.base import TrainableBackend
+from archspec.backends.torch.emit import attributes, emit, network_class
+from archspec.graph import Graph
+
+if TYPE_CHECKING:
+    from archspec.backends.base import Array, Weights
+    from archspec.spec.recipe import Recipe
+    from archspec.training.trainer import Trainer
+
+
+class TorchBackend(TrainableBackend):
+    """Emits an `nn.Module` with one submodule a layer, under the layer's name."""
+
+    name = "torch"
+    extra = "torch"
+    packages = ("torch", "numpy", "safetensors")
+
+    def emit(self, graph: Graph) -> str:
+        return emit(graph)
+
+    def class_name(self, graph: Graph) -> str:
+        return network_class(graph)
+
+    def load_weights(
+        self, graph: Graph, model: Any, weights: Mapping[str, Array]
+    ) -> None:
+        import torch
+
+        with torch.no_grad():
+            for name, tensor in _tensors(graph, model).items():
+                tensor.copy_(torch.from_numpy(weights[name]))
+
+    def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
+        return {
+            name: tensor.detach().cpu().numpy().copy()
+            for name, tensor in _tensors(graph, model).items()
+        }
+
+    def build_for_verification(self, graph: Graph, dtype: str) -> Any:
+        import torch
+
+        return self.build(graph).to(getattr(torch, dtype)).eval()
+
+    def activations(self, graph: Graph, model: Any, images: Array) -> dict[str, Array]:
+        import torch
+
+        found: dict[str, Array] = {}
+
+        def keep(name: str) -> Any:
+            # A copy: the ReLU behind may overwrite the tensor in place.
+            return lambda module, args, output: found.update(
+                {name: output.numpy().copy()}
+            )
+
+        names = attributes(graph)
+        modules = [
+            (node.name, getattr(model, names[node.name])) for node in graph.nodes
+        ]
+        hooks = [module.register_forward_hook(keep(name)) for name, module in modules]
+        try:
+            with torch.no_grad():
+                model.eval()(torch.from_numpy(images))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
+    def gradients(
+        self, graph: Graph, model: Any, images: Array, cotangent: Array
+    ) -> dict[str, Array]:
+        import torch
+
+        model.train()
+        model.zero_grad()
+        output = model(torch.from_numpy(images))
+        (output * torch.from_numpy(cotangent)).sum().div(len(images)).backward()
+        return {
+            name: tensor.grad.numpy().copy()
+            for name, tensor in _tensors(graph, model).items()
+            if tensor.requires_grad
+        }
+
+    def trainer(
+        self, graph: Graph, recipe: Recipe, weights: Weights, device: str
+    ) -> Trainer:
+        from archspec.backends.torch.trainer import TorchTrainer
+
+        return TorchTrainer(self, graph, recipe, weights, device)
+
+
+def _tensors(graph: Graph, model: Any) -> dict[str, Any]:
+    """The model's parameters and buffers by canonical name."""
+    by_attribute = {attribute: name for name, attribute in attributes(graph).items()}
+    found = {}
+    for key, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        attribute, _, tensor_name = key.partition(".")
+        if tensor_name != "num_batches_tracked":
+            found[f"{by_attribute[attribute]}.{tensor_name}"] = tensor
+    return found
+
+
+BACKEND = TorchBackend()

@@ -1,0 +1,235 @@
+"""Whether every installed backend builds the same network: outputs and gradients, layer by layer.
+
+All backends get one set of weights and one batch. Each layer's output is compared with the
+NumPy reference at inference; the gradient of every parameter is compared between frameworks in
+training mode, with dropout off (its masks are random in each framework).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from archspec.diagnostics import ArchspecError
+from archspec.graph import Graph
+
+if TYPE_CHECKING:
+    from archspec.backends.base import Array, TrainableBackend
+
+# Largest relative errors that count as equal, (outputs, gradients). In float64 they are the
+# project's promise. In float32 they leave room for the rounding of sums over some ten thousand
+# products in another order: sqrt(10,000) x 2^-24 is 6e-6 a layer.
+BOUNDS = {"float64": (1e-12, 1e-10), "float32": (1e-4, 1e-3)}
+
+
+@dataclass(frozen=True, slots=True)
+class OutputError:
+    """How far one layer's output in one backend is from the reference.
+
+    `relative` is the largest absolute error over the largest absolute value of the layer.
+    """
+
+    layer: str
+    backend: str
+    absolute: float
+    relative: float
+
+
+@dataclass(frozen=True, slots=True)
+class GradientError:
+    """How far the gradient of one parameter in `backend` is from that in `against`.
+
+    `relative` is the largest absolute error over the largest absolute gradient of the layer: a
+    bias before batch normalisation has the gradient 0, and each framework other crumbs of it.
+    """
+
+    parameter: str
+    backend: str
+    against: str
+    absolute: float
+    relative: float
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The errors of every backend, and whether they are within the bounds."""
+
+    graph: Graph
+    dtype: str
+    batch: int
+    seed: int
+    backends: tuple[str, ...]
+    missing: dict[str, tuple[str, ...]]
+    outputs: tuple[OutputError, ...]
+    gradients: tuple[GradientError, ...]
+    output_bound: float
+    gradient_bound: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether every output and every gradient is within its bound."""
+        return all(error.relative <= self.output_bound for error in self.outputs) and all(
+            error.relative <= self.gradient_bound for error in self.gradients
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``verify --format json``."""
+        return {
+            "schema_version": 1,
+            "name": self.graph.name,
+            "hash": self.graph.hash,
+            "dtype": self.dtype,
+            "batch": self.batch,
+            "seed": self.seed,
+            "backends": list(self.backends),
+            "missing": {name: list(packages) for name, packages in self.missing.items()},
+            "output_bound": self.output_bound,
+            "gradient_bound": self.gradient_bound,
+            "outputs": [_finite(asdict(error)) for error in self.outputs],
+            "gradients": [_finite(asdict(error)) for error in self.gradients],
+            "equal": self.equal,
+        }
+
+
+def verify(
+    graph: Graph,
+    *,
+    backends: tuple[str, ...] | None = None,
+    dtype: str = "float64",
+    batch: int = 2,
+    seed: int = 0,
+) -> Verification:
+    """Build the network in every installed backend and compare.
+
+    `backends` names those to compare instead of all that are installed. Raises ArchspecError
+    when one of them, or every framework, is missing.
+    """
+    import numpy as np
+
+    from archspec.backends import get_backend
+    from archspec.backends.numpy import BACKEND as REFERENCE
+    from archspec.backends.numpy.initial import initial_weights
+
+    chosen, missing = _chosen(backends)
+    weights = {n: w.astype(dtype) for n, w in initial_weights(graph, seed).items()}
+    numbers = np.random.default_rng(seed)
+    images = numbers.standard_normal((batch, *graph.input_shape)).astype(dtype)
+    model = REFERENCE.build(graph)
+    REFERENCE.load_weights(graph, model, _in_float64(weights))
+    reference = REFERENCE.activations(graph, model, images.astype("float64"))
+    del model
+    cotangent = numbers.standard_normal(reference[graph.output].shape).astype(dtype)
+    trained = _without_dropout(graph)
+    outputs: list[OutputError] = []
+    gradients: list[GradientError] = []
+    first: tuple[str, dict[str, Array]] | None = None
+    for name in chosen:
+        backend: TrainableBackend = get_backend(name)  # type: ignore[assignment]
+        backend.require()
+        model = backend.build_for_verification(graph, dtype)
+        backend.load_weights(graph, model, weights)
+        found = backend.activations(graph, model, images)
+        for layer in graph.nodes:
+            absolute, relative = _error(found[layer.name], reference[layer.name])
+            outputs.append(OutputError(layer.name, name, absolute, relative))
+        del model, found
+        model = backend.build_for_verification(trained, dtype)
+        backend.load_weights(trained, model, weights)
+        slopes = backend.gradients(trained, model, images, cotangent)
+        del model
+        if first is None:
+            first = name, slopes
+            continue
+        scales = _layer_scales(first[1])
+        for parameter, expected in first[1].items():
+            scale = scales[parameter.split(".")[0]]
+            absolute, relative = _error(slopes[parameter], expected, scale)
+            gradients.append(GradientError(parameter, name, first[0], absolute, relative))
+    return Verification(
+        graph,
+        dtype,
+        batch,
+        seed,
+        chosen,
+        missing,
+        tuple(outputs),
+        tuple(gradients),
+        *BOUNDS[dtype],
+    )
+
+
+def _chosen(
+    wanted: tuple[str, ...] | None,
+) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """The backends to compare, and what those that were left out miss."""
+    from archspec.backends import get_backend, trainable_backends
+    from archspec.backends.base import TrainableBackend
+
+    if wanted is not None:
+        for name in wanted:
+            backend = get_backend(name)
+            backend.require()
+            if not isinstance(backend, TrainableBackend):
+                raise ArchspecError(f"{name} is the reference that the others are compared with")
+        return wanted, {}
+    every = trainable_backends()
+    missing = {backend.name: backend.missing() for backend in every if backend.missing()}
+    chosen = tuple(b.name for b in reversed(every) if b.name not in missing)
+    if not chosen:
+        raise ArchspecError(
+            "there is no framework to compare with the reference: "
+            "pip install 'archspec-nn[torch,keras]'"
+        )
+    return chosen, missing
+
+
+def _without_dropout(graph: Graph) -> Graph:
+    """The same network with every dropout rate 0: the identity, in training and at inference."""
+    for node in graph.nodes:
+        if node.layer.type == "dropout":
+            graph = graph.with_layer(node.name, rate=0.0)
+    return graph
+
+
+def _in_float64(weights: dict[str, Array]) -> dict[str, Array]:
+    return {name: weight.astype("float64") for name, weight in weights.items()}
+
+
+def _layer_scales(gradients: dict[str, Array]) -> dict[str, float]:
+    """The largest absolute gradient of each layer."""
+    scales: dict[str, float] = {}
+    for parameter, gradient in gradients.items():
+        layer = parameter.split(".")[0]
+        largest = float(abs(gradient).max(initial=0.0))
+        scales[layer] = max(scales.get(layer, 0.0), largest)
+    return scales
+
+
+def _error(found: Array, expected: Array, scale: float | None = None) -> tuple[float, float]:
+    """The largest absolute error, and that over `scale`, the largest absolute value expected.
+
+    NaN and infinity count as an infinite error, also where both sides have them: a network
+    that overflows proves nothing.
+    """
+    import numpy as np
+
+    if found.shape != expected.shape:
+        return math.inf, math.inf
+    difference = np.abs(found.astype("float64") - expected)
+    absolute = float(difference.max(initial=0.0))
+    if not math.isfinite(absolute):
+        return math.inf, math.inf
+    if scale is None:
+        scale = float(np.abs(expected).max(initial=0.0))
+    if scale == 0.0:
+        return absolute, 0.0 if absolute == 0.0 else math.inf
+    return absolute, absolute / scale
+
+
+def _finite(error: dict[str, Any]) -> dict[str, Any]:
+    """The same with null for an infinite error, which JSON has no number for."""
+    return {
+        key: None if isinstance(value, float) and math.isinf(value) else value
+        for key, value in error.items()
+    }
