@@ -38,7 +38,7 @@ _HOMES = {
     "train": "archspec.api",
     "verify": "archspec.api",
 }
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names are looked up lazily below
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

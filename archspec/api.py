@@ -39,7 +39,9 @@ def load(spec: str | Path = catalog.DEFAULT, **variables: int | float | bool | s
         raise SpecError(rules.diagnose(found.problems, document)) from None
 
 
-def analyze(spec: Spec = catalog.DEFAULT, *, input: Shape | str | None = None, batch: int = 1) -> Analysis:
+def analyze(
+    spec: Spec = catalog.DEFAULT, *, input: Shape | str | None = None, batch: int = 1
+) -> Analysis:
     """Shapes, costs, claims and diagnostics. `input` replaces the spec's input shape.
 
     A network with errors is analysed as far as it goes; `Analysis.has_errors` tells. Raises

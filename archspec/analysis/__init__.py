@@ -114,14 +114,16 @@ def compute(graph: Graph, batch: int = 1) -> Analysis:
     sums = totals(graph, costs)
     verdicts, problems = check_claims(graph, shapes, costs, sums)
     layers = tuple(
-        LayerAnalysis(
-            node,
-            shapes.of(node.name),
-            shapes.layers[node.name].formula,
-            costs[node.name],
-            fields[node.name],
-        )
-        for node in graph.nodes
-        if node.name in shapes.layers
+        [
+            LayerAnalysis(
+                node,
+                shapes.layers[node.name].shape,
+                shapes.layers[node.name].formula,
+                costs[node.name],
+                fields[node.name],
+            )
+            for node in graph.nodes
+            if node.name in shapes.layers
+        ]
     )
     return Analysis(graph, shapes, batch, layers, sums, verdicts, (*shapes.problems, *problems))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from archspec.analysis.costs import LayerCosts, Totals
 from archspec.analysis.shapes import Shapes, infer_shapes
-from archspec.diagnostics import Problem, did_you_mean
-from archspec.graph import Graph
-from archspec.layers.base import Shape, show
+from archspec.diagnostics import Problem, did_you_mean, shortened
+from archspec.graph import Graph, Node
+from archspec.layers.base import Shape, Weight, show
+from archspec.layers.conv2d import Conv2d
 from archspec.spec.claims import Claim
 from archspec.spec.fields import INPUT
 
 Figure = int | Shape
+NETWORK = "network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +38,32 @@ def check_claims(
     graph: Graph, shapes: Shapes, costs: Mapping[str, LayerCosts], sums: Totals
 ) -> tuple[tuple[Verdict, ...], tuple[Problem, ...]]:
     """A verdict for every claim whose layer has a shape, and problems with the claims."""
+    facts = _Facts(graph, shapes, costs, sums)
     verdicts: list[Verdict] = []
     problems: list[Problem] = []
     for index, claim in enumerate(graph.spec.claims):
         about = claim.about
-        if about not in (INPUT, "network") and about not in graph.by_name:
-            known = [INPUT, "network", *graph.by_name]
-            span = graph.document.root.locate(("claims", index, "about"))
-            problems.append(
-                Problem(
-                    "unknown-input",
-                    f"a claim is about `{about}`, which is no layer",
-                    did_you_mean(about, known) or "use a layer's name, `input` or `network`",
-                    span=span,
-                )
-            )
+        if about not in (INPUT, NETWORK) and about not in graph.by_name:
+            problems.append(_unknown(about, index, graph))
             continue
-        computed = _computed(claim, graph, shapes, costs, sums)
+        quantity, claimed = claim.quantity, claim.claimed
+        computed = facts.computed(about, quantity)
         if computed is None:
             continue
-        holds = _holds(claim, computed)
-        explanation = "" if holds else _explain(claim, computed, graph, shapes, costs)
+        holds = _holds(claim, claimed, computed)
         verdict = Verdict(
             about,
-            claim.quantity,
-            claim.claimed,
+            quantity,
+            claimed,
             computed,
             "holds" if holds else "contradicted",
             claim.source,
-            explanation,
+            "" if holds else facts.explanation(about, quantity, claimed),
             index,
         )
         verdicts.append(verdict)
         # What only follows from a rounded size is told in the table and not as a problem again.
-        follows = about in shapes.uncertain or (about == "network" and shapes.uncertain)
+        follows = about in shapes.uncertain or (about == NETWORK and shapes.uncertain)
         if not holds and not follows:
             problems.append(_problem(verdict, graph))
     return tuple(verdicts), tuple(problems)
@@ -80,36 +74,25 @@ def figure(value: Figure) -> str:
     return f"{value:,}" if isinstance(value, int) else show(value)
 
 
-def _computed(
-    claim: Claim, graph: Graph, shapes: Shapes, costs: Mapping[str, LayerCosts], sums: Totals
-) -> Figure | None:
-    quantity = claim.quantity
-    if claim.about == "network":
-        if quantity == "shape":
-            return shapes.of(graph.output) if graph.output in shapes.layers else None
-        whole = len(costs) == len(graph.nodes)
-        value: int = getattr(sums, quantity)
-        return value if whole else None
-    if claim.about == INPUT:
-        if quantity == "shape":
-            return graph.input_shape
-        return math.prod(graph.input_shape) if quantity == "neurons" else 0
-    if claim.about not in shapes.layers:
-        return None
-    if quantity == "shape":
-        return shapes.of(claim.about)
-    of_layer: int = getattr(costs[claim.about], quantity)
-    return of_layer
+def _holds(claim: Claim, claimed: Figure, computed: Figure) -> bool:
+    if isinstance(computed, tuple) or isinstance(claimed, tuple):
+        return computed == claimed
+    return abs(claimed - computed) <= claim.tolerance * abs(claimed)
 
 
-def _holds(claim: Claim, computed: Figure) -> bool:
-    if isinstance(computed, tuple) or isinstance(claim.claimed, tuple):
-        return computed == claim.claimed
-    return abs(claim.claimed - computed) <= claim.tolerance * abs(claim.claimed)
+def _unknown(about: str, index: int, graph: Graph) -> Problem:
+    return Problem(
+        "unknown-input",
+        f"a claim is about `{about}`, which is no layer",
+        did_you_mean(about, [INPUT, NETWORK, *graph.by_name])
+        or "use a layer's name, `input` or `network`",
+        span=graph.document.root.locate(("claims", index, "about")),
+    )
 
 
 def _problem(verdict: Verdict, graph: Graph) -> Problem:
-    source = f" ({verdict.source})" if verdict.source else ""
+    words = " ".join((verdict.source or "").split())
+    source = f" ({shortened(words, 200)})" if words else ""
     message = (
         f"{verdict.about} is claimed to have {verdict.quantity} {figure(verdict.claimed)}{source}, "
         f"but it has {figure(verdict.computed)}"
@@ -117,88 +100,159 @@ def _problem(verdict: Verdict, graph: Graph) -> Problem:
     if verdict.explanation:
         message += f": {verdict.explanation}"
     span = graph.document.root.locate(("claims", verdict.index, verdict.quantity))
-    rule = "claim-contradicted"
     layer = verdict.about if verdict.about in graph.by_name else None
-    return Problem(rule, message, span=span, layer=layer)
+    return Problem("claim-contradicted", message, span=span, layer=layer)
 
 
-def _explain(
-    claim: Claim,
-    computed: Figure,
-    graph: Graph,
-    shapes: Shapes,
-    costs: Mapping[str, LayerCosts],
-) -> str:
-    claimed = claim.claimed
-    if claim.about == INPUT:
-        return _explain_input(claim, graph)
-    if isinstance(claimed, tuple) or isinstance(computed, tuple) or claim.about == "network":
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is known about a network, and what may lie behind a figure that is not in it."""
+
+    graph: Graph
+    shapes: Shapes
+    costs: Mapping[str, LayerCosts]
+    sums: Totals
+    other_inputs: dict[Shape, str] = field(default_factory=dict)
+
+    def computed(self, about: str, quantity: str) -> Figure | None:
+        """The figure that the network has, None where a layer without a shape leaves it open."""
+        if about == NETWORK:
+            if quantity == "shape":
+                known = self.graph.output in self.shapes.layers
+                return self.shapes.of(self.graph.output) if known else None
+            if len(self.costs) < len(self.graph.nodes):
+                return None
+            total: int = getattr(self.sums, quantity)
+            return total
+        if about == INPUT:
+            if quantity == "shape":
+                return self.graph.input_shape
+            return math.prod(self.graph.input_shape) if quantity == "neurons" else 0
+        if about not in self.costs:
+            return None
+        if quantity == "shape":
+            return self.shapes.of(about)
+        of_layer: int = getattr(self.costs[about], quantity)
+        return of_layer
+
+    def explanation(self, about: str, quantity: str, claimed: Figure) -> str:
+        """What the claimed figure counts instead, or what it would do; empty if unknown."""
+        if about == INPUT:
+            return self._of_input(quantity, claimed)
+        if isinstance(claimed, tuple):
+            return self._of_shape(about, claimed)
+        if quantity == "params":
+            return self._of_params(about, claimed)
+        if quantity == "neurons" and about != NETWORK and len(self.shapes.of(about)) == 3:
+            return _of_neurons(claimed, self.shapes.of(about))
+        cost = self.sums if about == NETWORK else self.costs[about]
+        if quantity == "flops" and claimed == cost.macs:
+            return "that counts multiply-accumulates; one of them is two floating-point operations"
+        if quantity == "macs" and claimed in (2 * cost.macs, cost.flops):
+            return "that counts floating-point operations; a multiply-accumulate is two of them"
         return ""
-    cost = costs[claim.about]
-    shape = shapes.of(claim.about)
-    node = graph.by_name[claim.about]
-    positions = " x ".join(map(str, (*shape[1:], shape[0])))
-    if claim.quantity == "params":
+
+    def _of_params(self, about: str, claimed: int) -> str:
+        nodes = self.graph.nodes if about == NETWORK else (self.graph.by_name[about],)
+        weights = [weight for node in nodes for weight in self._weights(node)]
+        cost = self.sums if about == NETWORK else self.costs[about]
+        buffers = sum(weight.size for weight in weights if weight.buffer)
+        if buffers and claimed == cost.params + buffers:
+            return f"that counts the {buffers:,} running statistics too, which are no parameters"
+        biases = sum(weight.size for weight in weights if weight.name == "bias")
+        if biases and claimed == cost.params - biases:
+            return f"the {biases:,} biases are left out" + self._formula(about, "; with them it is")
         if claimed == cost.connections:
+            if about == NETWORK:
+                return "that counts connections; weights are shared between positions"
             per_neuron = cost.connections // cost.neurons
             return (
                 f"that counts connections, {cost.neurons:,} neurons x {per_neuron:,} "
-                f"(weights and bias of one neuron); the weights are shared between positions, "
-                f"so the parameters are {cost.params_formula}"
+                "(weights and bias of one neuron); the weights are shared between positions"
+                + self._formula(about, ", so the parameters are")
             )
         if claimed == cost.neurons:
-            return f"that counts neurons, {positions}; the parameters are {cost.params_formula}"
-        weights = node.layer.weights(shapes.inputs(node))
-        without_bias = sum(w.size for w in weights if w.name == "weight")
-        if claimed == without_bias:
-            return f"the biases are left out; with them it is {cost.params_formula}"
-    if claim.quantity == "neurons" and len(shape) == 3:
-        return _explain_neurons(claimed, shape)
-    if claim.quantity == "flops" and claimed == cost.macs:
-        return "that counts multiply-accumulates; one of them is two floating-point operations"
-    return ""
+            return "that counts neurons" + self._formula(about, "; the parameters are")
+        layer = nodes[0].layer
+        if about != NETWORK and isinstance(layer, Conv2d):
+            return _of_channels(claimed, layer, self.shapes.inputs(nodes[0])[0][0])
+        return ""
+
+    def _formula(self, about: str, words: str) -> str:
+        formula = "" if about == NETWORK else self.costs[about].params_formula
+        return f"{words} {formula}" if formula else ""
+
+    def _of_shape(self, about: str, claimed: Shape) -> str:
+        """Documents write a layer's kernel where they mean its input."""
+        readers = self.graph.consumers.get(about, ())
+        for node in (self.graph.by_name[name] for name in readers):
+            if any(weight.shape[1:] == claimed for weight in self._weights(node)):
+                return f"that is one kernel of {node.name} (channels x height x width)"
+        return ""
+
+    def _weights(self, node: Node) -> tuple[Weight, ...]:
+        known = node.name in self.shapes.layers
+        return node.layer.weights(self.shapes.inputs(node)) if known else ()
+
+    def _of_input(self, quantity: str, claimed: Figure) -> str:
+        if isinstance(claimed, tuple):
+            return self._with_input(claimed) if len(claimed) == 3 else ""
+        channels = self.graph.input_shape[0]
+        side = math.isqrt(claimed // channels)
+        if quantity != "neurons" or not side or channels * side * side != claimed:
+            return ""
+        shape = (channels, side, side)
+        consequence = self._with_input(shape)
+        return f"{claimed:,} = {show(shape)}" + (f"; {consequence}" if consequence else "")
+
+    def _with_input(self, shape: Shape) -> str:
+        """What the claimed input would do to the network: the first layer that is not whole."""
+        if shape not in self.other_inputs:
+            self.other_inputs[shape] = self._try_input(shape)
+        return self.other_inputs[shape]
+
+    def _try_input(self, shape: Shape) -> str:
+        changed = infer_shapes(self.graph.with_input(shape))
+        problem = next((p for p in changed.problems if p.severity is None), None)
+        if problem is None:
+            return ""
+        name = problem.layer or ""
+        with_claimed, with_given = changed.layers.get(name), self.shapes.layers.get(name)
+        if with_claimed is None or with_given is None:
+            return f"with it, {problem.message}"
+        return (
+            f"with {show(shape[1:])}, {name} would give {with_claimed.formula}, not a whole "
+            f"number; with {show(self.shapes.input[1:])} it is {with_given.formula}"
+        )
 
 
-def _explain_neurons(claimed: int, shape: Shape) -> str:
+def _of_neurons(claimed: int, shape: Shape) -> str:
     channels, height, width = shape
-    computed = f"{channels} x {height} x {width} = {math.prod(shape):,}"
+    computed = f"{show(shape)} = {math.prod(shape):,}"
     if claimed % channels:
         return f"{claimed:,} is no multiple of the {channels} channels; {computed}"
     area = claimed // channels
-    if math.isqrt(area) ** 2 != area and height == width:
+    if height == width and math.isqrt(area) ** 2 != area:
         return (
             f"{claimed:,} = {channels} x {area:,}, and {area:,} is no square, so no square map "
             f"has that many; {computed}"
         )
+    if height == width:
+        side = math.isqrt(area)
+        return f"{claimed:,} = {show((channels, side, side))}; it has {computed}"
     return computed
 
 
-def _explain_input(claim: Claim, graph: Graph) -> str:
-    """What the claimed input would do to the network: the first layer that is not whole."""
-    shape = claim.claimed if isinstance(claim.claimed, tuple) else None
-    if isinstance(claim.claimed, int) and claim.quantity == "neurons":
-        channels = graph.input_shape[0]
-        side = math.isqrt(claim.claimed // channels)
-        if channels * side * side != claim.claimed:
-            return ""
-        shape = (channels, side, side)
-    if shape is None or len(shape) != 3:
+def _of_channels(claimed: int, layer: Conv2d, channels: int) -> str:
+    """Whether the figure is that of kernels over another number of channels."""
+    each, rest = divmod(claimed, layer.filters)
+    height, width = layer.kernel_size
+    seen, odd = divmod(each - layer.bias, height * width)
+    if rest or odd or seen < 1:
         return ""
-    prefix = "" if claim.quantity == "shape" else f"{claim.claimed:,} = {show(shape)}; "
-    claimed = infer_shapes(graph.with_input(shape))
-    for problem in claimed.problems:
-        if problem.severity is None:
-            inferred = claimed.layers.get(problem.layer or "")
-            if inferred is not None and inferred.window is not None:
-                return (
-                    f"{prefix}with {shape[1]} x {shape[2]}, {problem.layer} would give "
-                    f"{inferred.window.formula}, not a whole number; with "
-                    f"{graph.input_shape[1]} x {graph.input_shape[2]} it is "
-                    f"{_window_formula(graph, problem.layer or '')}"
-                )
-            return f"{prefix}with it, {problem.message}"
-    return prefix.removesuffix("; ")
-
-
-def _window_formula(graph: Graph, name: str) -> str:
-    return infer_shapes(graph).layers[name].formula
+    really = channels // layer.groups
+    bias = " + 1" if layer.bias else ""
+    return (
+        f"({height}*{width}*{seen}{bias})*{layer.filters} = {claimed:,} are kernels over {seen} "
+        f"channels, and each one sees {really}"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from archspec.analysis.shapes import Shapes
@@ -47,35 +47,42 @@ def layer_costs(graph: Graph, shapes: Shapes, batch: int) -> Mapping[str, LayerC
     for node in graph.nodes:
         if node.name not in shapes.layers:
             continue
-        inputs, output = shapes.inputs(node), shapes.of(node.name)
-        weights = node.layer.weights(inputs)
-        cost = node.layer.cost(inputs, output)
-        trainable = sum(weight.size for weight in weights if weight.trainable)
-        total = sum(weight.size for weight in weights)
-        params = sum(w.size for w in weights if not w.name.startswith("running_"))
+        layer, inputs, output = node.layer, shapes.inputs(node), shapes.of(node.name)
+        weights = layer.weights(inputs)
+        cost = layer.cost(inputs, output)
+        params = trainable = stored = 0
+        for weight in weights:
+            size = weight.size
+            stored += size
+            params += 0 if weight.buffer else size
+            trainable += size if weight.trainable else 0
         needs_input_gradient = any(trained_before[name] for name in node.inputs)
         trained_before[node.name] = needs_input_gradient or trainable > 0
-        params_formula = node.layer.params_formula(inputs)
+        params_formula = layer.params_formula(inputs) if weights else ""
+        neurons = math.prod(output)
         costs[node.name] = LayerCosts(
             params=params,
             trainable_params=trainable,
-            non_trainable_params=total - trainable,
+            non_trainable_params=stored - trainable,
             params_formula=f"{params_formula} = {params}" if params_formula else "",
             macs=cost.macs,
             macs_formula=f"{cost.macs_formula} = {cost.macs}" if cost.macs_formula else "",
             flops=2 * cost.macs + cost.other_flops,
             backward_flops=2 * cost.macs * ((trainable > 0) + needs_input_gradient),
-            neurons=math.prod(output),
+            neurons=neurons,
             connections=cost.connections,
-            activation_bytes=math.prod(output) * BYTES_PER_ELEMENT * batch,
-            weight_bytes=total * BYTES_PER_ELEMENT,
+            activation_bytes=neurons * BYTES_PER_ELEMENT * batch,
+            weight_bytes=stored * BYTES_PER_ELEMENT,
         )
     return costs
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over the network. `neurons` counts convolution and dense layers only."""
+    """Sums over the layers that have a shape. `neurons` counts NEURON_LAYERS only.
+
+    `training_step_matmul_flops` is forward and backward, 2 FLOPs a MAC and nothing else.
+    """
 
     params: int
     trainable_params: int
@@ -91,28 +98,26 @@ class Totals:
 
 
 def totals(graph: Graph, costs: Mapping[str, LayerCosts]) -> Totals:
-    """The sums. `training_step_matmul_flops` is forward and backward, 2 FLOPs a MAC."""
-
-    def total(values: Iterable[int]) -> int:
-        return sum(values)
-
+    """The sums of the layers' costs."""
     every = costs.values()
-    macs = total(c.macs for c in every)
-    backward = total(c.backward_flops for c in every)
+    macs = sum([c.macs for c in every])
+    backward = sum([c.backward_flops for c in every])
     return Totals(
-        params=total(c.params for c in every),
-        trainable_params=total(c.trainable_params for c in every),
-        non_trainable_params=total(c.non_trainable_params for c in every),
+        params=sum([c.params for c in every]),
+        trainable_params=sum([c.trainable_params for c in every]),
+        non_trainable_params=sum([c.non_trainable_params for c in every]),
         macs=macs,
-        flops=total(c.flops for c in every),
+        flops=sum([c.flops for c in every]),
         backward_flops=backward,
         training_step_matmul_flops=2 * macs + backward,
-        neurons=total(
-            costs[node.name].neurons
-            for node in graph.nodes
-            if node.name in costs and node.layer.type in NEURON_LAYERS
+        neurons=sum(
+            [
+                costs[node.name].neurons
+                for node in graph.nodes
+                if node.name in costs and node.layer.type in NEURON_LAYERS
+            ]
         ),
-        connections=total(c.connections for c in every),
-        weight_bytes=total(c.weight_bytes for c in every),
-        activation_bytes=total(c.activation_bytes for c in every),
+        connections=sum([c.connections for c in every]),
+        weight_bytes=sum([c.weight_bytes for c in every]),
+        activation_bytes=sum([c.activation_bytes for c in every]),
     )

@@ -7,74 +7,106 @@ equation 2). Padding is not subtracted: the field may be larger than the input.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from archspec.analysis.shapes import Shapes
 from archspec.graph import Graph
+from archspec.layers.base import Inferred
+from archspec.layers.window import Axis
 from archspec.spec.fields import INPUT, Pair
 
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
-    """`size` in input pixels (height, width); `stride`: input pixels from one output to the next."""
+    """What one output element sees, in input pixels, each as (height, width).
+
+    `size` is the field's; `stride` is the step from one output's field to the next one's;
+    `start` is the first pixel that the first output sees, negative where that is padding.
+    """
 
     size: Pair
     stride: Pair
+    start: Pair
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
-    """A receptive field and over how many positions (height, width) it is spread out."""
+class _Line:
+    """The fields of `positions` outputs along one axis."""
 
-    size: Pair
-    stride: Pair
-    positions: Pair
+    size: int = 1
+    stride: int = 1
+    start: int = 0
+    positions: int = 1
+
+    def through(self, axis: Axis) -> _Line:
+        """Behind a window."""
+        return _Line(
+            self.size + (axis.extent - 1) * self.stride,
+            self.stride * axis.stride,
+            self.start - axis.before * self.stride,
+            axis.output,
+        )
+
+    def whole(self) -> _Line:
+        """Behind a layer that sees every position."""
+        reach = (self.positions - 1) * self.stride
+        return _Line(self.size + reach, self.stride * self.positions, self.start, 1)
 
 
 def receptive_fields(graph: Graph, shapes: Shapes) -> Mapping[str, ReceptiveField | None]:
     """The receptive field of every layer; None where regions differ in size from place to place."""
     _, height, width = graph.input_shape
-    states: dict[str, _State | None] = {INPUT: _State((1, 1), (1, 1), (height, width))}
+    lines: dict[str, tuple[_Line, _Line] | None] = {
+        INPUT: (_Line(positions=height), _Line(positions=width))
+    }
     for node in graph.nodes:
         inferred = shapes.layers.get(node.name)
-        read = [states.get(name) for name in node.inputs]
-        known = [state for state in read if state is not None]
-        if inferred is None or inferred.sees == "irregular" or len(known) < len(read):
-            states[node.name] = None
-            continue
-        state = _joined(known)
-        if inferred.sees == "all":
-            state = _grown(state, state.positions, state.positions)
-            state = _State(state.size, state.stride, (1, 1))
-        elif inferred.window is not None:
-            window = inferred.window
-            state = _grown(state, (window.height.extent, window.width.extent), window.stride)
-        if len(inferred.shape) == 3:
-            state = _State(state.size, state.stride, (inferred.shape[1], inferred.shape[2]))
-        states[node.name] = state
+        read = [lines[name] for name in node.inputs]
+        known = [pair for pair in read if pair is not None]
+        if inferred is None or len(known) < len(read):
+            lines[node.name] = None
+        elif len(known) == 1:
+            lines[node.name] = _behind(known[0], inferred)
+        else:
+            joined = (
+                _joined([down for down, _ in known]),
+                _joined([across for _, across in known]),
+            )
+            lines[node.name] = _behind(joined, inferred)
     return {
-        name: ReceptiveField(state.size, state.stride) if state else None
-        for name, state in states.items()
+        name: ReceptiveField(
+            (pair[0].size, pair[1].size),
+            (pair[0].stride, pair[1].stride),
+            (pair[0].start, pair[1].start),
+        )
+        if pair
+        else None
+        for name, pair in lines.items()
         if name != INPUT
     }
 
 
-def _joined(states: list[_State]) -> _State:
-    """Branches that meet: the largest field counts."""
-    return _State(
-        (max(s.size[0] for s in states), max(s.size[1] for s in states)),
-        (max(s.stride[0] for s in states), max(s.stride[1] for s in states)),
-        states[0].positions,
-    )
+def _behind(pair: tuple[_Line, _Line], inferred: Inferred) -> tuple[_Line, _Line] | None:
+    if inferred.sees == "one":
+        return pair
+    if inferred.sees == "all":
+        return pair[0].whole(), pair[1].whole()
+    if inferred.window is None:
+        return None
+    return pair[0].through(inferred.window.height), pair[1].through(inferred.window.width)
 
 
-def _grown(state: _State, extent: Pair, stride: Pair) -> _State:
-    return _State(
-        (
-            state.size[0] + (extent[0] - 1) * state.stride[0],
-            state.size[1] + (extent[1] - 1) * state.stride[1],
-        ),
-        (state.stride[0] * stride[0], state.stride[1] * stride[1]),
-        state.positions,
-    )
+def _joined(lines: Sequence[_Line]) -> _Line:
+    """Branches that meet: together they see from the first pixel of any to the last of any.
+
+    A branch of one position scales every position of the others, so it does not move along.
+    """
+    positions = max(line.positions for line in lines)
+    steps = [line.stride if line.positions == positions else 0 for line in lines]
+    size = 0
+    for at in (0, positions - 1):
+        starts = [line.start + at * step for line, step in zip(lines, steps, strict=True)]
+        ends = [start + line.size for start, line in zip(starts, lines, strict=True)]
+        size = max(size, max(ends) - min(starts))
+    return _Line(size, max(steps), min(line.start for line in lines), positions)

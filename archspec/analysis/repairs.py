@@ -1,136 +1,142 @@
 """Ways out of a non-integer output size, found by solving, each with what it does downstream.
 
 For O = (W - F + P)/S + 1 with remainder r = (W - F + P) mod S, the next whole number up needs
-p = S - r more pixels: from the input, from padding on both sides (2q >= p, the rest dropped),
-from padding on two unequal sides, or from a last window that reaches past the edge.
+S - r more pixels on that axis: from a larger input, from equal padding on both sides (where
+S - r is odd, one pixel of it stays unread), from unequal padding, or from a last window that
+reaches past the edge. Rounding down leaves r pixels unread.
 """
 
 from __future__ import annotations
 
-from archspec.analysis.shapes import Shapes, infer_shapes
-from archspec.diagnostics import Fix
-from archspec.graph import Graph, Node
-from archspec.layers.base import show
-from archspec.layers.window import Window
-from archspec.layers.windowed import WindowedLayer
+from typing import Any
 
-# How far from the given input size a size is looked for at which every layer is exact.
-SEARCH_PIXELS = 64
+from archspec.analysis.shapes import MAX_RULES, Shapes, infer_shapes
+from archspec.diagnostics import Fix
+from archspec.graph import Graph
+from archspec.layers.base import show
+from archspec.layers.pool2d import AvgPool2d
+from archspec.layers.window import Axis, Window
+from archspec.layers.windowed import WindowedLayer, dropped, pixels
+from archspec.spec.fields import Sides
 
 
 def repairs(graph: Graph, shapes: Shapes, name: str) -> tuple[Fix, ...]:
-    """The minimal repairs of layer `name`, whose output size is not a whole number."""
-    node = graph.by_name[name]
-    window = shapes.layers[name].window
-    layer = node.layer
-    if window is None or not isinstance(layer, WindowedLayer):
+    """The minimal repairs of layer `name`, whose output size is not a whole number.
+
+    Each is applied and the shapes behind it are inferred again: its `effect` is what they are,
+    and a repair that leaves the layer without an output is no repair. In a network of thousands
+    of layers only the first problems get repairs.
+    """
+    layer, inferred = graph.by_name[name].layer, shapes.layers[name]
+    if not isinstance(layer, WindowedLayer) or inferred.window is None:
+        return ()
+    if shapes.rounded.index(name) * len(graph.nodes) > MAX_RULES:
         return ()
     fixes = []
-    size = _input_size(graph)
+    size = shapes.whole_input
     if size is not None:
-        changed = graph.with_input((graph.input_shape[0], *size))
-        fixes.append(
-            _fix(
-                changed,
-                node,
-                f"input {size[0]} x {size[1]} instead of {show(graph.input_shape[1:])}",
-                {"input.height": size[0], "input.width": size[1]},
-            )
-        )
-    top, bottom, left, right = window.padding
-    needed = [_pixels_needed(window, index) for index in (0, 1)]
-    both = [-(-pixels // 2) for pixels in needed]
-    even = (top + both[0], bottom + both[0], left + both[1], right + both[1])
-    uneven = (
-        top + needed[0] // 2,
-        bottom + needed[0] - needed[0] // 2,
-        left + needed[1] // 2,
-        right + needed[1] - needed[1] // 2,
-    )
-    drops = any(pixels % 2 for pixels in needed)
-    rounding = "floor" if drops else "exact"
-    fixes.append(
-        _fix(
-            graph.with_layer(name, padding=even, rounding=rounding),
-            node,
-            f"padding {_sides(even)} on every side" + (", rounding floor" if drops else "")
-            if len(set(even)) == 1
-            else f"padding {list(even)}" + (", rounding floor" if drops else ""),
-            {f"{name}.padding": _padding(even), f"{name}.rounding": rounding},
-        )
-    )
-    if uneven != even:
-        fixes.append(
-            _fix(
-                graph.with_layer(name, padding=uneven),
-                node,
-                f"padding {uneven[0]}+{uneven[1]} (top+bottom"
-                + (
-                    ", left+right)"
-                    if uneven[:2] == uneven[2:]
-                    else f"), {uneven[2]}+{uneven[3]} (left+right)"
-                ),
-                {f"{name}.padding": list(uneven)},
-            )
-        )
-    for rounding, meaning in (("ceil", "round up"), ("floor", "round down, as most frameworks do")):
-        fixes.append(
-            _fix(
-                graph.with_layer(name, rounding=rounding),
-                node,
-                f"rounding {rounding} ({meaning})",
-                {f"{name}.rounding": rounding},
-            )
-        )
+        effect = _effect(infer_shapes(graph.with_input((graph.input_shape[0], *size))), name)
+        changes = {"input.height": size[0], "input.width": size[1]}
+        fixes.append(Fix(f"input {show(size)}", effect, changes))
+    for title, fields in _alternatives(layer, inferred.window):
+        changed = infer_shapes(graph.with_layer(name, **fields), before=shapes, changed=name)
+        if name in changed.layers and name not in changed.rounded:
+            written = {f"{name}.{key}": _written(value) for key, value in fields.items()}
+            fixes.append(Fix(title, _effect(changed, name), written))
     return tuple(fixes)
 
 
-def _fix(changed: Graph, node: Node, title: str, changes: dict[str, object]) -> Fix:
-    """The fix with its effect: this layer's output, the first dense input, what stays inexact."""
-    shapes = infer_shapes(changed)
-    effect = f"{node.name} gives {show(shapes.layers[node.name].shape)}" if (
-        node.name in shapes.layers
-    ) else f"{node.name} has no output"
-    for reader in changed.nodes:
-        if reader.layer.type == "dense" and all(n in shapes.layers for n in reader.inputs):
-            effect += f", {reader.name} reads {shapes.inputs(reader)[0][0]}"
+def _alternatives(layer: WindowedLayer, window: Window) -> list[tuple[str, dict[str, Any]]]:
+    """What can be changed in the layer itself: a title and the fields with their new values."""
+    vertical, horizontal = _lacking(window.height), _lacking(window.width)
+    top, bottom, left, right = window.padding
+    more_v, more_h = -(-vertical // 2), -(-horizontal // 2)
+    even = (top + more_v, bottom + more_v, left + more_h, right + more_h)
+    exact = (top + vertical // 2, bottom + more_v, left + horizontal // 2, right + more_h)
+    # An average pool says what its mean makes of padding; without padding it need not have.
+    silent = isinstance(layer, AvgPool2d) and layer.count_include_pad is None
+    mean: dict[str, Any] = {"count_include_pad": False} if silent else {}
+    but = ", count_include_pad false" if silent else ""
+    found: list[tuple[str, dict[str, Any]]] = []
+    if even == exact:
+        found.append((f"padding {_shown(even)}{but}", {"padding": even, **mean}))
+    else:
+        floor = {"padding": even, "rounding": "floor", **mean}
+        found.append((f"padding {_shown(even)} with rounding floor{but}", floor))
+        found.append((f"padding {_shown(exact)}{but}", {"padding": exact, **mean}))
+    up = layer.model_copy(update={"rounding": "ceil"}).window((1, *_input_size(window)))
+    if not (up.height.clipped or up.width.clipped):
+        found.append(("rounding ceil", {"rounding": "ceil"}))
+    found.append(("rounding floor", {"rounding": "floor"}))
+    return found
+
+
+def _effect(shapes: Shapes, name: str) -> str:
+    """What a repair gives: this layer, the first dense layer behind it, what is not whole yet."""
+    graph, inferred = shapes.graph, shapes.layers[name]
+    parts = [f"{name} gives {show(inferred.shape)}"]
+    if inferred.window is not None:
+        parts[0] += _edges(inferred.window)
+    behind = {name}
+    for node in graph.nodes:
+        if behind.isdisjoint(node.inputs):
+            continue
+        behind.add(node.name)
+        if node.layer.type == "dense" and all(i in shapes.layers for i in node.inputs):
+            parts.append(f"{node.name} reads {show(shapes.inputs(node)[0])}")
             break
+    if len(parts) == 1 and graph.output in shapes.layers and graph.output != name:
+        parts.append(f"the network gives {show(shapes.of(graph.output))}")
+    if shapes.missing:
+        parts.append(f"{_several(shapes.missing)} no output")
     if shapes.rounded:
-        more = len(shapes.rounded) - 1
-        effect += f"; {shapes.rounded[0]} is then not whole" + (f" (and {more} more)" if more else "")
-    return Fix(title, effect, changes)
+        parts.append(f"{_several(shapes.rounded)} no whole output")
+    return "; ".join(parts)
 
 
-def _input_size(graph: Graph) -> tuple[int, int] | None:
-    """The nearest input size at which every layer is exact, the larger one if two are near."""
-    _, height, width = graph.input_shape
-    for distance in range(1, SEARCH_PIXELS + 1):
-        for step in (distance, -distance):
-            candidates = {
-                (height + step, width + step),
-                (height + step, width),
-                (height, width + step),
-            }
-            for size in sorted(candidates, key=lambda s: s[0] == height or s[1] == width):
-                if min(size) < 1:
-                    continue
-                shapes = infer_shapes(graph.with_input((graph.input_shape[0], *size)))
-                if not shapes.rounded and len(shapes.layers) == len(graph.nodes):
-                    return size
-    return None
+def _edges(window: Window) -> str:
+    """What happens at the end of the axes that are rounded, once where both do the same."""
+    down, across = _edge(window.height), _edge(window.width)
+    if down == across:
+        return f", {down}" if down else ""
+    named = [f"in height {down}" if down else "", f"in width {across}" if across else ""]
+    return ", " + " and ".join(name for name in named if name)
 
 
-def _pixels_needed(window: Window, index: int) -> int:
-    axis = (window.height, window.width)[index]
+def _edge(axis: Axis) -> str:
     if axis.exact:
-        return 0
-    span = axis.size - axis.extent + axis.before + axis.after
-    return axis.stride - span % axis.stride
+        return ""
+    if axis.overhang:
+        return f"its last window reaching {pixels(axis.overhang)} past the input"
+    return f"{dropped(axis)} unread"
 
 
-def _padding(sides: tuple[int, int, int, int]) -> int | list[int]:
-    return sides[0] if len(set(sides)) == 1 else list(sides)
+def _several(names: tuple[str, ...]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} then has"
+    return f"{names[0]} and {len(names) - 1} more then have"
 
 
-def _sides(sides: tuple[int, int, int, int]) -> str:
-    return str(sides[0]) if len(set(sides)) == 1 else str(list(sides))
+def _lacking(axis: Axis) -> int:
+    """Pixels to the next whole number, 0 where the axis is whole."""
+    return 0 if axis.exact else axis.stride - axis.span % axis.stride
+
+
+def _input_size(window: Window) -> tuple[int, int]:
+    return window.height.size, window.width.size
+
+
+def _shown(sides: Sides) -> str:
+    """2; [2, 0]; [0, 1, 0, 0]; [1, 2, 1, 2] (1+2 on each axis)."""
+    unequal = sides[:2] == sides[2:] and sides[0] != sides[1]
+    return f"{_written(sides)}" + (f" ({sides[0]}+{sides[1]} on each axis)" if unequal else "")
+
+
+def _written(value: Any) -> Any:
+    """A field's value as a spec writes it: padding as one number, two or four."""
+    if not isinstance(value, tuple):
+        return value
+    top, bottom, left, right = value
+    if top == bottom and left == right:
+        return top if top == left else [top, left]
+    return list(value)

@@ -17,7 +17,7 @@ class Activation(Layer):
     """A function of each element; `flops_each` is what one element costs."""
 
     flops_each: ClassVar[int] = 1
-    examples = _ANY
+    examples: ClassVar[tuple[Example, ...]] = _ANY
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=self.flops_each * math.prod(output))
@@ -70,10 +70,10 @@ class HardSwish(Activation):
 
 
 class Silu(Activation):
-    """x / (1 + exp(-x)), also called swish. FLOPs an element: 5."""
+    """x / (1 + exp(-x)), also called swish. FLOPs an element: 4."""
 
     type: Literal["silu"]
-    flops_each = 5
+    flops_each = 4
 
 
 class Gelu(Activation):

@@ -26,7 +26,8 @@ Shape = tuple[int, ...]
 class Weight:
     """One tensor of a layer: canonical name and layout (O,I,H,W; out,in), and how it starts.
 
-    `trainable` is False for buffers (running statistics), which no optimiser updates.
+    `trainable` is False where no optimiser updates it: a frozen parameter, or a `buffer`
+    (running statistics), which is no parameter at all.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Weight:
     fan_in: int
     fan_out: int
     trainable: bool = True
+    buffer: bool = False
 
     @property
     def size(self) -> int:
@@ -138,26 +140,23 @@ class WeightedLayer(Layer):
     """A layer with a weight and perhaps a bias."""
 
     bias: bool = True
-    weight_init: Initializer | None = Field(default=None, description="default: `defaults.weight_init`")
+    weight_init: Initializer | None = Field(
+        default=None, description="default: `defaults.weight_init`"
+    )
     bias_init: Initializer | None = Field(default=None, description="default: `defaults.bias_init`")
     trainable: bool = Field(default=True, description="false freezes the layer's weights")
 
-    def weight_and_bias(
-        self, shape: Shape, fan_in: int, fan_out: int
-    ) -> tuple[Weight, ...]:
+    def weight_and_bias(self, shape: Shape, fan_in: int, fan_out: int) -> tuple[Weight, ...]:
         """The weight of `shape` and, unless `bias` is false, a bias a unit."""
         weight = Weight(
             "weight", shape, self.weight_init or Zeros(), fan_in, fan_out, self.trainable
         )
         if not self.bias:
             return (weight,)
-        bias = Weight(
-            "bias", shape[:1], self.bias_init or Zeros(), fan_in, fan_out, self.trainable
-        )
+        bias = Weight("bias", shape[:1], self.bias_init or Zeros(), fan_in, fan_out, self.trainable)
         return (weight, bias)
 
 
 def show(shape: Shape) -> str:
     """96 x 55 x 55."""
     return " x ".join(str(size) for size in shape)
-

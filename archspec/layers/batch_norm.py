@@ -49,8 +49,8 @@ class BatchNorm(Layer):
         )
         return (
             *learned,
-            Weight("running_mean", shape, Zeros(), 1, 1, trainable=False),
-            Weight("running_var", shape, Ones(), 1, 1, trainable=False),
+            Weight("running_mean", shape, Zeros(), 1, 1, trainable=False, buffer=True),
+            Weight("running_var", shape, Ones(), 1, 1, trainable=False, buffer=True),
         )
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:

@@ -27,17 +27,26 @@ class Conv2d(WindowedLayer, WeightedLayer):
 
     examples = (
         Example({"filters": 6, "kernel_size": 3}, ((4, 7, 6),)),
-        Example({"filters": 6, "kernel_size": [3, 2], "stride": [2, 1], "bias": False}, ((4, 7, 6),)),
+        Example(
+            {"filters": 6, "kernel_size": [3, 2], "stride": [2, 1], "bias": False}, ((4, 7, 6),)
+        ),
         Example({"filters": 8, "kernel_size": 3, "groups": 2, "padding": 1}, ((4, 5, 6),)),
         Example({"filters": 4, "kernel_size": 3, "groups": 4, "padding": [2, 1]}, ((4, 6, 7),)),
         Example({"filters": 3, "kernel_size": 3, "padding": [0, 1, 2, 1]}, ((2, 5, 5),)),
         Example({"filters": 3, "kernel_size": 4, "stride": 2, "padding": "same"}, ((2, 7, 9),)),
         Example({"filters": 3, "kernel_size": 1, "stride": 2, "padding": "same"}, ((2, 6, 6),)),
         Example({"filters": 3, "kernel_size": 3, "padding": "same"}, ((2, 5, 4),)),
-        Example({"filters": 3, "kernel_size": 3, "dilation": [2, 1], "padding": "valid"}, ((2, 7, 6),)),
-        Example({"filters": 4, "kernel_size": 3, "dilation": 2, "padding": 2, "groups": 2}, ((2, 6, 6),)),
+        Example(
+            {"filters": 3, "kernel_size": 3, "dilation": [2, 1], "padding": "valid"}, ((2, 7, 6),)
+        ),
+        Example(
+            {"filters": 4, "kernel_size": 3, "dilation": 2, "padding": 2, "groups": 2}, ((2, 6, 6),)
+        ),
         Example({"filters": 3, "kernel_size": 3, "stride": 2, "rounding": "floor"}, ((2, 8, 6),)),
-        Example({"filters": 4, "kernel_size": 5, "stride": 4, "rounding": "ceil", "groups": 2}, ((2, 11, 10),)),
+        Example(
+            {"filters": 4, "kernel_size": 5, "stride": 4, "rounding": "ceil", "groups": 2},
+            ((2, 11, 10),),
+        ),
         Example({"filters": 2, "kernel_size": 1, "stride": 3, "rounding": "floor"}, ((2, 9, 8),)),
         Example({"filters": 6, "kernel_size": 5, "padding": "same", "groups": 3}, ((3, 6, 5),)),
     )

@@ -20,7 +20,7 @@ class _Join(Layer):
 
     def unequal(self, inputs: tuple[Shape, ...], wanted: str) -> Any:
         """The exception for inputs whose shapes cannot be joined."""
-        names = self.inputs or ()
+        names = self.inputs or [f"input {number}" for number, _ in enumerate(inputs, 1)]
         shapes = ", ".join(f"{n}: {show(s)}" for n, s in zip(names, inputs, strict=True))
         return self.fail("shapes-differ", f"{self.type} needs {wanted}; {shapes}", field="inputs")
 
@@ -41,7 +41,10 @@ class Add(_Join):
 
 
 class Multiply(_Join):
-    """The elementwise product; an input of (C, 1, 1) scales each channel of the others."""
+    """The elementwise product; an input of (C, 1, 1) scales each channel of the others.
+
+    FLOPs: one product less than inputs, each.
+    """
 
     type: Literal["multiply"]
     examples = (

@@ -17,8 +17,9 @@ class LocalResponseNorm(Layer):
     `alpha_mode` says what alpha multiplies, because the sources disagree: `sum` is the formula
     in the paper (and TensorFlow), `mean` divides by `size` (the authors' code, Caffe, PyTorch,
     ONNX). Channels outside the map count as zero. With `groups`, no window crosses from one
-    group of channels to the next (the two towers of the 2012 code). FLOPs an element: `size`
-    squares and additions together with alpha, k, the power and the division, size + 4.
+    group of channels to the next (the two towers of the 2012 code). FLOPs an element, the
+    windows at the edge counted as whole ones: a square, size - 1 additions, the product with
+    alpha, the addition of k, the power and the division, together size + 4.
     """
 
     type: Literal["local_response_norm"]
@@ -33,10 +34,17 @@ class LocalResponseNorm(Layer):
 
     examples = (
         Example({"size": 5, "alpha": 0.1, "beta": 0.75, "k": 2, "alpha_mode": "sum"}, ((8, 4, 3),)),
-        Example({"size": 3, "alpha": 0.5, "beta": 0.75, "k": 1, "alpha_mode": "mean"}, ((7, 3, 4),)),
-        Example({"size": 3, "alpha": 0.5, "beta": 0.6, "k": 1, "alpha_mode": "mean", "groups": 2}, ((6, 3, 4),)),
+        Example(
+            {"size": 3, "alpha": 0.5, "beta": 0.75, "k": 1, "alpha_mode": "mean"}, ((7, 3, 4),)
+        ),
+        Example(
+            {"size": 3, "alpha": 0.5, "beta": 0.6, "k": 1, "alpha_mode": "mean", "groups": 2},
+            ((6, 3, 4),),
+        ),
         Example({"size": 1, "alpha": 0.5, "beta": 0.5, "k": 1, "alpha_mode": "sum"}, ((3, 2, 2),)),
-        Example({"size": 11, "alpha": 0.1, "beta": 0.75, "k": 2, "alpha_mode": "sum"}, ((4, 3, 3),)),
+        Example(
+            {"size": 11, "alpha": 0.1, "beta": 0.75, "k": 2, "alpha_mode": "sum"}, ((4, 3, 3),)
+        ),
     )
 
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:

@@ -15,8 +15,7 @@ from archspec.spec.fields import Size2d
 class GlobalAvgPool2d(Layer):
     """The mean of each channel over the whole map: (C, H, W) to (C,).
 
-    FLOPs: one addition an input element and one division a channel, less the first addition:
-    H x W a channel.
+    FLOPs a channel: H x W - 1 additions and one division.
     """
 
     type: Literal["global_avg_pool2d"]
@@ -40,7 +39,8 @@ class AdaptiveAvgPool2d(Layer):
     """The mean over `output_size` regions that cover the map.
 
     Region i of n over a side of size W runs from floor(i W / n) to ceil((i + 1) W / n), as in
-    PyTorch; neighbours overlap where n does not divide W. FLOPs: the elements of every region.
+    PyTorch; neighbours overlap where n does not divide W. FLOPs: the elements of every region
+    (the additions and the division).
     """
 
     type: Literal["adaptive_avg_pool2d"]
@@ -56,7 +56,10 @@ class AdaptiveAvgPool2d(Layer):
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
         channels, height, width = self.require_map(inputs[0])
         rows, columns = self.output_size
-        shape, formula = (channels, rows, columns), f"{height} x {width} in {rows} x {columns} regions"
+        shape, formula = (
+            (channels, rows, columns),
+            f"{height} x {width} in {rows} x {columns} regions",
+        )
         if height % rows or width % columns:
             return Inferred(shape, formula, sees="irregular")
         step = (height // rows, width // columns)

@@ -52,7 +52,10 @@ class MaxPool2d(Pool2d):
         Example({"kernel_size": 3, "stride": 2, "padding": 1, "rounding": "floor"}, ((3, 8, 6),)),
         Example({"kernel_size": 3, "stride": 2, "rounding": "ceil"}, ((3, 6, 9),)),
         Example({"kernel_size": 3, "stride": 2, "padding": 1, "rounding": "ceil"}, ((3, 6, 8),)),
-        Example({"kernel_size": 3, "stride": 2, "padding": [0, 2, 1, 0], "rounding": "floor"}, ((3, 6, 7),)),
+        Example(
+            {"kernel_size": 3, "stride": 2, "padding": [0, 2, 1, 0], "rounding": "floor"},
+            ((3, 6, 7),),
+        ),
         Example({"kernel_size": 3, "stride": 2, "padding": "same"}, ((3, 6, 7),)),
         Example({"kernel_size": 2, "stride": 1, "padding": "same"}, ((3, 4, 5),)),
         Example({"kernel_size": 3, "stride": 1, "padding": 2}, ((2, 4, 4),)),
@@ -79,14 +82,56 @@ class AvgPool2d(Pool2d):
     examples = (
         Example({"kernel_size": 2}, ((3, 6, 8),)),
         Example({"kernel_size": 3, "stride": 2}, ((3, 7, 9),)),
-        Example({"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": True, "rounding": "floor"}, ((3, 6, 7),)),
-        Example({"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False}, ((3, 7, 7),)),
+        Example(
+            {
+                "kernel_size": 3,
+                "stride": 2,
+                "padding": 1,
+                "count_include_pad": True,
+                "rounding": "floor",
+            },
+            ((3, 6, 7),),
+        ),
+        Example(
+            {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False}, ((3, 7, 7),)
+        ),
         Example({"kernel_size": 3, "stride": 2, "rounding": "ceil"}, ((3, 6, 9),)),
-        Example({"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": True, "rounding": "ceil"}, ((3, 6, 8),)),
-        Example({"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False, "rounding": "ceil"}, ((3, 6, 8),)),
-        Example({"kernel_size": [3, 2], "padding": [0, 1, 1, 0], "stride": 1, "count_include_pad": True}, ((2, 5, 5),)),
-        Example({"kernel_size": 2, "stride": 1, "padding": "same", "count_include_pad": False}, ((3, 4, 5),)),
-        Example({"kernel_size": 3, "stride": 1, "padding": 2, "count_include_pad": False}, ((2, 4, 4),)),
+        Example(
+            {
+                "kernel_size": 3,
+                "stride": 2,
+                "padding": 1,
+                "count_include_pad": True,
+                "rounding": "ceil",
+            },
+            ((3, 6, 8),),
+        ),
+        Example(
+            {
+                "kernel_size": 3,
+                "stride": 2,
+                "padding": 1,
+                "count_include_pad": False,
+                "rounding": "ceil",
+            },
+            ((3, 6, 8),),
+        ),
+        Example(
+            {
+                "kernel_size": [3, 2],
+                "padding": [0, 1, 1, 0],
+                "stride": 1,
+                "count_include_pad": True,
+            },
+            ((2, 5, 5),),
+        ),
+        Example(
+            {"kernel_size": 2, "stride": 1, "padding": "same", "count_include_pad": False},
+            ((3, 4, 5),),
+        ),
+        Example(
+            {"kernel_size": 3, "stride": 1, "padding": 2, "count_include_pad": False}, ((2, 4, 4),)
+        ),
     )
 
     def check(self, window: Window) -> None:

@@ -21,8 +21,8 @@ class Axis:
     """A window along one axis, in pixels.
 
     `before` and `after` are the padding; `overhang` is how far the last window reaches past
-    the padded input (only with rounding `ceil`); `dropped` is how many padded pixels no window
-    reads (only with `floor`). `same` marks padding that was derived from the wanted output.
+    the padded input (only with rounding `ceil`); `dropped` is how many pixels at the end of the
+    padded input no window reads. `same` marks padding that was derived from the wanted output.
     """
 
     size: int
@@ -43,15 +43,24 @@ class Axis:
         return (self.kernel - 1) * self.dilation + 1
 
     @property
+    def span(self) -> int:
+        """W - F + P: how far the window can move, negative where it does not fit."""
+        return self.size - self.extent + self.before + self.after
+
+    @property
     def quotient(self) -> Fraction:
         """(W - F + P)/S + 1 before any rounding."""
-        span = self.size - self.extent + self.before + self.after
-        return Fraction(span, self.stride) + 1
+        return Fraction(self.span, self.stride) + 1
 
     @property
     def exact(self) -> bool:
         """Whether the formula gives a whole number."""
-        return self.same or self.quotient.denominator == 1
+        return self.same or self.span % self.stride == 0
+
+    @property
+    def clipped(self) -> bool:
+        """Whether `ceil` was not allowed to round up (the window would begin outside)."""
+        return self.rounding == "ceil" and not self.exact and self.overhang == 0
 
     @property
     def left_side(self) -> str:
@@ -62,9 +71,7 @@ class Axis:
         if self.dilation != 1:
             extent = f"(({self.kernel} - 1)*{self.dilation} + 1)"
         padding = (
-            f"2*{self.before}"
-            if self.before == self.after
-            else f"{self.before} + {self.after}"
+            f"2*{self.before}" if self.before == self.after else f"{self.before} + {self.after}"
         )
         return f"({self.size} - {extent} + {padding})/{self.stride} + 1"
 
@@ -75,7 +82,8 @@ class Axis:
             return f"{self.left_side} = {self.output}"
         if self.rounding == "exact":
             return f"{self.left_side} = {decimal(self.quotient)}"
-        return f"{self.rounding}({self.left_side}) = {self.output}"
+        less = " - 1" if self.clipped else ""
+        return f"{self.rounding}({self.left_side}){less} = {self.output}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +132,18 @@ class Window:
     @property
     def formula(self) -> str:
         """One formula where both axes agree, else one for each."""
-        if self.height.formula == self.width.formula:
-            return self.height.formula
-        return f"{self.height.formula}; {self.width.formula}"
+        vertical = self.height.formula
+        if self.height is self.width:
+            return vertical
+        horizontal = self.width.formula
+        return vertical if vertical == horizontal else f"{vertical}; {horizontal}"
 
 
 def decimal(value: Fraction) -> str:
-    """54.25, or 3.333 where three digits are not the whole truth."""
-    return f"{float(value):.3f}".rstrip("0").rstrip(".")
+    """54.25, or 3.333... where three digits are not all."""
+    thousandths = value * 1000
+    text = f"{int(thousandths) / 1000:.3f}"
+    return text.rstrip("0").rstrip(".") if thousandths.denominator == 1 else f"{text}..."
 
 
 def resolve_axis(
@@ -146,7 +158,8 @@ def resolve_axis(
 
     - ``same``: O = ceil(W/S); the padding is the least that reaches it, its odd pixel after.
     - ``ceil``: the last window may reach past the padded input but must begin inside the input
-      or the padding before it (Caffe's clipping, which PyTorch and ONNX share).
+      or the padding before it (Caffe's clipping, which PyTorch and ONNX share). A whole number
+      stays what it is, wherever its last window begins.
     - ``exact``: a non-integer quotient is reported by whoever called, and rounded down here so
       that the analysis can go on.
     """
@@ -161,7 +174,7 @@ def resolve_axis(
         span = size - extent + before + after
         if rounding == "ceil":
             output = -(-span // stride) + 1
-            if output > 1 and (output - 1) * stride >= size + before:
+            if span % stride and output > 1 and (output - 1) * stride >= size + before:
                 output -= 1
         else:
             output = span // stride + 1
@@ -199,7 +212,7 @@ def resolve(
         vertical = horizontal = (0, 0)
     else:
         vertical, horizontal = (padding[0], padding[1]), (padding[2], padding[3])
-    return Window(
-        resolve_axis(size[0], kernel_size[0], stride[0], dilation[0], vertical, rounding),
-        resolve_axis(size[1], kernel_size[1], stride[1], dilation[1], horizontal, rounding),
-    )
+    across = (size[1], kernel_size[1], stride[1], dilation[1], horizontal)
+    down = (size[0], kernel_size[0], stride[0], dilation[0], vertical)
+    height = resolve_axis(*down, rounding)
+    return Window(height, height if down == across else resolve_axis(*across, rounding))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -55,47 +56,59 @@ class WindowedLayer(Layer):
             ("width", window.width),
         )
         for name, axis in axes:
-            padded = axis.size + axis.before + axis.after
-            if axis.output < 1 or (axis.extent > padded and axis.rounding != "ceil"):
+            if axis.output < 1:
                 raise self.fail(
                     "window-larger-than-input",
                     f"its window is {axis.extent} pixels in {name} and the padded input has "
-                    f"{padded}: {axis.left_side} = {decimal(axis.quotient)}",
-                    "use a smaller kernel or stride above it, more padding, or a larger input",
+                    f"{axis.size + axis.before + axis.after}: "
+                    f"{axis.left_side} = {decimal(axis.quotient)}",
+                    "use a smaller kernel, more padding, less stride before it, or a larger input",
                     field="kernel_size",
                 )
-        found = {axis.formula: axis for _, axis in axes if not axis.exact}
-        return window, tuple(self._non_integer(axis) for axis in found.values())
+        # One finding a layer, and equal axes are told once.
+        inexact = {axis.formula: axis for _, axis in axes if not axis.exact}
+        return window, (self._non_integer(list(inexact.values())),) if inexact else ()
 
-    def _non_integer(self, axis: Axis) -> Problem:
-        message = (
-            f"{self.name}: {axis.left_side} = {decimal(axis.quotient)} is not a whole number"
-        )
-        if axis.rounding == "exact":
+    def _non_integer(self, axes: Sequence[Axis]) -> Problem:
+        quotients = [f"{axis.left_side} = {decimal(axis.quotient)}" for axis in axes]
+        message = f"{self.name}: {quotients[0]} is not a whole number"
+        if len(quotients) > 1:
+            message += f", and neither is {quotients[1]}"
+        if axes[0].rounding == "exact":
             return Problem("non-integer-output", message, layer=self.name, field=_field(self))
-        consequence = (
-            f"rounded down to {axis.output}: the last {_pixels(axis.dropped)} of the input "
-            "are never read"
-            if axis.rounding == "floor"
-            else f"rounded up to {axis.output}: the last window reaches {_pixels(axis.overhang)} "
-            "past the input"
-        )
-        if axis.rounding == "ceil" and axis.overhang == 0:
-            consequence = (
-                f"rounding up would begin a window outside the input, so it is {axis.output}"
-            )
         return Problem(
             "non-integer-output",
-            f"{message}; {consequence}",
+            "; ".join([message, *map(_rounded, axes)]),
             layer=self.name,
             field="rounding",
             severity="note",
         )
 
 
+def _rounded(axis: Axis) -> str:
+    """What the rounding that the spec asks for does."""
+    if axis.rounding == "floor":
+        return f"rounded down to {axis.output}: no window reads {dropped(axis)}"
+    if axis.clipped:
+        return f"rounding up would begin a window outside the input, so it is {axis.output}"
+    return (
+        f"rounded up to {axis.output}: the last window reaches {pixels(axis.overhang)} past the "
+        f"{'padded ' if axis.after else ''}input"
+    )
+
+
 def _field(layer: WindowedLayer) -> str:
+    """The field that the message points at: the divisor, where the spec has one."""
     return "stride" if layer.stride is not None else "kernel_size"
 
 
-def _pixels(count: int) -> str:
+def pixels(count: int) -> str:
+    """1 pixel, 2 pixels."""
     return "1 pixel" if count == 1 else f"{count} pixels"
+
+
+def dropped(axis: Axis) -> str:
+    """What the windows of an axis leave out, in words: "the last 2 pixels of the input"."""
+    unread = axis.dropped - axis.after
+    count, place = (unread, "input") if unread > 0 else (axis.dropped, "padding")
+    return f"the last {pixels(count) if count > 1 else 'pixel'} of the {place}"

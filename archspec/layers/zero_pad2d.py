@@ -8,6 +8,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape
+from archspec.layers.window import resolve
 from archspec.spec.fields import Padding, Sides
 
 
@@ -34,10 +35,13 @@ class ZeroPad2d(Layer):
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
         channels, height, width = self.require_map(inputs[0])
         top, bottom, left, right = _four(self.padding)
-        shape = (channels, height + top + bottom, width + left + right)
+        # A window of one pixel: it moves nothing but says where the border is.
+        window = resolve((height, width), (1, 1), (1, 1), (top, bottom, left, right), "exact")
+        shape = (channels, *window.output)
         formula = f"{height} + {top} + {bottom} = {shape[1]}"
         across = f"{width} + {left} + {right} = {shape[2]}"
-        return Inferred(shape, formula if formula == across else f"{formula}; {across}")
+        text = formula if formula == across else f"{formula}; {across}"
+        return Inferred(shape, text, window, "window")
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from archspec.diagnostics import Diagnostic
 
 COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 MAX_SOURCE = 160
+WIDTH = 72  # of what is indented below a line
 
 
 def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> None:
@@ -49,12 +51,11 @@ def _block(diagnostic: Diagnostic) -> Text:
     if diagnostic.help:
         text.append("\n  help: ", style="bold green")
         text.append(diagnostic.help)
-    width = max((len(fix.title) for fix in diagnostic.fixes), default=0)
     for fix in diagnostic.fixes:
-        if len(fix.title) + len(fix.effect) + 10 <= 78 or width <= 30:
-            text.append(f"\n    - {fix.title:<{width if width <= 30 else 0}}  {fix.effect}")
-        else:
-            text.append(f"\n    - {fix.title}\n        {fix.effect}")
+        text.append("\n    - ")
+        text.append(fix.title, style="bold")
+        for line in textwrap.wrap(fix.effect, WIDTH, break_on_hyphens=False):
+            text.append(f"\n        {line}")
     return text
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 from archspec.analysis import Analysis
 from archspec.analysis.claims import figure
 from archspec.layers.base import show
+from archspec.report.numbers import printable
 
 COLUMNS = (
     "name",
@@ -22,6 +24,18 @@ COLUMNS = (
     "connections",
     "activation_bytes",
 )
+
+
+def missing(analysis: Analysis) -> str:
+    """One line about the layers that have no shape, empty where all have one."""
+    names = analysis.shapes.missing
+    if not names:
+        return ""
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"Left out: {names[0]}{others} of {len(analysis.graph.nodes)} layers, which have no "
+        "output. The totals are those of the layers above."
+    )
 
 
 def to_json(analysis: Analysis) -> str:
@@ -62,17 +76,20 @@ def to_markdown(analysis: Analysis) -> str:
             f"{layer.costs.macs:,}",
         )
         lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    left_out = missing(analysis)
+    if left_out:
+        lines += ["", _cell(left_out)]
     if analysis.claims:
         lines += ["", "| claim | stated | computed | verdict | source |", "|---|---:|---:|---|---|"]
         for claim in analysis.claims:
-            cells = (
+            row: tuple[str, ...] = (
                 f"{claim.about} {claim.quantity}",
                 figure(claim.claimed),
                 figure(claim.computed),
                 claim.verdict,
                 claim.source or "",
             )
-            lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+            lines.append(f"| {' | '.join(_cell(cell) for cell in row)} |")
     if analysis.diagnostics:
         lines.append("")
         for d in analysis.diagnostics:
@@ -83,4 +100,5 @@ def to_markdown(analysis: Analysis) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
+    """Text as it stands in a Markdown table: a spec's words cannot become markup."""
+    return re.sub(r"([\\|*<\[])", r"\\\1", printable(text))

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+_COUNTS = ("", " k", " M", " G", " T")
+_BYTES = (" B", " KiB", " MiB", " GiB", " TiB")
+
 
 def short_count(value: int) -> str:
     """61.0 M: three digits and a decimal prefix."""
-    for limit, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g} {unit}"
-    return str(value)
+    scaled, power = float(value), 0
+    # 999.5 is where three digits round up to 1000.
+    while scaled >= 999.5 and power < len(_COUNTS) - 1:
+        scaled, power = scaled / 1000, power + 1
+    if power == 0:
+        return str(value)
+    digits = 0 if scaled >= 99.95 else 1 if scaled >= 9.995 else 2
+    return f"{scaled:.{digits}f}{_COUNTS[power]}"
 
 
 def short_bytes(value: int) -> str:
     """232.6 MiB."""
-    for limit, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if value >= limit:
-            return f"{value / limit:.1f} {unit}"
-    return f"{value} B"
+    scaled, power = float(value), 0
+    while scaled >= 1023.95 and power < len(_BYTES) - 1:
+        scaled, power = scaled / 1024, power + 1
+    return f"{scaled:.1f}{_BYTES[power]}" if power else f"{value} B"
 
 
 def duration(seconds: float) -> str:
@@ -24,3 +31,9 @@ def duration(seconds: float) -> str:
     whole = max(int(seconds), 0)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def printable(text: str) -> str:
+    """Text of a spec for a terminal or a page: one line, no control characters."""
+    joined = " ".join(text.split())
+    return "".join(char if char.isprintable() else "?" for char in joined)

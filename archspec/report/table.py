@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -11,7 +12,8 @@ from archspec.analysis import Analysis
 from archspec.analysis.claims import figure
 from archspec.layers.base import show
 from archspec.report.diagnostics import counts, print_diagnostics
-from archspec.report.numbers import short_bytes, short_count
+from archspec.report.export import missing
+from archspec.report.numbers import printable, short_bytes, short_count
 
 # From this width on there is room for a column that the layer's name mostly repeats.
 WIDE = 100
@@ -20,10 +22,17 @@ WIDE = 100
 def print_analysis(console: Console, analysis: Analysis) -> None:
     """Layers, totals, claims and diagnostics, in at most the console's width."""
     graph = analysis.graph
-    console.print(Text(graph.title, style="bold"))
+    console.print(Text(printable(graph.title), style="bold"))
     console.print(f"input {show(graph.input_shape)} (channels x height x width)", highlight=False)
     console.print()
-    console.print(_layers(analysis, wide=console.width >= WIDE))
+    table = _layers(analysis, wide=console.width >= WIDE)
+    if Measurement.get(console, console.options, table).maximum >= console.width:
+        table.padding = 0  # leaves one space between columns, often enough for whole formulas
+    console.print(table)
+    left_out = missing(analysis)
+    if left_out:
+        console.print()
+        console.print(Text(left_out, style="bold red"))
     console.print()
     _print_totals(console, analysis)
     if analysis.claims:
@@ -50,7 +59,7 @@ def _layers(analysis: Analysis, *, wide: bool) -> Table:
         windowed = analysis.shapes.layers[layer.name].sees != "one" or layer.formula != show(
             layer.output_shape
         )
-        cells = [
+        cells: list[str | Text] = [
             Text(layer.name, style="bold red" if layer.name in broken else ""),
             show(layer.output_shape),
             layer.formula if windowed else "",
@@ -69,11 +78,11 @@ def _print_totals(console: Console, analysis: Analysis) -> None:
     rows = [
         ("params", f"{totals.params:,}", f"{short_bytes(totals.weight_bytes)} in float32"),
         ("MACs", f"{totals.macs:,}", f"{short_count(totals.macs)}, one image"),
-        ("FLOPs", f"{totals.flops:,}", "2 x MACs, biases, pooling, normalisation, activations"),
+        ("FLOPs", f"{totals.flops:,}", "2 x MACs + biases, pools, norms, activations"),
         (
             "backward FLOPs",
             f"{totals.backward_flops:,}",
-            "weight and input gradients of convolutions and dense layers",
+            "weight and input gradients, 2 x MACs each",
         ),
         ("neurons", f"{totals.neurons:,}", "outputs of convolutions and dense layers"),
         ("connections", f"{totals.connections:,}", "neurons x (weights each sees + its bias)"),
@@ -107,6 +116,6 @@ def _claims(analysis: Analysis) -> Table:
             figure(claim.claimed),
             figure(claim.computed),
             Text(claim.verdict, style=style),
-            claim.source or "",
+            Text(printable(claim.source or "")),
         )
     return table

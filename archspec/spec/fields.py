@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -16,7 +17,9 @@ MAX_SIZE = 2**31 - 1
 Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]
 
-NAME_PATTERN = r"[A-Za-z_][A-Za-z0-9_]*"
+MAX_NAME = 100
+_IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
+NAME_PATTERN = rf"(?!__){_IDENTIFIER}"
 NETWORK_NAME_PATTERN = r"[A-Za-z][A-Za-z0-9_]*(-[A-Za-z0-9_]+)*"
 INPUT = "input"
 
@@ -27,9 +30,23 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
-def _fail(message: str) -> PydanticCustomError:
-    # The template may not format what the user wrote, so braces are doubled.
-    return PydanticCustomError("spec", message.replace("{", "{{").replace("}", "}}"))  # type: ignore[arg-type]
+def wrong_value(expected: str) -> PydanticCustomError:
+    """The error of a value that cannot be used; `expected` says what can."""
+    return PydanticCustomError("wrong_value", _template(expected))
+
+
+def wrong_type(expected: str) -> PydanticCustomError:
+    """The error of a value of the wrong type: it must be `expected`."""
+    return PydanticCustomError("wrong_type", _template(expected))
+
+
+def _invalid_name(reason: str) -> PydanticCustomError:
+    return PydanticCustomError("invalid_name", _template(reason))
+
+
+def _template(message: str) -> Any:
+    # Pydantic formats the message, so what stands in braces is not a field of it.
+    return message.replace("{", "{{").replace("}", "}}")
 
 
 def is_integer(value: object) -> bool:
@@ -38,31 +55,42 @@ def is_integer(value: object) -> bool:
 
 
 def _name(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(NAME_PATTERN, value):
-        raise PydanticCustomError("invalid_name", "a name is letters, digits and underscores")
-    if keyword.iskeyword(value) or len(value) > 100:
-        reason = "a word of Python" if keyword.iskeyword(value) else "longer than 100 characters"
-        raise PydanticCustomError("invalid_name", f"the name is {reason}")  # type: ignore[arg-type]
+    if not isinstance(value, str):
+        raise wrong_type("a name such as `conv1`")
+    if len(value) > MAX_NAME:
+        raise _invalid_name(f"it is longer than {MAX_NAME} characters")
+    if not re.fullmatch(_IDENTIFIER, value):
+        raise _invalid_name("a name is letters (A to Z), digits and underscores, no digit first")
+    if value.startswith("__"):
+        raise _invalid_name("names that begin with two underscores have a meaning in Python")
+    if keyword.iskeyword(value):
+        raise _invalid_name("it is a keyword of Python")
     return value
 
 
 def _network_name(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(NETWORK_NAME_PATTERN, value):
-        raise PydanticCustomError(
-            "invalid_name", "a network's name is letters, digits, underscores and inner hyphens"
+    if not isinstance(value, str):
+        raise wrong_type("a name such as `my-network`")
+    if len(value) > MAX_NAME:
+        raise _invalid_name(f"it is longer than {MAX_NAME} characters")
+    if not re.fullmatch(NETWORK_NAME_PATTERN, value):
+        raise _invalid_name(
+            "a network's name is letters (A to Z), digits, underscores and inner hyphens, "
+            "a letter first"
         )
-    if len(value) > 100:
-        raise PydanticCustomError("invalid_name", "the name is longer than 100 characters")
     return value
 
 
 def _pair(least: int) -> Any:
-    expected = f"expected a whole number of at least {least}, or two: [height, width]"
+    expected = f"a whole number of at least {least}, or two: [height, width]"
 
     def validate(value: Any) -> Any:
         both = value if isinstance(value, (list, tuple)) else [value, value]
-        if len(both) != 2 or not all(is_integer(v) and least <= v <= MAX_SIZE for v in both):
-            raise _fail(expected)
+        if not all(is_integer(v) for v in both):
+            raise wrong_type(expected)
+        if len(both) != 2:
+            raise wrong_value(expected)
+        _check_size(both, least)
         return tuple(both)
 
     return validate
@@ -71,20 +99,32 @@ def _pair(least: int) -> Any:
 def _sides(value: Any) -> Any:
     if value in ("same", "valid"):
         return value
+    expected = (
+        "a whole number, [vertical, horizontal], [top, bottom, left, right], `valid` or `same`"
+    )
     sides = value if isinstance(value, (list, tuple)) else [value]
-    if len(sides) not in (1, 2, 4) or not all(is_integer(v) and 0 <= v <= MAX_SIZE for v in sides):
-        raise _fail(
-            "expected a whole number, [vertical, horizontal], [top, bottom, left, right], "
-            "`valid` or `same`"
-        )
+    if isinstance(value, str):
+        raise wrong_value(expected)
+    if not all(is_integer(v) for v in sides):
+        raise wrong_type(expected)
+    if len(sides) not in (1, 2, 4):
+        raise wrong_value(expected)
+    _check_size(sides, 0)
     if len(sides) == 4:
         return tuple(sides)
     vertical, horizontal = sides[0], sides[-1]
     return (vertical, vertical, horizontal, horizontal)
 
 
+def _check_size(numbers: Iterable[int], least: int) -> None:
+    if any(number < least for number in numbers):
+        raise wrong_value(f"at least {least}")
+    if any(number > MAX_SIZE for number in numbers):
+        raise wrong_value(f"at most {MAX_SIZE}")
+
+
 def _pair_schema(least: int) -> dict[str, Any]:
-    number = {"type": "integer", "minimum": least}
+    number = {"type": "integer", "minimum": least, "maximum": MAX_SIZE}
     return {
         "anyOf": [number, {"type": "array", "items": number, "minItems": 2, "maxItems": 2}],
     }
@@ -93,18 +133,21 @@ def _pair_schema(least: int) -> dict[str, Any]:
 Name = Annotated[
     str,
     BeforeValidator(_name),
-    WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$", "maxLength": MAX_NAME}),
 ]
 NetworkName = Annotated[
     str,
     BeforeValidator(_network_name),
-    WithJsonSchema({"type": "string", "pattern": f"^{NETWORK_NAME_PATTERN}$"}),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{NETWORK_NAME_PATTERN}$", "maxLength": MAX_NAME}
+    ),
 ]
 Count = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Size2d = Annotated[Pair, BeforeValidator(_pair(1)), WithJsonSchema(_pair_schema(1))]
+_PIXELS = {"type": "integer", "minimum": 0, "maximum": MAX_SIZE}
 Padding = Annotated[
     Sides | Literal["same", "valid"],
     BeforeValidator(_sides),
@@ -112,8 +155,9 @@ Padding = Annotated[
         {
             "anyOf": [
                 {"enum": ["same", "valid"]},
-                {"type": "integer", "minimum": 0},
-                {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": 4},
+                _PIXELS,
+                {"type": "array", "items": _PIXELS, "minItems": 1, "maxItems": 2},
+                {"type": "array", "items": _PIXELS, "minItems": 4, "maxItems": 4},
             ]
         }
     ),

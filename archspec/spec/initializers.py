@@ -61,7 +61,7 @@ class _Xavier(SpecModel):
     gain: Positive = 1.0
 
     def std(self, fan_in: int, fan_out: int) -> float:
-        """gain x sqrt(2 / (fan_in + fan_out)): Glorot and Bengio (2010), equation 12."""
+        """Gain x sqrt(2 / (fan_in + fan_out)): Glorot and Bengio (2010), equation 12."""
         return self.gain * math.sqrt(2.0 / (fan_in + fan_out))
 
 

@@ -205,6 +205,16 @@ def _quiet_start() -> Iterator[None]:
             os.close(kept)
 
 
+def devices() -> list[str]:
+    """The devices that Keras' engine sees: "cpu:0", "gpu:0"."""
+    if os.environ["KERAS_BACKEND"] == "torch":
+        torch = importlib.import_module("torch")
+        return ["cpu:0", *(f"gpu:{i}" for i in range(torch.cuda.device_count()))]
+    import keras
+
+    return [str(name) for name in keras.distribution.list_devices()]
+
+
 def variables(graph: Graph, model: Any) -> dict[str, tuple[Any, tuple[int, ...]]]:
     """The model's variables by canonical name, each with the axes from canonical to Keras."""
     found = {}

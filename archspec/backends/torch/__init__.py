@@ -34,13 +34,13 @@ class TorchBackend(TrainableBackend):
         import torch
 
         with torch.no_grad():
-            for name, tensor in _tensors(graph, model).items():
+            for name, tensor in tensors(graph, model).items():
                 tensor.copy_(torch.from_numpy(weights[name]))
 
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         return {
             name: tensor.detach().cpu().numpy().copy()
-            for name, tensor in _tensors(graph, model).items()
+            for name, tensor in tensors(graph, model).items()
         }
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
@@ -83,7 +83,7 @@ class TorchBackend(TrainableBackend):
         (output * torch.from_numpy(cotangent)).sum().div(len(images)).backward()
         return {
             name: tensor.grad.numpy().copy()
-            for name, tensor in _tensors(graph, model).items()
+            for name, tensor in tensors(graph, model).items()
             if tensor.requires_grad
         }
 
@@ -95,7 +95,7 @@ class TorchBackend(TrainableBackend):
         return TorchTrainer(self, graph, recipe, weights, device)
 
 
-def _tensors(graph: Graph, model: Any) -> dict[str, Any]:
+def tensors(graph: Graph, model: Any) -> dict[str, Any]:
     """The model's parameters and buffers by canonical name."""
     by_attribute = {attribute: name for name, attribute in attributes(graph).items()}
     found = {}

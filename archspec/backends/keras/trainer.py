@@ -1,0 +1,142 @@
+"""Training in Keras, on whichever engine it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from archspec.backends.keras import canonical, devices, variables
+from archspec.diagnostics import ArchspecError
+from archspec.graph import Graph
+from archspec.spec.recipe import Recipe
+from archspec.training.trainer import multipliers
+
+if TYPE_CHECKING:
+    from archspec.backends.base import Array, TrainableBackend
+    from archspec.training.trainer import Labels
+
+
+class CoupledSGD(keras.optimizers.SGD):  # type: ignore[misc]
+    """SGD whose weight decay is part of the gradient, with multipliers for each parameter.
+
+    Keras' own `weight_decay` shrinks weights beside the update. `scales` holds a learning-rate
+    multiplier and a decay for each variable, in the order of the variables.
+    """
+
+    def __init__(
+        self, trained: list[Any], scales: list[tuple[float, float]], **options: Any
+    ):
+        super().__init__(**options)
+        self._trained, self._scales = trained, scales
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> Any:
+        grads = [
+            rate * (gradient + decay * keras.ops.convert_to_tensor(variable))
+            for gradient, variable, (rate, decay) in zip(
+                grads, self._trained, self._scales, strict=True
+            )
+        ]
+        return super().apply(grads, trainable_variables)
+
+
+class KerasTrainer:
+    """A compiled model and its own train step, one batch at a time."""
+
+    def __init__(
+        self,
+        backend: TrainableBackend,
+        graph: Graph,
+        recipe: Recipe,
+        weights: Mapping[str, Array],
+        device: str,
+    ) -> None:
+        engine = keras.backend.backend()
+        self.engine = f"Keras {keras.__version__} on {engine}"
+        self.device, place = _device(device)
+        self._scope = lambda: keras.device(place)
+        self._backend, self._graph = backend, graph
+        rule = recipe.optimizer
+        with self._scope():
+            self._model = backend.build(graph)
+            backend.load_weights(graph, self._model, weights)
+            trained = self._model.trainable_variables
+            names = {
+                id(v): name for name, (v, _) in variables(graph, self._model).items()
+            }
+            self._names = [names[id(variable)] for variable in trained]
+            scales = []
+            for name in self._names:
+                rate, decay = multipliers(recipe, name)
+                scales.append((rate, decay * rule.weight_decay))
+            self._optimizer = CoupledSGD(
+                trained,
+                scales,
+                learning_rate=rule.learning_rate,
+                momentum=rule.momentum,
+            )
+            self._optimizer.build(trained)
+            self._model.compile(
+                optimizer=self._optimizer,
+                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                # XLA is faster on TensorFlow and JAX; Keras has none for PyTorch.
+                jit_compile=engine != "torch",
+            )
+        self._rate = rule.learning_rate
+
+    def step(self, images: Array, labels: Labels, learning_rate: float) -> float:
+        with self._scope():
+            if learning_rate != self._rate:
+                self._optimizer.learning_rate = learning_rate
+                self._rate = learning_rate
+            self._model.reset_metrics()  # else the loss is the mean of the epoch so far
+            return float(self._model.train_on_batch(images, labels))
+
+    def logits(self, images: Array) -> Array:
+        with self._scope():
+            output: Array = np.asarray(self._model.predict_on_batch(images))
+        return output
+
+    def weights(self) -> dict[str, Array]:
+        return self._backend.save_weights(self._graph, self._model)
+
+    def velocities(self) -> dict[str, Array]:
+        axes = {
+            name: axes
+            for name, (_, axes) in variables(self._graph, self._model).items()
+        }
+        return {
+            name: canonical(momentum, axes[name])
+            for name, momentum in zip(self._names, self._momentums(), strict=False)
+        }
+
+    def load_velocities(
+        self, velocities: dict[str, Array], learning_rate: float
+    ) -> None:
+        axes = {
+            name: axes
+            for name, (_, axes) in variables(self._graph, self._model).items()
+        }
+        self._optimizer.learning_rate = self._rate = learning_rate
+        for name, momentum in zip(self._names, self._momentums(), strict=False):
+            if name in velocities:
+                momentum.assign(velocities[name].transpose(axes[name]))
+
+    def _momentums(self) -> list[Any]:
+        """The velocities in the order of the variables; none without momentum."""
+        return list(getattr(self._optimizer, "momentums", []))
+
+
+def _device(wanted: str) -> tuple[str, str]:
+    """What the run reports, and what `keras.device` takes."""
+    gpus = [name for name in devices() if name.startswith(("gpu", "cuda"))]
+    if wanted == "cuda" and not gpus:
+        raise ArchspecError(
+            f"--device cuda: Keras on {keras.backend.backend()} sees no GPU; use --device cpu "
+            "or auto"
+        )
+    if wanted == "cpu" or not gpus:
+        return "cpu", "cpu:0"
+    return "cuda", "gpu:0"

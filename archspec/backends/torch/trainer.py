@@ -1,0 +1,138 @@
+"""Training in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from archspec.diagnostics import ArchspecError
+from archspec.graph import Graph
+from archspec.spec.recipe import Recipe
+from archspec.training.trainer import multipliers
+
+if TYPE_CHECKING:
+    from archspec.backends.base import Array, TrainableBackend
+    from archspec.training.trainer import Labels
+
+
+class TorchTrainer:
+    """A model with `torch.optim.SGD`.
+
+    PyTorch keeps the learning rate outside the buffer b that it calls momentum, w <- w - lr b,
+    and the recipe inside the velocity v = -lr b. The two agree while the learning rate stays;
+    when it changes, b is scaled so that v goes on as it was.
+    """
+
+    def __init__(
+        self,
+        backend: TrainableBackend,
+        graph: Graph,
+        recipe: Recipe,
+        weights: Mapping[str, Array],
+        device: str,
+    ) -> None:
+        self.device = _device(device)
+        self.engine = f"PyTorch {torch.__version__}"
+        self._backend, self._graph = backend, graph
+        self._model = backend.build(graph)
+        backend.load_weights(graph, self._model, weights)
+        self._model.to(self.device)
+        rule = recipe.optimizer
+        self._parameters = _named_parameters(backend, graph, self._model)
+        self._scales = {name: multipliers(recipe, name) for name in self._parameters}
+        groups: dict[tuple[float, float], list[torch.Tensor]] = {}
+        for name, parameter in self._parameters.items():
+            groups.setdefault(self._scales[name], []).append(parameter)
+        self._rate = rule.learning_rate
+        self._optimizer = torch.optim.SGD(
+            [
+                {
+                    "params": members,
+                    "lr": rule.learning_rate * rate,
+                    "weight_decay": rule.weight_decay * decay,
+                    "multiplier": rate,
+                }
+                for (rate, decay), members in groups.items()
+            ],
+            momentum=rule.momentum,
+            fused=True,
+        )
+
+    def step(self, images: Array, labels: Labels, learning_rate: float) -> torch.Tensor:
+        self._set_rate(learning_rate)
+        self._model.train()
+        self._optimizer.zero_grad(set_to_none=True)
+        targets = torch.from_numpy(labels).to(self.device, torch.int64)
+        loss = F.cross_entropy(self._model(self._on_device(images)), targets)
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach()
+
+    def logits(self, images: Array) -> Array:
+        self._model.eval()
+        with torch.no_grad():
+            output: Array = self._model(self._on_device(images)).cpu().numpy()
+        return output
+
+    def weights(self) -> dict[str, Array]:
+        return self._backend.save_weights(self._graph, self._model)
+
+    def velocities(self) -> dict[str, Array]:
+        found = {}
+        for name, parameter in self._parameters.items():
+            buffer = self._optimizer.state[parameter].get("momentum_buffer")
+            if buffer is not None:
+                rate = self._rate * self._scales[name][0]
+                found[name] = (-rate * buffer).cpu().numpy()
+        return found
+
+    def load_velocities(
+        self, velocities: dict[str, Array], learning_rate: float
+    ) -> None:
+        self._set_rate(learning_rate)
+        for name, velocity in velocities.items():
+            rate = learning_rate * self._scales[name][0]
+            if rate:
+                parameter = self._parameters[name]
+                buffer = torch.from_numpy(velocity).to(parameter) / -rate
+                self._optimizer.state[parameter]["momentum_buffer"] = buffer
+
+    def _set_rate(self, rate: float) -> None:
+        if rate == self._rate:
+            return
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["multiplier"]
+            for parameter in group["params"]:
+                buffer = self._optimizer.state[parameter].get("momentum_buffer")
+                if buffer is not None:
+                    buffer.mul_(self._rate / rate)
+        self._rate = rate
+
+    def _on_device(self, images: Array) -> torch.Tensor:
+        """N,H,W,C as N,C,H,W on the device."""
+        return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).contiguous()
+
+
+def _named_parameters(
+    backend: TrainableBackend, graph: Graph, model: Any
+) -> dict[str, torch.Tensor]:
+    from archspec.backends.torch import tensors
+
+    return {
+        name: tensor
+        for name, tensor in tensors(graph, model).items()
+        if tensor.requires_grad
+    }
+
+
+def _device(wanted: str) -> str:
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ArchspecError(
+            "--device cuda: this PyTorch sees no CUDA device; use --device cpu or auto"
+        )
+    return wanted

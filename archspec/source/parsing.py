@@ -1,0 +1,78 @@
+"""The text of a spec as a document: every key and value knows its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from archspec.diagnostics import Problem, ProblemsFound, Span, shortened
+from archspec.source.builder import Builder
+from archspec.source.text import check_characters, split_lines
+from archspec.source.tree import Document, Node
+
+# The C scanner is about ten times faster; a PyYAML built without libyaml has only the other.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_BEGIN = "begin with `archspec: 1`, `name:`, `input:` and `layers:`"
+
+# What to do about the scanner's complaints, by a part of them.
+_SYNTAX_HELP = {
+    "mapping values are not allowed": "quote a text that contains `: `, and indent the keys of "
+    "one mapping equally",
+    "expected ',' or '}'": "a `{` or a comma is not closed; write `{key: value, key: value}`",
+    "expected ',' or ']'": "a `[` or a comma is not closed; write `[value, value]`",
+    "cannot start any token": "quote a text that begins with a special character",
+    "could not find expected ':'": "a key is followed by `: ` and its value",
+    "unexpected end of stream": "a quote or a bracket is not closed",
+}
+
+
+def parse(text: str, file: str) -> Document:
+    """Parse YAML text into a Document; its `problems` leave a tree to look for more in.
+
+    Raises ProblemsFound, with all that was found up to there, where they leave none.
+    """
+    check_characters(text)
+    lines = split_lines(text)
+    builder = Builder()
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            builder.feed(event)
+    except yaml.MarkedYAMLError as error:
+        builder.problems.fail(_syntax_problem(error, lines))
+    except (yaml.YAMLError, UnicodeError) as error:
+        message = f"not valid YAML: {shortened(str(error), 200)}"
+        builder.problems.fail(Problem("yaml-syntax", message, span=Span(1, 1, 1, 1)))
+    root = builder.root
+    if root is None or (root.entries is None and root.items is None and root.value is None):
+        message = "the file holds no spec"
+        builder.problems.fail(Problem("empty-spec", message, _BEGIN, span=Span(1, 1, 1, 1)))
+    if root.entries is None:
+        if root.broken:
+            raise ProblemsFound(builder.problems.found)
+        builder.problems.fail(_no_mapping(root))
+    return Document(file, lines, root, tuple(builder.problems.found))
+
+
+def _no_mapping(root: Node) -> Problem:
+    what = "a list" if root.items is not None else "a single value"
+    message = f"a spec is a mapping of keys such as `name:` and `layers:`, not {what}"
+    return Problem("wrong-type", message, _BEGIN, span=root.span)
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, lines: tuple[str, ...]) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    if line > len(lines):  # the scanner looks one line past the end
+        line, column = len(lines), len(lines[-1]) + 1
+    message = f"not valid YAML: {shortened(error.problem or 'syntax error', 200)}"
+    if error.context:
+        message += f" ({shortened(error.context, 200)}"
+        if error.context_mark:
+            message += f" from line {error.context_mark.line + 1}"
+        message += ")"
+    help_ = next((text for part, text in _SYNTAX_HELP.items() if part in message), None)
+    if "\t" in lines[line - 1]:
+        help_ = "YAML indents with spaces; this line has a tab"
+    return Problem("yaml-syntax", message, help_, span=Span(line, column, line, column + 1))

@@ -1,0 +1,166 @@
+"""What other libraries call things, for suggestions only: nothing here is accepted in a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from archspec.diagnostics import did_you_mean
+
+# Longer words are no misspelt key, and comparing them costs more than it tells.
+MAX_WORD = 100
+
+# PyTorch, Keras, Caffe and TensorFlow names without case, underscores, hyphens and `2d`.
+_LAYER_TYPES = {
+    "avgpool": "avg_pool2d",
+    "averagepooling": "avg_pool2d",
+    "averagepool": "avg_pool2d",
+    "adaptiveavgpool": "adaptive_avg_pool2d",
+    "batchnorm": "batch_norm",
+    "batchnormalization": "batch_norm",
+    "bn": "batch_norm",
+    "cat": "concat",
+    "concatenate": "concat",
+    "conv": "conv2d",
+    "convolution": "conv2d",
+    "convolutional": "conv2d",
+    "eltwise": "add",
+    "fc": "dense",
+    "fullyconnected": "dense",
+    "gap": "global_avg_pool2d",
+    "gemm": "dense",
+    "globalaveragepooling": "global_avg_pool2d",
+    "globalavgpool": "global_avg_pool2d",
+    "hsigmoid": "hard_sigmoid",
+    "hswish": "hard_swish",
+    "innerproduct": "dense",
+    "leakyrelu": "leaky_relu",
+    "linear": "dense",
+    "localresponsenorm": "local_response_norm",
+    "localresponsenormalization": "local_response_norm",
+    "lrn": "local_response_norm",
+    "maxpool": "max_pool2d",
+    "maxpooling": "max_pool2d",
+    "mul": "multiply",
+    "pool": "max_pool2d",
+    "pooling": "max_pool2d",
+    "reshape": "flatten",
+    "slice": "split",
+    "sum": "add",
+    "swish": "silu",
+    "zeropad": "zero_pad2d",
+    "zeropadding": "zero_pad2d",
+    "pad": "zero_pad2d",
+}
+
+# The first of the names that the mapping has is meant.
+_KEYS = {
+    "alpha": ("negative_slope",),
+    "bias": ("k",),
+    "bias_initializer": ("bias_init",),
+    "bias_filler": ("bias_init",),
+    "bias_term": ("bias",),
+    "bottom": ("inputs",),
+    "ceil_mode": ("rounding",),
+    "center": ("affine",),
+    "classes": ("units",),
+    "depth_radius": ("size",),
+    "dilation_rate": ("dilation",),
+    "dilations": ("dilation",),
+    "epsilon": ("eps",),
+    "factor": ("gain",),
+    "filter_size": ("kernel_size",),
+    "filters": ("units",),
+    "from": ("inputs",),
+    "gamma": ("factor",),
+    "group": ("groups",),
+    "input": ("inputs",),
+    "keep_prob": ("rate",),
+    "kernel": ("kernel_size",),
+    "kernel_initializer": ("weight_init",),
+    "kernel_shape": ("kernel_size",),
+    "ksize": ("kernel_size",),
+    "local_size": ("size",),
+    "lr": ("learning_rate",),
+    "lr_mult": ("learning_rate",),
+    "maxval": ("high",),
+    "max": ("high",),
+    "milestones": ("epochs",),
+    "min": ("low",),
+    "minval": ("low",),
+    "momentum": ("decay",),
+    "n": ("size",),
+    "n_filters": ("filters",),
+    "norm_region": ("size",),
+    "num_filters": ("filters",),
+    "num_output": ("filters", "units"),
+    "num_units": ("units",),
+    "out_channels": ("filters", "units"),
+    "out_features": ("units", "filters"),
+    "p": ("rate",),
+    "pad": ("padding",),
+    "pads": ("padding",),
+    "pool_size": ("kernel_size",),
+    "prob": ("rate",),
+    "probability": ("rate",),
+    "ratio": ("rate",),
+    "dropout_ratio": ("rate",),
+    "requires_grad": ("trainable",),
+    "scale": ("affine",),
+    "sigma": ("std",),
+    "size": ("kernel_size", "output_size"),
+    "standard_deviation": ("std",),
+    "stddev": ("std",),
+    "strides": ("stride",),
+    "units": ("filters",),
+    "use_bias": ("bias",),
+    "weight_filler": ("weight_init",),
+    "weights_init": ("weight_init",),
+    "init": ("weight_init",),
+    "wd": ("weight_decay",),
+    "l2": ("weight_decay",),
+}
+
+# Where the other library's value means something else.
+_REMARKS = {
+    "ceil_mode": "`ceil_mode: true` is `rounding: ceil`",
+    "depth_radius": "a radius r is a size of 2r + 1",
+    "momentum": "Keras' momentum, and one minus PyTorch's",
+    "keep_prob": "one minus the share that is kept",
+}
+
+_FOLLOWS = "it follows from the layer before; leave the key out"
+_NO_KEY = {
+    "activation": "an activation is a layer of its own: write `{name: ..., type: relu}` after it",
+    "data_format": "maps are always channels, height, width; leave the key out",
+    "dtype": "a spec holds no number format; leave the key out",
+    "in_channels": _FOLLOWS,
+    "in_features": _FOLLOWS,
+    "input_dim": _FOLLOWS,
+    "input_shape": _FOLLOWS,
+    "inplace": "how a backend computes is its own matter; leave the key out",
+    "padding_mode": "padding is always zeros; leave the key out",
+    "start_dim": "`flatten` always flattens the whole map; leave the key out",
+}
+
+
+def suggest_layer_type(word: str, known: Collection[str]) -> str | None:
+    """A suggestion for a layer type that does not exist, or None when nothing is near."""
+    if len(word) > MAX_WORD:
+        return None
+    plain = word.lower().replace("_", "").replace("-", "").removesuffix("2d")
+    meant = _LAYER_TYPES.get(plain)
+    return f"did you mean `{meant}`?" if meant in known else did_you_mean(word, known)
+
+
+def suggest_key(word: str, known: Collection[str]) -> str | None:
+    """A suggestion for a key that does not exist, or None when nothing is near."""
+    if len(word) > MAX_WORD:
+        return None
+    folded = word.lower()
+    for meant in _KEYS.get(folded, ()):
+        if meant in known:
+            remark = f" ({_REMARKS[folded]})" if folded in _REMARKS else ""
+            return f"did you mean `{meant}`?{remark}"
+    if folded in _NO_KEY and "name" in known:
+        return _NO_KEY[folded]
+    return did_you_mean(word, known)

@@ -1,0 +1,116 @@
+"""The JSON Schema of the language, for editors and for programs that write specs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from archspec.layers import layer_types
+from archspec.spec.claims import QUANTITIES
+from archspec.spec.initializers import AnyInitializer
+from archspec.spec.network import NetworkSpec
+from archspec.spec.places import models, tag
+
+Schema = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_REFERENCE: Schema = {"$ref": "#/$defs/Variable"}
+_VARIABLE: Schema = {
+    "description": "`$name` stands for the value of a variable of the spec",
+    "type": "string",
+    "pattern": r"^\$[A-Za-z_][A-Za-z0-9_]*$",
+}
+_SCALARS = ("integer", "number", "boolean", "string")
+_KEPT_OUTSIDE = ("description", "default")
+
+
+def json_schema() -> Schema:
+    """The JSON Schema (draft 2020-12) of a spec file.
+
+    A scalar may everywhere be a variable instead, except where the schema needs the word itself
+    to tell what the rest must be: `type` and `archspec`.
+    """
+    types = layer_types().values()
+    every: list[type[BaseModel]] = [NetworkSpec, *types]
+    _, generated = models_json_schema([(model, "validation") for model in every])
+    definitions = {name: _model(schema) for name, schema in generated["$defs"].items()}
+    network = definitions.pop(NetworkSpec.__name__)
+    network["properties"]["layers"]["items"] = {
+        "oneOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in types]
+    }
+    # The values of the variables are what references are replaced by, so they hold none.
+    network["properties"]["variables"] = generated["$defs"][NetworkSpec.__name__]["properties"][
+        "variables"
+    ]
+    definitions["Claim"]["oneOf"] = [{"required": [quantity]} for quantity in QUANTITIES]
+    return {
+        "$schema": DIALECT,
+        "title": "archspec",
+        **network,
+        "$defs": {"Variable": _VARIABLE, **definitions},
+    }
+
+
+def _model(schema: Schema) -> Schema:
+    """A mapping of the language: without Pydantic's titles, `type` always required."""
+    properties = {
+        key: _tag(value) if key in ("type", "archspec") else _value(value)
+        for key, value in schema["properties"].items()
+    }
+    required = [key for key in properties if key in schema.get("required", ()) or key == "type"]
+    return {
+        "type": "object",
+        "description": schema["description"],
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _tag(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if key not in ("title", "default")}
+
+
+def _value(schema: Schema) -> Schema:
+    """The value of a key, or a variable where that can be a scalar."""
+    about = {key: schema[key] for key in _KEPT_OUTSIDE if key in schema}
+    options = _options(schema)
+    if any(_is_scalar(option) for option in options):
+        options.append(_REFERENCE)
+    return {**about, **options[0]} if len(options) == 1 else {**about, "anyOf": options}
+
+
+def _options(schema: Schema) -> list[Schema]:
+    """What a value may be, one schema for each form of it."""
+    if "anyOf" in schema:
+        return [option for member in schema["anyOf"] for option in _options(member)]
+    if "oneOf" in schema:
+        tags = set(schema["discriminator"]["mapping"])
+        return [*_short_forms(tags), *schema["oneOf"]]
+    bare = {key: v for key, v in schema.items() if key not in (*_KEPT_OUTSIDE, "title")}
+    if "items" in bare:
+        bare["items"] = _value(bare["items"])
+    return [bare]
+
+
+def _short_forms(tags: set[str]) -> list[Schema]:
+    """An initialiser that needs no argument may be its name alone."""
+    initializers = models(AnyInitializer)
+    if tags != {tag(model) for model in initializers}:
+        return []
+    fields = {tag(model): model.model_fields for model in initializers}
+    bare = [
+        name
+        for name, own in fields.items()
+        if not any(field.is_required() for key, field in own.items() if key != "type")
+    ]
+    return [{"enum": bare}]
+
+
+def _is_scalar(schema: Schema) -> bool:
+    """Whether a variable could stand there, and the schema would not allow it anyway."""
+    any_text = schema.get("type") == "string" and not {"pattern", "enum", "const"} & set(schema)
+    return (schema.get("type") in _SCALARS or "enum" in schema) and not any_text

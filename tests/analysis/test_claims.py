@@ -1,0 +1,134 @@
+"""Claims: verdicts, and the likeliest reason of a wrong figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import archspec
+from archspec.graph import Graph
+
+Network = Callable[..., Graph]
+
+LAYERS = [
+    "name: conv, type: conv2d, filters: 4, kernel_size: 3, padding: 1",
+    "name: norm, type: batch_norm, eps: 1.0e-3, decay: 0.9",
+    "name: relu, type: relu",
+    "name: flatten, type: flatten",
+    "name: fc, type: dense, units: 10",
+]
+CONV, FC, NORM, BUFFERS = (3 * 9 + 1) * 4, (4 * 64 + 1) * 10, 8, 8
+MACS = 27 * 4 * 64 + 2560
+
+
+def _check(network: Network, claim: str) -> Any:
+    graph = network(LAYERS, (3, 8, 8), f"claims: [{{{claim}}}]")
+    found = archspec.analyze(graph)
+    (verdict,) = found.claims
+    contradicted = verdict.verdict == "contradicted"
+    assert [d.name for d in found.diagnostics] == ["claim-contradicted"] * contradicted
+    return verdict
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "about: input, shape: [3, 8, 8]",
+        "about: input, neurons: 192",
+        "about: conv, shape: [4, 8, 8]",
+        f"about: conv, params: {CONV}",
+        "about: conv, neurons: 256",
+        "about: relu, params: 0",
+        f"about: network, params: {CONV + FC + NORM}",
+        f"about: network, params: {CONV + FC + NORM + 20}, tolerance: 0.01",
+        f"about: network, macs: {MACS}",
+        "about: network, neurons: 266",
+        "about: network, shape: [10]",
+        "about: fc, connections: 2570",
+    ],
+)
+def test_holds(network: Network, claim: str) -> None:
+    verdict = _check(network, claim)
+    assert (verdict.verdict, verdict.explanation) == ("holds", "")
+
+
+@pytest.mark.parametrize(
+    ("claim", "explanation"),
+    [
+        ("about: input, neurons: 147", "147 = 3 x 7 x 7; with it, "),
+        (
+            "about: conv, params: 7168",
+            "that counts connections, 256 neurons x 28 (weights and bias of one neuron); the "
+            "weights are shared between positions, so the parameters are (3*3*3 + 1)*4 = 112",
+        ),
+        ("about: conv, params: 256", "that counts neurons; the parameters are (3*3*3 + 1)*4 = 112"),
+        (
+            "about: conv, params: 108",
+            "the 4 biases are left out; with them it is (3*3*3 + 1)*4 = 112",
+        ),
+        (
+            "about: conv, params: 40",
+            "(3*3*1 + 1)*4 = 40 are kernels over 1 channels, and each one sees 3",
+        ),
+        ("about: conv, params: 41", ""),
+        (
+            f"about: norm, params: {NORM + BUFFERS}",
+            "that counts the 8 running statistics too, which are no parameters",
+        ),
+        (
+            f"about: network, params: {CONV + FC + NORM + BUFFERS}",
+            "that counts the 8 running statistics too, which are no parameters",
+        ),
+        (f"about: network, params: {CONV + FC + NORM - 18}", "the 18 biases are left out"),
+        (
+            f"about: network, flops: {MACS}",
+            "that counts multiply-accumulates; one of them is two floating-point operations",
+        ),
+        (
+            f"about: network, macs: {2 * MACS}",
+            "that counts floating-point operations; a multiply-accumulate is two of them",
+        ),
+        ("about: conv, neurons: 196", "196 = 4 x 7 x 7; it has 4 x 8 x 8 = 256"),
+        ("about: conv, neurons: 30", "30 is no multiple of the 4 channels; 4 x 8 x 8 = 256"),
+        ("about: conv, shape: [4, 9, 9]", ""),
+    ],
+)
+def test_contradicted(network: Network, claim: str, explanation: str) -> None:
+    verdict = _check(network, claim)
+    assert verdict.verdict == "contradicted"
+    if claim.startswith("about: input"):
+        assert verdict.explanation.startswith(explanation.partition(";")[0])
+    else:
+        assert verdict.explanation == explanation
+
+
+def test_a_kernel_in_place_of_an_input(network: Network) -> None:
+    layers = [*LAYERS[:3], "name: next, type: conv2d, filters: 2, kernel_size: 5, groups: 2"]
+    graph = network(layers, (3, 8, 8), "claims: [{about: relu, shape: [2, 5, 5]}]")
+    (verdict,) = archspec.analyze(graph).claims
+    assert verdict.explanation == "that is one kernel of next (channels x height x width)"
+
+
+def test_claims_about_layers_without_a_shape_are_left_open(network: Network) -> None:
+    layers = [
+        "name: conv, type: conv2d, filters: 4, kernel_size: 9",
+        "name: relu, type: relu",
+    ]
+    claims = (
+        "claims: [{about: relu, params: 1}, {about: network, params: 1}, "
+        "{about: network, shape: [1]}, {about: input, neurons: 192}]"
+    )
+    found = archspec.analyze(network(layers, (3, 8, 8), claims))
+    assert [claim.about for claim in found.claims] == ["input"]
+    assert [d.name for d in found.diagnostics] == ["window-larger-than-input"]
+
+
+def test_a_claim_about_no_layer_suggests_one(network: Network) -> None:
+    graph = network(LAYERS, (3, 8, 8), "claims: [{about: cnov, params: 1}]")
+    found = archspec.analyze(graph)
+    assert found.claims == ()
+    (diagnostic,) = found.diagnostics
+    assert diagnostic.help == "did you mean `conv`?"
+    assert diagnostic.line == 4

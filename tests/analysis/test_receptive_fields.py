@@ -1,0 +1,153 @@
+"""Receptive fields against a perturbation of every pixel, on small random networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import archspec
+from archspec.analysis import Analysis
+from archspec.graph import Graph
+
+Network = Callable[..., Graph]
+
+# The network is square and its kernels are, so one axis says everything: for every output
+# position, the set of input pixels that it depends on.
+Line = list[set[int]]
+
+windows = st.fixed_dictionaries(
+    {
+        "kernel": st.integers(1, 4),
+        "stride": st.integers(1, 3),
+        "dilation": st.integers(1, 2),
+        "before": st.integers(0, 3),
+        "after": st.integers(0, 3),
+        "rounding": st.sampled_from(["floor", "ceil"]),
+    }
+)
+
+
+def _through(line: Line, w: dict[str, Any], outputs: int) -> Line:
+    """What each of the outputs sees: what the pixels under its window see."""
+    found: Line = []
+    for position in range(outputs):
+        first = position * w["stride"] - w["before"]
+        taps = [first + tap * w["dilation"] for tap in range(w["kernel"])]
+        found.append(set().union(*(line[tap] for tap in taps if 0 <= tap < len(line))))
+    return found
+
+
+def _layer(name: str, w: dict[str, Any], reads: str = "") -> str:
+    sides = [w["before"], w["after"]] * 2
+    return (
+        f"name: {name}, type: conv2d, filters: 1, kernel_size: {w['kernel']}, "
+        f"stride: {w['stride']}, dilation: {w['dilation']}, padding: {sides}, "
+        f"rounding: {w['rounding']}{reads}"
+    )
+
+
+def _agrees(found: Analysis, name: str, line: Line, size: int) -> None:
+    field = found.by_name[name].receptive_field
+    assert field is not None
+    (extent, _), (stride, _), (start, _) = field.size, field.stride, field.start
+    for position, seen in enumerate(line):
+        first = start + position * stride
+        expected = range(max(first, 0), min(first + extent, size))
+        assert seen <= set(expected)
+        if first >= 0 and first + extent <= size:  # neither padding nor its holes in sight
+            assert (min(seen), max(seen)) == (expected[0], expected[-1])
+
+
+@given(st.lists(windows, min_size=1, max_size=4), st.integers(12, 40))
+@settings(max_examples=80, deadline=None)
+def test_chains(network: Network, chain: list[dict[str, Any]], size: int) -> None:
+    graph = network([_layer(f"c{i}", w) for i, w in enumerate(chain)], (1, size, size))
+    found = archspec.analyze(graph)
+    line: Line = [{pixel} for pixel in range(size)]
+    for i, w in enumerate(chain):
+        if f"c{i}" not in found.by_name:
+            assert found.has_errors
+            return
+        line = _through(line, w, found.by_name[f"c{i}"].output_shape[1])
+        _agrees(found, f"c{i}", line, size)
+
+
+@given(st.integers(0, 2), st.integers(0, 2), st.integers(0, 3), st.integers(10, 20))
+@settings(max_examples=30, deadline=None)
+def test_branches_that_meet_see_together(
+    network: Network, left: int, right: int, shift: int, size: int
+) -> None:
+    """Two convolutions of one output size, one of them shifted by its padding."""
+    a = {"kernel": 2 * left + 1, "stride": 1, "dilation": 1, "rounding": "floor"}
+    b = {"kernel": 2 * right + 1, "stride": 1, "dilation": 1, "rounding": "floor"}
+    a |= {"before": left, "after": left}
+    b |= {"before": right + shift, "after": max(right - shift, 0)}
+    layers = [
+        _layer("a", a, ", inputs: [input]"),
+        _layer("b", b, ", inputs: [input]"),
+        "name: sum, type: concat, inputs: [a, b]",
+    ]
+    found = archspec.analyze(network(layers, (1, size, size)))
+    if found.has_errors:
+        assert found.shapes.missing == ("sum",)
+        return
+    line: Line = [{pixel} for pixel in range(size)]
+    one, two = _through(line, a, size), _through(line, b, size)
+    _agrees(found, "sum", [x | y for x, y in zip(one, two, strict=True)], size)
+
+
+def test_a_dense_layer_sees_everything(network: Network) -> None:
+    layers = [
+        "name: conv, type: conv2d, filters: 2, kernel_size: 3, stride: 2, padding: [0, 1, 0, 1]",
+        "name: flatten, type: flatten",
+        "name: fc, type: dense, units: 4",
+    ]
+    fields = {
+        x.name: x.receptive_field for x in archspec.analyze(network(layers, (1, 8, 8))).layers
+    }
+    assert fields["flatten"] == fields["conv"]
+    assert fields["fc"] is not None
+    assert fields["fc"].size == (9, 9)  # all 8 pixels and one of padding
+
+
+def test_a_branch_that_scales_channels_does_not_change_the_stride(network: Network) -> None:
+    layers = [
+        "name: conv, type: conv2d, filters: 2, kernel_size: 3, padding: 1",
+        "name: mean, type: global_avg_pool2d, keep_dims: true",
+        "name: gate, type: sigmoid",
+        "name: scaled, type: multiply, inputs: [conv, gate]",
+        "name: pool, type: max_pool2d, kernel_size: 2",
+    ]
+    found = archspec.analyze(network(layers, (1, 16, 16)))
+    scaled, pool = found.by_name["scaled"].receptive_field, found.by_name["pool"].receptive_field
+    assert scaled is not None
+    assert pool is not None
+    assert (scaled.size, scaled.stride) == ((18, 18), (1, 1))
+    assert pool.stride == (2, 2)
+
+
+def test_a_layer_of_zeros_moves_the_field(network: Network) -> None:
+    layers = [
+        "name: pad, type: zero_pad2d, padding: [2, 0, 1, 0]",
+        "name: conv, type: conv2d, filters: 1, kernel_size: 3",
+    ]
+    field = archspec.analyze(network(layers, (1, 8, 8))).by_name["conv"].receptive_field
+    assert field is not None
+    assert (field.size, field.stride, field.start) == ((3, 3), (1, 1), (-2, -1))
+
+
+def test_regions_of_unequal_size_have_no_single_field(network: Network) -> None:
+    layers = [
+        "name: even, type: adaptive_avg_pool2d, output_size: 4",
+        "name: uneven, type: adaptive_avg_pool2d, output_size: 3",
+        "name: behind, type: relu",
+    ]
+    found = archspec.analyze(network(layers, (1, 8, 8)))
+    even = found.by_name["even"].receptive_field
+    assert even is not None
+    assert (even.size, even.stride) == ((2, 2), (2, 2))
+    assert found.by_name["uneven"].receptive_field is None
+    assert found.by_name["behind"].receptive_field is None

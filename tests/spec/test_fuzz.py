@@ -1,0 +1,303 @@
+"""Whatever a spec file holds, loading and analysing it gives a result or diagnostics in the file.
+
+Good specs are mutated, as text and as values, and random bytes are read. The mutations are drawn
+by hypothesis, always the same ones, so a failure is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import archspec
+from archspec import catalog, source
+from archspec.diagnostics import Diagnostic
+
+SMALL = {
+    "branches": """\
+archspec: 1
+name: branches
+input: {channels: 4, height: 9, width: 9}
+variables: {classes: 10, rate: 0.5}
+defaults: {weight_init: kaiming_uniform, rounding: floor}
+layers:
+  - {name: conv1, type: conv2d, filters: 4, kernel_size: 3, padding: same, groups: 2, bias: false}
+  - {name: norm1, type: batch_norm, eps: 1e-3, decay: 0.9}
+  - {name: sum1, type: add, inputs: [norm1, input]}
+  - {name: half1, type: split, channels: [0, 2], inputs: [sum1]}
+  - {name: half2, type: split, channels: [2, 4], inputs: [sum1]}
+  - {name: both, type: concat, inputs: [half2, half1]}
+  - {name: pool1, type: avg_pool2d, kernel_size: [3, 2], stride: 2, padding: 1,
+     count_include_pad: true}
+  - {name: lrn1, type: local_response_norm, size: 5, alpha: 1.0e-4, beta: 0.75, k: 2,
+     alpha_mode: mean}
+  - {name: leaky1, type: leaky_relu, negative_slope: 0.1}
+  - {name: pad1, type: zero_pad2d, padding: [1, 2]}
+  - {name: flat, type: flatten}
+  - {name: drop, type: dropout, rate: $rate, scaling: at_inference}
+  - {name: fc, type: dense, units: $classes, weight_init: {type: normal, std: 0.01}}
+  - {name: prob, type: softmax}
+claims:
+  - {about: conv1, params: 72, source: "a test"}
+  - {about: network, params: 1000, tolerance: 0.5}
+  - {about: input, shape: [4, 9, 9]}
+training:
+  epochs: 3
+  batch_size: 8
+  optimizer: {type: sgd, learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0005}
+  schedule: {type: steps, epochs: [2, 3], factor: 0.5}
+  parameters: [{match: "*.bias", learning_rate: 2}]
+  preprocessing: {rescale: 0.004, mean: [1, 2, 3, 4], std: data}
+""",
+    "blocks": """\
+# comment
+archspec: 1
+name: blocks
+title: "a: title"
+description: >
+  Folded
+  text
+input:
+  channels: 1
+  height: 8
+  width: 6
+layers:
+  - name: conv1
+    type: conv2d
+    filters: 2
+    kernel_size: [3, 1]
+    stride: [1, 1]
+    dilation: 2
+    padding: [2, 2, 0, 0]
+    weight_init: &init
+      type: uniform
+      low: -0.1
+      high: 0.1
+    bias_init: *init
+  - name: act
+    type: gelu
+    approximate: tanh
+  - name: pool
+    type: adaptive_avg_pool2d
+    output_size: 2
+  - name: gap
+    type: global_avg_pool2d
+  - name: fc
+    type: dense
+    units: 3
+""",
+}
+FRAGMENTS = [
+    *(
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ": ",
+        ",",
+        "- ",
+        "? ",
+        "&a ",
+        "*a",
+        "*init",
+        "!!python/name:os",
+        "!t ",
+    ),
+    *("<<: ", "#", "|", ">", "'", '"', "%", "@", "`", "\t", "\n", "\r", "\r\n", "\x85", "\u2028"),
+    *("---\n", "...\n", "\ufeff", "\x00", "\x07", "\\", "$", "$x", "$classes", "~", "null", "true"),
+    *(
+        "1e999",
+        ".nan",
+        "-.inf",
+        "0x10",
+        "1_000",
+        "1e-4",
+        "-1",
+        "0",
+        "9" * 50,
+        "2147483648",
+        "é",
+        "😀",
+    ),
+]
+ODD_VALUES: list[Any] = [
+    *(None, True, False, 0, 1, -1, 2, 3, 7, 2**31 - 1, 2**31, 10**39, 0.5, -0.5, 1e300, 1e-300),
+    *("", "$classes", "$nothing", "same", "conv1", "input", "network", "x" * 101, "__class__", "ü"),
+    *([], {}, [0], [1, 2], [1, 2, 3, 4], ["conv1"], ["conv1", "input"], [[1]], {"a": 1}),
+    *(
+        {"type": "normal"},
+        {"type": "normal", "std": 1},
+        {"type": []},
+        {"type": "steps", "steps": 1},
+    ),
+]
+
+derandomized = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def file() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "spec.yaml"
+
+
+def check(file: Path, content: bytes) -> None:
+    """Load and analyse; every diagnostic must be readable and lie within the file."""
+    file.write_bytes(content)
+    found = outcome(file)
+    lines = source.split_lines(content.decode("utf-8-sig", "replace"))
+    for diagnostic in found:
+        assert 1 <= diagnostic.line <= len(lines), diagnostic
+        assert 1 <= diagnostic.column <= len(lines[diagnostic.line - 1]) + 1, diagnostic
+        for text in (diagnostic.message, diagnostic.help or ""):
+            assert "nput should" not in text, diagnostic
+            assert "pydantic" not in text.lower(), diagnostic
+            assert len(text) < 2000, diagnostic
+
+
+def outcome(file: Path) -> tuple[Diagnostic, ...]:
+    """The diagnostics of a result, or of the one error that is allowed."""
+    error: archspec.SpecError | None = None
+    try:
+        analysis = archspec.analyze(file)
+    except archspec.SpecError as raised:
+        error = raised
+    if error is None:
+        analysis.to_json()
+        return analysis.diagnostics
+    assert any(diagnostic.severity == "error" for diagnostic in error.diagnostics)
+    return error.diagnostics
+
+
+def shipped() -> list[str]:
+    return [path.read_text("utf-8") for path in catalog.shipped().values()]
+
+
+def text_mutations(texts: list[str]) -> st.SearchStrategy[str]:
+    """One to four edits of a text: lines and characters removed, doubled, moved and inserted."""
+
+    @st.composite
+    def mutate(draw: st.DrawFn) -> str:
+        text = draw(st.sampled_from(texts))
+        for _ in range(draw(st.integers(1, 4))):
+            start = draw(st.integers(0, len(text)))
+            end = min(start + draw(st.integers(0, 12)), len(text))
+            piece = draw(st.sampled_from(FRAGMENTS) | st.text(max_size=3))
+            lines = text.split("\n")
+            line = draw(st.integers(0, len(lines) - 1))
+            other = draw(st.integers(0, len(lines) - 1))
+            match draw(st.integers(0, 7)):
+                case 0:
+                    text = text[:start] + text[end:]
+                case 1:
+                    text = text[:start] + piece + text[start:]
+                case 2:
+                    text = text[:start] + piece + text[end:]
+                case 3:
+                    text = text[:end] + text[start:end] + text[end:]
+                case 4:
+                    text = "\n".join(lines[:line] + lines[line + 1 :])
+                case 5:
+                    text = "\n".join([*lines[:other], lines[line], *lines[other:]])
+                case 6:
+                    lines[line], lines[other] = lines[other], lines[line]
+                    text = "\n".join(lines)
+                case _:
+                    words = lines[line].split(" ")
+                    words[draw(st.integers(0, len(words) - 1))] = piece
+                    lines[line] = " ".join(words)
+                    text = "\n".join(lines)
+        return text
+
+    return mutate()
+
+
+def value_mutations(texts: list[str]) -> st.SearchStrategy[str]:
+    """One to three values of a spec replaced, removed or renamed."""
+    specs = [source.parse(text, "").root.data() for text in texts]
+    scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    odd = st.sampled_from(ODD_VALUES) | st.recursive(
+        scalars,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["type", "name", "x", "std"]), inner, max_size=3)
+        ),
+        max_leaves=5,
+    )
+
+    @st.composite
+    def mutate(draw: st.DrawFn) -> str:
+        spec = copy.deepcopy(draw(st.sampled_from(specs)))
+        for _ in range(draw(st.integers(1, 3))):
+            place: Any = spec
+            while True:
+                keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+                if not keys:
+                    break
+                key = draw(st.sampled_from(keys))
+                if isinstance(place[key], (dict, list)) and draw(st.integers(0, 3)):
+                    place = place[key]
+                    continue
+                action = draw(st.integers(0, 5))
+                if action == 0:
+                    del place[key]
+                elif action == 1 and isinstance(place, dict):
+                    place[draw(st.text(max_size=4) | st.sampled_from(["pad", "strides"]))] = (
+                        place.pop(key)
+                    )
+                else:
+                    place[key] = copy.deepcopy(draw(odd))
+                break
+        return yaml.safe_dump(spec, allow_unicode=True, sort_keys=False)
+
+    return mutate()
+
+
+@settings(derandomized, max_examples=1500)
+@given(text_mutations(list(SMALL.values())))
+def test_mutated_text(file: Path, text: str) -> None:
+    check(file, text.encode("utf-8", "surrogatepass"))
+
+
+@settings(derandomized, max_examples=1500)
+@given(value_mutations(list(SMALL.values())))
+def test_mutated_values(file: Path, text: str) -> None:
+    check(file, text.encode())
+
+
+@settings(derandomized, max_examples=150)
+@given(text_mutations(shipped()) | value_mutations(shipped()))
+def test_mutated_shipped_specs(file: Path, text: str) -> None:
+    check(file, text.encode("utf-8", "surrogatepass"))
+
+
+@settings(derandomized, max_examples=400)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode()))
+def test_random_bytes(file: Path, content: bytes) -> None:
+    check(file, content)
+
+
+@settings(derandomized, max_examples=400)
+@given(st.lists(st.sampled_from([*FRAGMENTS, "a", "b: ", " ", "  "]), max_size=30))
+def test_random_fragments(file: Path, pieces: list[str]) -> None:
+    check(file, "".join(pieces).encode())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_starts_from_good_specs(file: Path, name: str) -> None:
+    file.write_text(SMALL[name], "utf-8")
+    assert not archspec.analyze(file).has_errors
