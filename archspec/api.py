@@ -15,7 +15,7 @@ from archspec.layers.base import Shape
 from archspec.spec.fields import MAX_SIZE
 
 if TYPE_CHECKING:
-    from archspec.training.options import RunOptions, RunSummary
+    from archspec.training.options import RunOptions, RunSummary, Watcher
     from archspec.verification import Verification
 
 Spec = str | Path | Graph
@@ -32,7 +32,7 @@ def load(spec: str | Path = catalog.DEFAULT, **variables: int | float | bool | s
         path, shown = catalog.find(spec)
         document = source.Document(shown, (), empty.root)
         text = source.read_text(path, shown)
-        document = source.Document(shown, tuple(text.splitlines()), empty.root)
+        document = source.Document(shown, source.split_lines(text), empty.root)
         document = source.parse(text, shown)
         return expand.expand(document, variables)
     except ProblemsFound as found:
@@ -93,11 +93,18 @@ def verify(spec: Spec = catalog.DEFAULT, **options: Any) -> Verification:
     return verification.verify(buildable(spec), **options)
 
 
-def train(spec: Spec, options: RunOptions) -> RunSummary:
-    """Train a network; see `archspec.training`."""
-    from archspec.training import run
+def train(
+    spec: Spec = catalog.DEFAULT,
+    options: RunOptions | None = None,
+    watcher: Watcher | None = None,
+) -> RunSummary:
+    """Train a network with the recipe in its spec and leave a run folder.
 
-    return run(spec, options)
+    Raises SpecError or ArchspecError; see `archspec.training.loop.run`.
+    """
+    from archspec.training import RunOptions, run
+
+    return run(spec, options or RunOptions(), watcher)
 
 
 def parse_shape(text: str) -> Shape:

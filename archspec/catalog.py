@@ -22,7 +22,8 @@ def folder() -> Path:
 @cache
 def shipped() -> dict[str, Path]:
     """The shipped specs by name, in alphabetical order."""
-    return {path.stem: path for path in sorted(folder().rglob(f"*{SUFFIX}"))}
+    found = {path.stem: path for path in folder().rglob(f"*{SUFFIX}")}
+    return dict(sorted(found.items()))
 
 
 def find(spec: str | Path) -> tuple[Path, str]:

@@ -44,6 +44,33 @@ InputOption = Annotated[
 ]
 
 
+BackendOption = Annotated[
+    str, typer.Option("--backend", metavar="torch|keras|...", help="The backend.")
+]
+
+
+class Precision(StrEnum):
+    """Floating-point precisions of `archspec verify`."""
+
+    float64 = "float64"
+    float32 = "float32"
+
+
+class Device(StrEnum):
+    """Where `archspec train` computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class VerifyFormat(StrEnum):
+    """Formats of `archspec verify`."""
+
+    table = "table"
+    json = "json"
+
+
 class AnalyzeFormat(StrEnum):
     """Formats of `archspec analyze`."""
 
@@ -214,6 +241,157 @@ def specs(
     width = max(len(str(row["name"])) for row in rows)
     for row in rows:
         print(f"{row['name']:<{width}}  {row['params']:>13,}  {row['title']}")
+
+
+@app.command()
+def build(
+    spec: SpecArgument = "alexnet",
+    backend: BackendOption = "torch",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="The file to write; NAME_BACKEND.py when left out."),
+    ] = None,
+    set_: SetOption = None,
+    source_only: Annotated[
+        bool,
+        typer.Option("--source-only", help="Write the source without running it."),
+    ] = False,
+) -> None:
+    """Write the model's source and build it: a class in a file that needs archspec no more.
+
+    Examples: archspec build --backend torch; archspec build my.yaml --backend keras --output
+    net.py; archspec build --source-only
+    """
+    from archspec import api
+    from archspec.backends import get_backend
+
+    graph = api.buildable(_load(spec, set_))
+    chosen = get_backend(backend)
+    if not source_only:
+        chosen.require()
+    source = chosen.emit(graph)
+    file = output or Path(f"{graph.name.replace('-', '_')}_{chosen.name}.py")
+    with _open(file) as stream:
+        stream.write(source)
+    print(f"wrote {file}: class {chosen.class_name(graph)}, {source.count(chr(10))} lines")
+    if source_only:
+        return
+    model = chosen.build(graph)
+    built = sum(weight.size for weight in chosen.save_weights(graph, model).values())
+    totals = api.analyze(graph).totals
+    expected = totals.trainable_params + totals.non_trainable_params
+    print(f"built it: {built:,} numbers in weights and buffers, as the analysis says")
+    if built != expected:
+        raise RuntimeError(f"the analysis says {expected:,}")
+    print(f"run it: python {file}")
+
+
+@app.command()
+def verify(
+    spec: SpecArgument = "alexnet",
+    backend: Annotated[
+        list[str] | None,
+        typer.Option("--backend", help="A backend to compare; every installed one if left out."),
+    ] = None,
+    dtype: Annotated[Precision, typer.Option("--dtype", help="The precision.")] = (
+        Precision.float64
+    ),
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Images at once.")] = 2,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="For weights and images.")] = 0,
+    set_: SetOption = None,
+    input: InputOption = None,
+    format: Annotated[VerifyFormat, typer.Option("--format", help="How to print it.")] = (
+        VerifyFormat.table
+    ),
+) -> None:
+    """Compare every installed backend with the NumPy reference: outputs and gradients.
+
+    Exit status 1 when they differ. Example: archspec verify alexnet --dtype float32
+    """
+    from archspec import api
+    from archspec.report import verification
+
+    graph = _load(spec, set_)
+    if input is not None:
+        graph = graph.with_input(api.parse_shape(input))
+    found = api.verify(
+        graph,
+        backends=tuple(dict.fromkeys(backend)) if backend else None,
+        dtype=dtype.value,
+        batch=batch,
+        seed=seed,
+    )
+    if format is VerifyFormat.json:
+        print(verification.to_json(found))
+    else:
+        verification.print_verification(_console(), found)
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    spec: SpecArgument = "alexnet",
+    backend: BackendOption = "torch",
+    data: Annotated[
+        str,
+        typer.Option("--data", help="`digits`, or `folder:DIR` with one sub-folder a class."),
+    ] = "digits",
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Instead of the recipe's.")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Learning rate instead of the recipe's.")
+    ] = None,
+    device: Annotated[Device, typer.Option("--device", help="Where to train.")] = Device.auto,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Use at most so many images, held-out ones too."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The run folder; one in runs/ if left out.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with the run in this folder.")
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Train a network with the recipe in its spec.
+
+    Examples: archspec train alexnet-small; archspec train --backend keras --epochs 1 --limit 256;
+    archspec train my.yaml --data folder:photos
+    """
+    from archspec import api
+    from archspec.diagnostics import ArchspecError
+    from archspec.report.progress import TrainingReport
+    from archspec.training.options import RunOptions
+
+    if lr is not None and not 0 < lr < float("inf"):
+        raise ArchspecError(f"--lr is a number above 0, not {lr:g}")
+    report = TrainingReport(_console())
+    options = RunOptions(
+        backend=backend,
+        data=data,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=lr,
+        device=device.value,
+        seed=seed,
+        limit=limit,
+        output=output,
+        resume=resume,
+        variables=api.parse_assignments(set_ or []),
+    )
+    try:
+        api.train(spec, options, report)
+    finally:
+        report.close()
 
 
 @app.command()

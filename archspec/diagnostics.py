@@ -12,6 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+# From how many candidates on a suggestion is looked for among the likeliest alone.
+MANY = 500
+
 Severity = Literal["error", "warning", "note"]
 
 
@@ -123,8 +126,15 @@ class ArchspecError(Exception):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A suggestion such as "did you mean `kernel_size`?", or None when nothing is near."""
-    candidates = list(known)
-    folded = {candidate.lower(): candidate for candidate in candidates}
+    folded = {candidate.lower(): candidate for candidate in known}
+    if len(folded) > MANY:
+        # Comparing with every layer of a huge network takes too long: the likeliest will do.
+        start = word[:1].lower()
+        folded = {
+            name: candidate
+            for name, candidate in folded.items()
+            if name[:1] == start and abs(len(name) - len(word)) < 2
+        }
     near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return f"did you mean `{folded[near[0]]}`?" if near else None
 

@@ -68,11 +68,15 @@ class AdaptiveAvgPool2d(Layer):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         _, height, width = inputs[0]
-        rows = sum(end - start for start, end in regions(height, self.output_size[0]))
-        columns = sum(end - start for start, end in regions(width, self.output_size[1]))
+        rows = covered(height, self.output_size[0])
+        columns = covered(width, self.output_size[1])
         return Cost(other_flops=output[0] * rows * columns)
 
 
-def regions(size: int, count: int) -> list[tuple[int, int]]:
-    """The half-open ranges of `count` regions over a side of `size` pixels."""
-    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+def covered(size: int, count: int) -> int:
+    """The pixels of all `count` regions over a side of `size` together.
+
+    Neighbours share a pixel wherever a border does not fall between two of them, which happens
+    at all inner borders but those that divide both: size + count - gcd(size, count).
+    """
+    return size + count - math.gcd(size, count)

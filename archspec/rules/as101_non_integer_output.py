@@ -43,7 +43,7 @@ def _with_repairs(problem: Problem, analysis: Analysis) -> Problem:
     if problem.severity is not None or problem.layer is None:
         return problem  # the spec says how to round: a note, nothing to repair
     fixes = repairs(analysis.graph, analysis.shapes, problem.layer)
-    return replace(problem, help="choose one of these repairs:", fixes=fixes)
+    return replace(problem, help="choose one of these repairs:" if fixes else None, fixes=fixes)
 
 
 RULE = Rule("AS101", "non-integer-output", "error", complete=_with_repairs)

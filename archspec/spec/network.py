@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from archspec.spec.claims import Claim
-from archspec.spec.fields import Count, Name, NetworkName, Rounding, SpecModel
+from archspec.spec.fields import Count, Name, NetworkName, Rounding, SpecModel, is_integer
 from archspec.spec.initializers import Initializer, KaimingNormal, Zeros
 from archspec.spec.recipe import Recipe
+
+
+def _version(value: Any) -> Any:
+    # `true` and `1.0` equal 1 in Python, which a literal would let through.
+    return value if is_integer(value) else str(value)
 
 
 class InputShape(SpecModel):
@@ -31,7 +36,9 @@ class Defaults(SpecModel):
 class NetworkSpec(SpecModel):
     """The keys of a spec file."""
 
-    archspec: Literal[1] = Field(description="the version of the language")
+    archspec: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+        description="the version of the language"
+    )
     name: NetworkName
     title: str | None = Field(default=None, description="one line for people")
     description: str | None = None

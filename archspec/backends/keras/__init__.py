@@ -96,7 +96,7 @@ class KerasBackend(TrainableBackend):
     ) -> dict[str, Array]:
         import keras
 
-        class Probe(keras.optimizers.SGD):  # type: ignore[misc]
+        class Probe(keras.optimizers.SGD):
             """Writes each gradient where its variable was: the one way on every engine."""
 
             def update_step(

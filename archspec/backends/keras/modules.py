@@ -100,7 +100,9 @@ class LocalResponseNorm(layers.Layer):
         rows = ops.reshape(x, (-1, x.shape[-1] // self.groups))
         return ops.reshape(ops.custom_gradient(self.normalize)(rows), ops.shape(x))
 
-    def normalize(self, x: keras.KerasTensor) -> tuple[keras.KerasTensor, Callable]:
+    def normalize(
+        self, x: keras.KerasTensor
+    ) -> tuple[keras.KerasTensor, Callable[..., keras.KerasTensor]]:
         """Normalise each row, and say how its gradient is computed."""
         base = self.k + self.scale * self.window(x * x)
         if self.beta == 0.75:  # two roots are several times faster than a power

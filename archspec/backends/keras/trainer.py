@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archspec.training.trainer import Labels
 
 
-class CoupledSGD(keras.optimizers.SGD):  # type: ignore[misc]
+class CoupledSGD(keras.optimizers.SGD):
     """SGD whose weight decay is part of the gradient, with multipliers for each parameter.
 
     Keras' own `weight_decay` shrinks weights beside the update. `scales` holds a learning-rate

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -24,17 +25,8 @@ def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     for node in graph.nodes:
         for weight in node.layer.weights(shapes.inputs(node)):
             name = f"{node.name}.{weight.name}"
-            function, arguments = drawing(weight)
-            draw = {
-                "normal": normal,
-                "uniform": uniform,
-                "truncated_normal": truncated_normal,
-            }
-            weights[name] = (
-                np.full(weight.shape, arguments["value"])
-                if function == "constant"
-                else draw[function](seed, name, weight.shape, **arguments)
-            )
+            function, numbers = drawing(weight)
+            weights[name] = DRAW[function](seed, name, weight.shape, **numbers)
     return weights
 
 
@@ -70,6 +62,11 @@ def generator(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
+def constant(seed: int, name: str, shape: tuple[int, ...], value: float) -> np.ndarray:
+    """One number everywhere."""
+    return np.full(shape, value)
+
+
 def normal(
     seed: int, name: str, shape: tuple[int, ...], mean: float, std: float
 ) -> np.ndarray:
@@ -95,3 +92,11 @@ def truncated_normal(
         values[beyond] = numbers.normal(size=int(beyond.sum()))
         beyond = np.abs(values) > 2
     return mean + std * values
+
+
+DRAW: dict[str, Callable[..., np.ndarray]] = {
+    "constant": constant,
+    "normal": normal,
+    "truncated_normal": truncated_normal,
+    "uniform": uniform,
+}

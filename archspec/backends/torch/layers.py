@@ -88,7 +88,7 @@ def _pool(window: Window, plain: Call, padded: str, options: dict[str, Any]) -> 
         }
         return call(plain.function, **plain.kwargs, **extra, **options)
     if padded == "PaddedMaxPool2d":
-        sides = {"sides": _sides(window.reach)}
+        sides: dict[str, Any] = {"sides": _sides(window.reach)}
     else:
         bottom_hang, right_hang = window.overhang
         sides = {"sides": _sides(window.padding)}
