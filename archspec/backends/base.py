@@ -6,7 +6,7 @@ import importlib.util
 import linecache
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from archspec.spec.recipe import Recipe
-    from archspec.training.trainer import Trainer
 
     Array = npt.NDArray[np.floating[Any]]
+    Labels = npt.NDArray[np.integer[Any]]
     Weights = Mapping[str, Array]
 
 
@@ -76,6 +76,34 @@ class Backend(ABC):
     @abstractmethod
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         """The model's weights under canonical names and in canonical layout."""
+
+
+class Trainer(Protocol):
+    """A model that learns. Images are N,H,W,C in float32, labels N class numbers.
+
+    The update is the paper's, with the learning rate inside the velocity:
+    v <- momentum v - lr (g + weight_decay w);  w <- w + v.
+    """
+
+    engine: str
+    device: str
+
+    def step(self, images: Array, labels: Labels, learning_rate: float) -> Any:
+        """One update. Returns the batch's mean loss before it, as something `float` takes."""
+
+    def logits(self, images: Array) -> Array:
+        """The network's output at inference, N x classes."""
+
+    def weights(self) -> dict[str, Array]:
+        """The weights and buffers, canonical."""
+
+    def velocities(self) -> dict[str, Array]:
+        """The velocity of every trained parameter, canonical; empty without momentum."""
+
+    def load_velocities(
+        self, velocities: dict[str, Array], learning_rate: float
+    ) -> None:
+        """Go on with these velocities, which belong to a step at `learning_rate`."""
 
 
 class TrainableBackend(Backend):

@@ -177,7 +177,7 @@ def class_name(graph: Graph, reserved: Iterable[str]) -> str:
         word.lower(): word for word in re.findall(r"[A-Za-z][A-Za-z0-9]*", graph.title)
     }
     parts = re.split(r"[-_]+", graph.name)
-    capped = (words.get(part.lower(), part) for part in parts if part)
+    capped = (words.get(part.lower()) or part for part in parts if part)
     name = "".join(part[:1].upper() + part[1:] for part in capped) or "Network"
     if keyword.iskeyword(name) or name in reserved or not name.isidentifier():
         name += "Network"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -119,3 +120,14 @@ class Recipe(SpecModel):
     parameters: Annotated[tuple[Multipliers, ...], Field(strict=False)] = ()
     preprocessing: Preprocessing = Preprocessing()
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+    def multipliers(self, parameter: str) -> tuple[float, float]:
+        """The learning-rate and weight-decay multipliers of a parameter; the last match counts.
+
+        `parameter` is a canonical name such as ``conv1.bias``.
+        """
+        found = (1.0, 1.0)
+        for rule in self.parameters:
+            if fnmatch.fnmatchcase(parameter, rule.match):
+                found = (rule.learning_rate, rule.weight_decay)
+        return found

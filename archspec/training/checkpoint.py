@@ -20,7 +20,7 @@ from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 
 if TYPE_CHECKING:
-    from archspec.training.trainer import Array
+    from archspec.backends.base import Array
 
 LAST, BEST = "last", "best"
 

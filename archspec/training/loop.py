@@ -33,7 +33,7 @@ from archspec.training.options import (
 from archspec.training.schedule import Schedule
 
 if TYPE_CHECKING:
-    from archspec.training.trainer import Trainer
+    from archspec.backends.base import Trainer
 
 # The recipe of a spec that has none.
 DEFAULT_RECIPE = Recipe(

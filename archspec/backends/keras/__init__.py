@@ -16,9 +16,8 @@ from archspec.backends.keras.emit import emit, network_class
 from archspec.graph import Graph
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Weights
+    from archspec.backends.base import Array, Trainer, Weights
     from archspec.spec.recipe import Recipe
-    from archspec.training.trainer import Trainer
 
 # Canonical tensor names and what Keras calls them, with the axes that turn the canonical
 # layout into Keras' (O,I,H,W to H,W,I,O; out,in to in,out).

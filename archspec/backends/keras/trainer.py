@@ -12,11 +12,9 @@ from archspec.backends.keras import canonical, devices, variables
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
-from archspec.training.trainer import multipliers
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, TrainableBackend
-    from archspec.training.trainer import Labels
+    from archspec.backends.base import Array, Labels, TrainableBackend
 
 
 class CoupledSGD(keras.optimizers.SGD):
@@ -69,7 +67,7 @@ class KerasTrainer:
             self._names = [names[id(variable)] for variable in trained]
             scales = []
             for name in self._names:
-                rate, decay = multipliers(recipe, name)
+                rate, decay = recipe.multipliers(name)
                 scales.append((rate, decay * rule.weight_decay))
             self._optimizer = CoupledSGD(
                 trained,

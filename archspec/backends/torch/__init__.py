@@ -10,9 +10,8 @@ from archspec.backends.torch.emit import attributes, emit, network_class
 from archspec.graph import Graph
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Weights
+    from archspec.backends.base import Array, Trainer, Weights
     from archspec.spec.recipe import Recipe
-    from archspec.training.trainer import Trainer
 
 
 class TorchBackend(TrainableBackend):

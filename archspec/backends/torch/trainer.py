@@ -11,11 +11,9 @@ import torch.nn.functional as F  # noqa: N812
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
-from archspec.training.trainer import multipliers
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, TrainableBackend
-    from archspec.training.trainer import Labels
+    from archspec.backends.base import Array, Labels, TrainableBackend
 
 
 class TorchTrainer:
@@ -42,7 +40,7 @@ class TorchTrainer:
         self._model.to(self.device)
         rule = recipe.optimizer
         self._parameters = _named_parameters(backend, graph, self._model)
-        self._scales = {name: multipliers(recipe, name) for name in self._parameters}
+        self._scales = {name: recipe.multipliers(name) for name in self._parameters}
         groups: dict[tuple[float, float], list[torch.Tensor]] = {}
         for name, parameter in self._parameters.items():
             groups.setdefault(self._scales[name], []).append(parameter)
