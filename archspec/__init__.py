@@ -10,20 +10,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from archspec.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from archspec.analysis import Analysis as Analysis
-    from archspec.api import analyze as analyze
     from archspec.api import build as build
     from archspec.api import emit as emit
-    from archspec.api import load as load
     from archspec.api import train as train
     from archspec.api import verify as verify
     from archspec.diagnostics import ArchspecError as ArchspecError
     from archspec.diagnostics import Diagnostic as Diagnostic
     from archspec.diagnostics import SpecError as SpecError
     from archspec.graph import Graph as Graph
-
-__version__ = "0.1.0"
+    from archspec.loading import analyze as analyze
+    from archspec.loading import load as load
 
 _HOMES = {
     "Analysis": "archspec.analysis",
@@ -31,10 +31,10 @@ _HOMES = {
     "Diagnostic": "archspec.diagnostics",
     "Graph": "archspec.graph",
     "SpecError": "archspec.diagnostics",
-    "analyze": "archspec.api",
+    "analyze": "archspec.loading",
     "build": "archspec.api",
     "emit": "archspec.api",
-    "load": "archspec.api",
+    "load": "archspec.loading",
     "train": "archspec.api",
     "verify": "archspec.api",
 }

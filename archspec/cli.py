@@ -397,7 +397,7 @@ def train(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the language, for editors."""
-    from archspec.spec.schema import json_schema
+    from archspec.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2))
 

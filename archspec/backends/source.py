@@ -16,10 +16,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import archspec
 from archspec.analysis.shapes import Shapes, infer_shapes
 from archspec.graph import Graph, Node
 from archspec.layers.base import Inferred, Shape, Weight
+from archspec.version import __version__
 
 WIDTH = 88
 
@@ -213,7 +213,7 @@ def header(graph: Graph, framework: str, layout: str) -> list[str]:
     return [
         *lines,
         "",
-        f"Written by archspec {archspec.__version__} from the spec {graph.name}",
+        f"Written by archspec {__version__} from the spec {graph.name}",
         f"(sha256 {graph.hash}).",
         f"Input: {layout}. Output: N x {output}.",
         '"""',

@@ -9,8 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import archspec
-from archspec import api
+from archspec import loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend
 from archspec.backends.base import TrainableBackend
@@ -31,6 +30,7 @@ from archspec.training.options import (
     Watcher,
 )
 from archspec.training.schedule import Schedule
+from archspec.version import __version__
 
 if TYPE_CHECKING:
     from archspec.backends.base import Trainer
@@ -154,11 +154,11 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
     classes = len(source.classes)
     variables = dict(options.variables)
     if not isinstance(spec, Graph):
-        written = api.load(spec, **variables)
+        written = loading.load(spec, **variables)
         if "classes" in written.variables and "classes" not in variables:
             variables["classes"] = classes
-        spec = api.load(spec, **variables)
-    graph = api.buildable(spec)
+        spec = loading.load(spec, **variables)
+    graph = loading.buildable(spec)
     # The loss is computed from logits: a softmax at the end is left to it.
     while graph.by_name[graph.output].layer.type == "softmax":
         graph = graph.without(graph.output)
@@ -223,7 +223,7 @@ def _new_folder(
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = RunFolder(options.output or Path("runs") / f"{graph.name}-{backend.name}-{now}")
     about = {
-        "archspec": archspec.__version__,
+        "archspec": __version__,
         "network": graph.name,
         "hash": graph.hash,
         "backend": backend.name,
@@ -273,7 +273,7 @@ def _plan(
         classes=len(data.classes),
         training_images=len(data.training),
         held_out_images=len(data.held_out),
-        params=api.analyze(graph).totals.params,
+        params=loading.analyze(graph).totals.params,
         recipe=recipe,
         folder=folder.path,
         first_epoch=len(metrics) + 1,

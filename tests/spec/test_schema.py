@@ -10,7 +10,7 @@ import pytest
 
 from archspec import catalog, source
 from archspec.layers import layer_types
-from archspec.spec.schema import DIALECT, json_schema
+from archspec.schema import DIALECT, json_schema
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 HEAD: dict[str, Any] = {

@@ -1,0 +1,65 @@
+# `make demo` and `make test` set up all they need in .venv; nothing else on the machine is used.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO ?= demo
+# Two test processes: each loads PyTorch and TensorFlow.
+WORKERS ?= 2
+
+.PHONY: help demo test lint types fast bench schema golden clean
+
+help:
+	@echo "make demo   analyse AlexNet, build and compare it in PyTorch and Keras, train a small one"
+	@echo "make test   formatting, lint, import rules, types and all tests"
+	@echo "make fast   the tests without the slow ones"
+	@echo "make bench  measure speed against other tools (benchmarks/RESULTS.md)"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,keras,train,dev]'
+	@touch $@
+
+demo: $(READY)
+	@mkdir -p $(DEMO)
+	$(BIN)/archspec analyze specs/alexnet.yaml
+	$(BIN)/archspec analyze specs/alexnet.yaml --format markdown --output $(DEMO)/alexnet.md
+	$(BIN)/archspec build --backend torch --output $(DEMO)/alexnet_torch.py
+	$(BIN)/archspec build --backend keras --output $(DEMO)/alexnet_keras.py
+	$(BIN)/archspec verify alexnet
+	@rm -rf $(DEMO)/torch $(DEMO)/keras
+	$(BIN)/archspec train alexnet-small --backend torch --output $(DEMO)/torch
+	$(BIN)/archspec train alexnet-small --backend keras --output $(DEMO)/keras
+	@echo
+	@echo "The results are in $(DEMO)/:"
+	@echo "  alexnet.md                         every shape, parameter and contradiction"
+	@echo "  alexnet_torch.py, alexnet_keras.py  the models; python $(DEMO)/alexnet_torch.py runs one"
+	@echo "  torch/, keras/                     the runs: metrics.jsonl, checkpoints, model source"
+
+test: $(READY) lint types
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+fast: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+# The JSON Schema that editors find beside the specs.
+schema: $(READY)
+	$(BIN)/archspec schema > specs/archspec.schema.json
+
+# The emitted sources that the tests compare with.
+golden: $(READY)
+	ARCHSPEC_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/backends -k golden
+
+clean:
+	rm -rf $(VENV) $(DEMO) runs dist build .pytest_cache .mypy_cache .ruff_cache
