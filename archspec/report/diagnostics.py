@@ -20,7 +20,7 @@ def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> No
     for number, diagnostic in enumerate(diagnostics):
         if number:
             console.print()
-        console.print(_block(diagnostic), soft_wrap=True)
+        console.print(_block(diagnostic, console), soft_wrap=True)
 
 
 def counts(diagnostics: Iterable[Diagnostic]) -> str:
@@ -32,13 +32,17 @@ def counts(diagnostics: Iterable[Diagnostic]) -> str:
     return ", ".join(parts)
 
 
-def _block(diagnostic: Diagnostic) -> Text:
+def _block(diagnostic: Diagnostic, console: Console) -> Text:
     colour = COLOURS[diagnostic.severity]
     place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
     text = Text()
-    text.append(f"{diagnostic.severity}[{diagnostic.code}]", style=colour)
-    text.append(f" {diagnostic.name}: ", style="bold")
-    text.append(f"{diagnostic.message}\n")
+    label = f"{diagnostic.severity}[{diagnostic.code}]"
+    message = f"{label} {diagnostic.name}: {diagnostic.message}"
+    if console.is_terminal:  # in a pipe a message stays on one line, for grep
+        message = "\n  ".join(textwrap.wrap(message, console.width - 2, break_on_hyphens=False))
+    text.append(message, style="bold")
+    text.stylize(colour, 0, len(label))
+    text.append("\n")
     text.append(f"  --> {place}", style="dim")
     if diagnostic.source_line is not None and diagnostic.source_line.strip():
         source, caret = _excerpt(diagnostic)

@@ -1,0 +1,66 @@
+"""Measure everything, print it, and write `benchmarks/RESULTS.md`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+from benchmarks import analysis, layers, training
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+PACKAGES = ("torch", "tensorflow", "keras", "torchinfo", "pydantic", "typer", "rich", "numpy")
+HEAD = "| what | archspec | peer | ratio | target |\n|---|---:|---:|---:|---:|"
+
+
+def main() -> None:
+    """Run all parts in this one process, so that every ratio stems from one run."""
+    print(HEAD)
+    table = []
+    for part in (analysis, layers, training):
+        for row in part.rows():
+            line = row.markdown()
+            print(line, flush=True)
+            table.append(line)
+    RESULTS.write_text("\n".join([*_about(), HEAD, *table, ""]), encoding="utf-8")
+    print(f"\nwritten to {RESULTS}")
+
+
+def _about() -> list[str]:
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    return [
+        "# Results of `make bench`",
+        "",
+        "Each row compares archspec with a named peer, the two in turn in one run; times are "
+        "medians, and the ratio is the median of the rounds' ratios: how many times faster (or "
+        'smaller) archspec is. A target of 0.77 is "within 1.3 times".',
+        "",
+        f"- machine: {_processor()}, {os.cpu_count()} processors, {_memory()}, {_accelerator()}",
+        f"- {platform.system()} {platform.machine()}, Python {platform.python_version()}; {versions}",
+        "- command: `make bench`",
+        "",
+    ]
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> str:
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return f"{pages * size / 2**30:.0f} GiB"
+
+
+def _accelerator() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU visible"
+
+
+main()

@@ -1,0 +1,77 @@
+"""`archspec analyze` against torchinfo, and a warm `analyze()` against torch's FLOP counter."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import archspec
+from benchmarks.measure import Row, in_turn, milliseconds, process
+
+SPEC = Path(__file__).parents[1] / "specs" / "alexnet.yaml"
+ROUNDS = 9
+
+
+def rows() -> Iterator[Row]:
+    """Cold start, memory, and the warm call."""
+    yield from cold()
+    yield warm()
+
+
+def cold() -> Iterator[Row]:
+    """Whole processes: the command, and a script that prints torchinfo's summary."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "summary.py"
+        script.write_text(
+            archspec.emit("alexnet", backend="torch").split("def main()")[0]
+            + "import torchinfo\n\ntorchinfo.summary(AlexNet(), input_size=(1, 3, 227, 227))\n"
+        )
+        ours = [sys.executable, "-m", "archspec", "analyze", str(SPEC)]
+        peer = [sys.executable, str(script)]
+        process(ours), process(peer)
+        pairs = [(process(ours), process(peer)) for _ in range(ROUNDS)]
+    seconds = [statistics.median(pair[i].seconds for pair in pairs) for i in (0, 1)]
+    memory = [statistics.median(pair[i].peak_mib for pair in pairs) for i in (0, 1)]
+    yield Row(
+        "`archspec analyze specs/alexnet.yaml`, cold, against torchinfo",
+        milliseconds(seconds[0]),
+        milliseconds(seconds[1]),
+        statistics.median(b.seconds / a.seconds for a, b in pairs),
+        "10",
+    )
+    yield Row(
+        "the same, peak memory",
+        f"{memory[0]:.0f} MiB",
+        f"{memory[1]:.0f} MiB",
+        statistics.median(b.peak_mib / a.peak_mib for a, b in pairs),
+        "10",
+    )
+
+
+def warm() -> Row:
+    """A loaded network, against `FlopCounterMode` on the meta device, which needs no weights."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net = archspec.load(SPEC)
+    with torch.device("meta"):
+        model = archspec.build(net, backend="torch")
+        image = torch.empty(1, 3, 227, 227)
+
+    def count() -> int:
+        with FlopCounterMode(display=False) as counter:
+            model(image)
+        return counter.get_total_flops()
+
+    assert count() == 2 * archspec.analyze(net).totals.macs
+    ours, peer, ratio = in_turn(lambda: archspec.analyze(net), count, rounds=100, warmup=5)
+    return Row(
+        "`analyze()` of a loaded AlexNet, warm, against torch's FlopCounterMode on meta",
+        milliseconds(ours),
+        milliseconds(peer),
+        ratio,
+        "10",
+    )

@@ -1,0 +1,72 @@
+"""Timing two things in turn, so that a ratio holds when the machine's speed drifts."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison. `ratio` is how many times better archspec is: above 1 is faster."""
+
+    what: str
+    ours: str
+    peer: str
+    ratio: float
+    target: str
+
+    def markdown(self) -> str:
+        return f"| {self.what} | {self.ours} | {self.peer} | {self.ratio:.2f} | {self.target} |"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one whole process took."""
+
+    seconds: float
+    peak_mib: float
+
+
+def in_turn(
+    ours: Callable[[], object], peer: Callable[[], object], rounds: int, warmup: int = 1
+) -> tuple[float, float, float]:
+    """Median seconds of both, and the median of the ratios peer / ours, round by round."""
+    for _ in range(warmup):
+        ours()
+        peer()
+    mine, theirs = [], []
+    for _ in range(rounds):
+        mine.append(_seconds(ours))
+        theirs.append(_seconds(peer))
+    ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
+    return statistics.median(mine), statistics.median(theirs), statistics.median(ratios)
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def process(command: list[str]) -> Usage:
+    """Run a command to its end. Its exit status must be 0."""
+    start = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - start
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{command} ended with {child.returncode}")
+    scale = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
+    return Usage(seconds, usage.ru_maxrss / scale)
+
+
+def milliseconds(seconds: float) -> str:
+    """12.3 ms, or 1.23 s from a second on."""
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
