@@ -60,17 +60,17 @@ def verify(spec: Spec = catalog.DEFAULT, **options: Any) -> Verification:
 
 
 def train(
-    spec: Spec = catalog.DEFAULT,
+    spec: Spec | None = None,
     options: RunOptions | None = None,
     watcher: Watcher | None = None,
 ) -> RunSummary:
-    """Train a network with the recipe in its spec and leave a run folder.
+    """Train a network (AlexNet if left out) with its recipe, or go on with a run; see RunOptions.
 
     Raises SpecError or ArchspecError; see `archspec.training.loop.run`.
     """
-    from archspec.training import RunOptions, run
+    from archspec.training import run
 
-    return run(spec, options or RunOptions(), watcher)
+    return run(spec, options, watcher)
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:

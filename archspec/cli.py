@@ -6,7 +6,6 @@ wrongly or something it needs is missing.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from enum import StrEnum
@@ -32,7 +31,7 @@ app = typer.Typer(
 )
 
 SpecArgument = Annotated[
-    str, typer.Argument(metavar="[SPEC]", help="A spec file, or the name of a shipped spec.")
+    str, typer.Argument(metavar="SPEC", help="A spec file, or the name of a shipped spec.")
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -89,8 +88,12 @@ class ListFormat(StrEnum):
 
 def main() -> None:
     """The entry point: every expected failure is a message and an exit status."""
+    import gc
+
     from archspec.diagnostics import ArchspecError, SpecError
 
+    # Start-up creates objects and no garbage: looking for some takes a tenth of the time.
+    gc.set_threshold(100_000)
     try:
         app(prog_name="archspec")
     except SpecError as error:
@@ -117,7 +120,7 @@ def _root(
         raise typer.Exit
 
 
-@app.command()
+@app.command(short_help="Shapes, parameters, operations, and what contradicts them.")
 def analyze(
     spec: SpecArgument = "alexnet",
     format: Annotated[AnalyzeFormat, typer.Option("--format", help="How to print it.")] = (
@@ -138,17 +141,20 @@ def analyze(
     archspec analyze alexnet --input 3x224x224
     """
     from archspec import api
-    from archspec.report import export, table
 
     graph = _load(spec, set_)
     found = api.analyze(graph, input=input, batch=batch)
     if format is AnalyzeFormat.table:
+        from archspec.report import table
+
         if output is None:
             table.print_analysis(_console(), found)
         else:
             with _open(output) as stream:
                 table.print_analysis(_console(file=stream), found)
     else:
+        from archspec.report import export
+
         writers = {"json": export.to_json, "csv": export.to_csv, "markdown": export.to_markdown}
         text = writers[format.value](found)
         if output is None:
@@ -162,7 +168,7 @@ def analyze(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(short_help="Report what is wrong with specs, as a linter does.")
 def check(
     specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="Spec files or names.")],
     format: Annotated[ListFormat, typer.Option("--format", help="How to print it.")] = (
@@ -181,7 +187,7 @@ def check(
         except SpecError as error:
             diagnostics += error.diagnostics
     if format is ListFormat.json:
-        print(json.dumps([diagnostic.to_json() for diagnostic in diagnostics], indent=2))
+        _print_json([diagnostic.to_json() for diagnostic in diagnostics])
     else:
         from archspec.report.diagnostics import counts, print_diagnostics
 
@@ -196,7 +202,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(short_help="Explain a diagnostic: AS101.")
 def explain(
     code: Annotated[str, typer.Argument(help="A diagnostic's code or name: AS101.")],
 ) -> None:
@@ -215,7 +221,7 @@ def explain(
     print(f"{rule.code} {rule.name} ({rule.severity})\n\n{rules.page(rule)}")
 
 
-@app.command()
+@app.command(short_help="List the shipped specs.")
 def specs(
     format: Annotated[ListFormat, typer.Option("--format", help="How to print it.")] = (
         ListFormat.text
@@ -236,14 +242,14 @@ def specs(
             }
         )
     if format is ListFormat.json:
-        print(json.dumps(rows, indent=2))
+        _print_json(rows)
         return
     width = max(len(str(row["name"])) for row in rows)
     for row in rows:
         print(f"{row['name']:<{width}}  {row['params']:>13,}  {row['title']}")
 
 
-@app.command()
+@app.command(short_help="Write the model's source and build it.")
 def build(
     spec: SpecArgument = "alexnet",
     backend: BackendOption = "torch",
@@ -286,7 +292,7 @@ def build(
     print(f"run it: python {file}")
 
 
-@app.command()
+@app.command(short_help="Compare the backends: outputs and gradients.")
 def verify(
     spec: SpecArgument = "alexnet",
     backend: Annotated[
@@ -329,14 +335,28 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(short_help="Train a network with the recipe in its spec.")
 def train(
-    spec: SpecArgument = "alexnet",
-    backend: BackendOption = "torch",
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SPEC",
+            help="A spec file, or the name of a shipped spec; alexnet if left out.",
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend", metavar="torch|keras|...", help="The backend; torch if left out."
+        ),
+    ] = None,
     data: Annotated[
-        str,
-        typer.Option("--data", help="`digits`, or `folder:DIR` with one sub-folder a class."),
-    ] = "digits",
+        str | None,
+        typer.Option(
+            "--data",
+            help="`folder:DIR` with one sub-folder a class, or `digits`, which it is if left out.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
     ] = None,
@@ -390,16 +410,19 @@ def train(
     )
     try:
         api.train(spec, options, report)
+    except KeyboardInterrupt:
+        report.interrupted()
+        raise
     finally:
         report.close()
 
 
-@app.command()
+@app.command(short_help="Print the JSON Schema of the language.")
 def schema() -> None:
     """Print the JSON Schema of the language, for editors."""
     from archspec.schema import json_schema
 
-    print(json.dumps(json_schema(), indent=2))
+    _print_json(json_schema())
 
 
 def _load(spec: str, assignments: list[str] | None) -> Graph:
@@ -421,6 +444,12 @@ def _open(path: Path):  # type: ignore[no-untyped-def]
         return path.open("w", encoding="utf-8")
     except OSError as error:
         raise ArchspecError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _print_json(document: object) -> None:
+    import json
+
+    print(json.dumps(document, indent=2))
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,6 @@ the place in the file are added there and nowhere else.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -135,6 +134,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
             for name, candidate in folded.items()
             if name[:1] == start and abs(len(name) - len(word)) < 2
         }
+    import difflib  # here, because only a mistake needs it
+
     near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return f"did you mean `{folded[near[0]]}`?" if near else None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -72,6 +70,9 @@ class Graph:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of what the network computes: input, layers and edges, not its comments."""
+        import hashlib  # here, because most analyses never ask for it
+        import json
+
         content: dict[str, Any] = {
             "input": self.input_shape,
             "layers": [

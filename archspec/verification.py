@@ -15,6 +15,8 @@ from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from archspec.backends.base import Array, TrainableBackend
 
 # Largest relative errors that count as equal, (outputs, gradients). In float64 they are the
@@ -105,15 +107,17 @@ def verify(
     `backends` names those to compare instead of all that are installed. Raises ArchspecError
     when one of them, or every framework, is missing.
     """
+    chosen, missing = _chosen(backends)
+
     import numpy as np
 
     from archspec.backends import get_backend
     from archspec.backends.numpy import BACKEND as REFERENCE
     from archspec.backends.numpy.initial import initial_weights
 
-    chosen, missing = _chosen(backends)
-    weights = {n: w.astype(dtype) for n, w in initial_weights(graph, seed).items()}
     numbers = np.random.default_rng(seed)
+    initial = _uneven(initial_weights(graph, seed), numbers)
+    weights = {name: weight.astype(dtype) for name, weight in initial.items()}
     images = numbers.standard_normal((batch, *graph.input_shape)).astype(dtype)
     model = REFERENCE.build(graph)
     REFERENCE.load_weights(graph, model, _in_float64(weights))
@@ -133,7 +137,10 @@ def verify(
         for layer in graph.nodes:
             absolute, relative = _error(found[layer.name], reference[layer.name])
             outputs.append(OutputError(layer.name, name, absolute, relative))
+        comparable = found[graph.output].shape == cotangent.shape
         del model, found
+        if not comparable:  # found wrong already, and its gradients are of something else
+            continue
         model = backend.build_for_verification(trained, dtype)
         backend.load_weights(trained, model, weights)
         slopes = backend.gradients(trained, model, images, cotangent)
@@ -142,9 +149,10 @@ def verify(
             first = name, slopes
             continue
         scales = _layer_scales(first[1])
-        for parameter, expected in first[1].items():
-            scale = scales[parameter.split(".")[0]]
-            absolute, relative = _error(slopes[parameter], expected, scale)
+        for parameter in first[1] | slopes:
+            scale = scales.get(parameter.split(".")[0])
+            pair = slopes.get(parameter), first[1].get(parameter)
+            absolute, relative = _error(*pair, scale)
             gradients.append(GradientError(parameter, name, first[0], absolute, relative))
     return Verification(
         graph,
@@ -192,6 +200,20 @@ def _without_dropout(graph: Graph) -> Graph:
     return graph
 
 
+def _uneven(weights: dict[str, Array], numbers: np.random.Generator) -> dict[str, Array]:
+    """The same weights, with noise added to those whose elements are all equal.
+
+    A bias of zeros that a backend drops would not show, nor would two tensors of ones (a scale
+    and a running variance) that it takes for each other.
+    """
+    return {
+        name: weight + numbers.uniform(0.0, 0.5, weight.shape)
+        if (weight == weight.flat[0]).all()
+        else weight
+        for name, weight in weights.items()
+    }
+
+
 def _in_float64(weights: dict[str, Array]) -> dict[str, Array]:
     return {name: weight.astype("float64") for name, weight in weights.items()}
 
@@ -206,15 +228,17 @@ def _layer_scales(gradients: dict[str, Array]) -> dict[str, float]:
     return scales
 
 
-def _error(found: Array, expected: Array, scale: float | None = None) -> tuple[float, float]:
+def _error(
+    found: Array | None, expected: Array | None, scale: float | None = None
+) -> tuple[float, float]:
     """The largest absolute error, and that over `scale`, the largest absolute value expected.
 
-    NaN and infinity count as an infinite error, also where both sides have them: a network
-    that overflows proves nothing.
+    What one side lacks is an infinite error. So are NaN and infinity, also where both sides have
+    them: a network that overflows proves nothing.
     """
     import numpy as np
 
-    if found.shape != expected.shape:
+    if found is None or expected is None or found.shape != expected.shape:
         return math.inf, math.inf
     difference = np.abs(found.astype("float64") - expected)
     absolute = float(difference.max(initial=0.0))

@@ -37,7 +37,8 @@ def _about() -> list[str]:
         'smaller) archspec is. A target of 0.77 is "within 1.3 times".',
         "",
         f"- machine: {_processor()}, {os.cpu_count()} processors, {_memory()}, {_accelerator()}",
-        f"- {platform.system()} {platform.machine()}, Python {platform.python_version()}; {versions}",
+        f"- {platform.system()} {platform.machine()}, Python {platform.python_version()}; "
+        f"{versions}",
         "- command: `make bench`",
         "",
     ]

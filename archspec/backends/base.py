@@ -91,6 +91,12 @@ class Trainer(Protocol):
     def step(self, images: Array, labels: Labels, learning_rate: float) -> Any:
         """One update. Returns the batch's mean loss before it, as something `float` takes."""
 
+    def busy(self) -> bool:
+        """Whether the device still works on steps it was given."""
+
+    def reseed(self, seed: int) -> None:
+        """Begin the random numbers of dropout anew, so that they depend on `seed` alone."""
+
     def logits(self, images: Array) -> Array:
         """The network's output at inference, N x classes."""
 

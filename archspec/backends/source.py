@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import ast
 import keyword
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from archspec.analysis.shapes import Shapes, infer_shapes
 from archspec.graph import Graph, Node
 from archspec.layers.base import Inferred, Shape, Weight
+from archspec.spec import initializers as init
 from archspec.version import __version__
 
 WIDTH = 88
@@ -32,18 +34,31 @@ class Call:
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
-    def flat(self) -> str:
-        """The call on one line."""
-        return f"{self.function}({', '.join(_flat(*item) for item in self.items())})"
+    @property
+    def brackets(self) -> tuple[str, str]:
+        """What stands before and behind the arguments."""
+        return f"{self.function}(", ")"
 
     def items(self) -> list[tuple[str, Any]]:
         """Every argument with its keyword ("" for a positional one)."""
         return [("", arg) for arg in self.args] + list(self.kwargs.items())
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of variables."""
+
+    elements: tuple[Raw, ...]
+    brackets: ClassVar[tuple[str, str]] = ("[", "]")
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Every element, in the form of `Call.items`."""
+        return [("", element) for element in self.elements]
+
+
 def literal(value: Any) -> Any:
     """A value as source: calls stay, everything else goes through `repr`, strings quoted."""
-    if isinstance(value, (Call, Raw)):
+    if isinstance(value, (Call, Listing, Raw)):
         return value
     if isinstance(value, str):
         return Raw('"' + repr(value)[1:-1].replace('"', '\\"') + '"')
@@ -64,6 +79,18 @@ def call(function: str, *args: Any, **kwargs: Any) -> Call:
     )
 
 
+def flat(value: Call | Listing | Raw) -> str:
+    """A value on one line."""
+    if isinstance(value, Raw):
+        return value.text
+    opening, closing = value.brackets
+    return opening + ", ".join(_keyed(*item) for item in value.items()) + closing
+
+
+def _keyed(key: str, value: Any) -> str:
+    return f"{key}={flat(value)}" if key else flat(value)
+
+
 def statement(
     prefix: str, value: Call, suffix: str = "", indent: int = 8, comment: str = ""
 ) -> list[str]:
@@ -73,36 +100,79 @@ def statement(
     """
     margin = " " * indent
     note = f"  # {comment}" if comment else ""
-    one = f"{margin}{prefix}{value.flat()}{suffix}"
+    one = f"{margin}{prefix}{flat(value)}{suffix}"
     if len(one) <= WIDTH < len(one + note):
         return [f"{margin}# {comment}", one]
+    # Where not even the opening bracket fits, the formatter puts the call in parentheses.
+    opening = value.brackets[0] if value.items() else flat(value)
+    crowded = len(one) > WIDTH and len(margin + prefix + opening) > WIDTH
+    fits = max(len(margin + prefix + "("), indent + 4 + len(opening)) <= WIDTH
+    if crowded and fits and not suffix:
+        inside = _layout(margin + "    ", value, "", "", indent + 4)
+        return [f"{margin}{prefix}(", *inside, f"{margin}){note}"]
     return _layout(margin + prefix, value, suffix, note, indent)
 
 
-def _layout(prefix: str, value: Call, suffix: str, note: str, indent: int) -> list[str]:
-    one = f"{prefix}{value.flat()}{suffix}{note}"
+def _layout(
+    prefix: str, value: Call | Listing, suffix: str, note: str, indent: int
+) -> list[str]:
+    one = f"{prefix}{flat(value)}{suffix}{note}"
     if len(one) <= WIDTH or not value.items():
         return [one]
     inner = " " * (indent + 4)
-    arguments = inner + ", ".join(_flat(*item) for item in value.items())
-    close = " " * indent + ")" + suffix + note
-    # Before a second call, `f(...)(x)`, the formatter would rather split that one; a comma
-    # after the last argument tells it not to.
-    if len(arguments) <= WIDTH and not suffix.startswith("("):
-        return [f"{prefix}{value.function}(", arguments, close]
-    lines = [f"{prefix}{value.function}("]
+    opening, closing = value.brackets
+    arguments = inner + ", ".join(_keyed(*item) for item in value.items())
+    close = " " * indent + closing + suffix + note
+    # A list goes from one line to one element a line. Before a second call, `f(...)(x)`, the
+    # formatter would rather split that one; a comma after the last argument tells it not to.
+    if (
+        len(arguments) <= WIDTH
+        and isinstance(value, Call)
+        and not suffix.startswith("(")
+    ):
+        return [prefix + opening, arguments, close]
+    lines = [prefix + opening]
     for key, argument in value.items():
         start = inner + (f"{key}=" if key else "")
-        if isinstance(argument, Call):
-            lines += _layout(start, argument, ",", "", indent + 4)
-        else:
+        if isinstance(argument, Raw):
             lines.append(f"{start}{argument.text},")
+        else:
+            alone = isinstance(argument, Listing) and len(value.items()) == 1
+            comma = "" if alone else ","
+            lines += _layout(start, argument, comma, "", indent + 4)
     return [*lines, close]
 
 
-def _flat(key: str, value: Any) -> str:
-    text = value.flat() if isinstance(value, Call) else value.text
-    return f"{key}={text}" if key else text
+def applied(
+    prefix: str,
+    function: Call,
+    inputs: Sequence[str],
+    indent: int = 8,
+    comment: str = "",
+) -> list[str]:
+    """The lines of `prefix` `function` (inputs), several of which make a list."""
+    listed = Listing(tuple(map(Raw, inputs)))
+    margin, several = " " * indent, len(inputs) > 1
+    outer = Call(flat(function), (listed,))
+    if several and len(margin + prefix + outer.brackets[0]) <= WIDTH:
+        return statement(prefix, outer, "", indent, comment)
+    argument = flat(listed) if several else inputs[0]
+    short = statement(prefix, function, f"({argument})", indent, comment)
+    if len(short[-1]) <= WIDTH:
+        return short
+    *head, close = statement(prefix, function, "(", indent)
+    inner = margin + "    "
+    between = (
+        [f"{inner}[", *(f"{inner}    {name}," for name in inputs), f"{inner}]"]
+        if several
+        else [inner + argument]
+    )
+    return [
+        *head,
+        close,
+        *between,
+        f"{margin})  # {comment}" if comment else f"{margin})",
+    ]
 
 
 def items(prefix: str, names: Sequence[str], suffix: str, indent: int) -> list[str]:
@@ -155,6 +225,28 @@ def contexts(graph: Graph) -> list[LayerContext]:
     ]
 
 
+def portable(weight: Weight) -> init.AnyInitializer:
+    """The weight's initialiser, as one that gives the same distribution in every framework.
+
+    The fans of a bias are those of its layer, which the frameworks do not see: PyTorch
+    refuses and Keras counts others, so their numbers are filled in. A Gaussian cut at two
+    standard deviations of 0 is a constant, where PyTorch divides by zero.
+    """
+    rule = weight.initializer
+    if isinstance(rule, init.TruncatedNormal) and rule.std == 0:
+        return init.Constant(type="constant", value=rule.mean)
+    if len(weight.shape) > 1:
+        return rule
+    if isinstance(rule, (init.XavierNormal, init.KaimingNormal)):
+        std = rule.std(weight.fan_in, weight.fan_out)
+        return init.Normal(type="normal", std=std)
+    if isinstance(rule, (init.XavierUniform, init.KaimingUniform)):
+        # A uniform variable on [-a, a) has the standard deviation a / sqrt(3).
+        bound = math.sqrt(3.0) * rule.std(weight.fan_in, weight.fan_out)
+        return init.Uniform(type="uniform", low=-bound, high=bound)
+    return rule
+
+
 def identifiers(names: Iterable[str], reserved: Iterable[str]) -> dict[str, str]:
     """A Python name for each layer: its own, with underscores added where that is taken."""
     taken = set(reserved)
@@ -203,7 +295,7 @@ def dataflow(graph: Graph, names: Mapping[str, str], chain: str) -> dict[str, st
 def header(graph: Graph, framework: str, layout: str) -> list[str]:
     """The module docstring: what it is, where it comes from, what goes in and out."""
     output = " x ".join(map(str, infer_shapes(graph).of(graph.output)))
-    title = safe_text(graph.title)
+    title = safe_text(graph.title) or graph.name
     first = f'"""{title} in {framework}.'
     lines = (
         [first]

@@ -26,7 +26,10 @@ class BatchNorm(Layer):
     decay: Annotated[float, Field(ge=0, lt=1)]
     affine: bool = Field(default=True, description="whether scale and shift are learned")
     running_variance: Literal["unbiased", "biased"] = "unbiased"
-    trainable: bool = True
+    trainable: bool = Field(
+        default=True,
+        description="false freezes scale, shift and running statistics, in training too",
+    )
 
     examples = (
         Example({"eps": 1e-3, "decay": 0.9}, ((4, 3, 2),)),

@@ -3,125 +3,126 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
 
-from archspec.report.numbers import duration
-from archspec.training.options import EpochMetrics, RunPlan, RunSummary
+from archspec.report.numbers import duration, printable
+from archspec.training.options import EpochMetrics, Progress, RunPlan, RunSummary
 
 # Seconds between two plain lines within an epoch.
 PLAIN_EVERY = 15.0
+HEADER = "  epoch  train loss  held-out loss    top-1    top-5  images/s  time left"
 
 
 class TrainingReport:
-    """Prints a run to a console as it goes."""
+    """Prints a run to a console as it goes.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+    The time left is what the rest takes at the speed since the run's first step, validation and
+    checkpoints included. That step itself does not count: it compiles.
+    """
+
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._now = console, now
         self._plan: RunPlan | None = None
-        self._started = self._epoch_started = self._printed = time.monotonic()
+        self._bar: Bar | None = None
+        self._printed = now()
+        # When the run's first step was done, and how many epochs were then.
+        self._from: tuple[float, float] | None = None
 
     def start(self, plan: RunPlan) -> None:
         """Print what is about to run, and show the bar."""
         self._plan = plan
-        recipe = plan.recipe
-        rule = recipe.optimizer
-        say = self._console.print
-        say(f"[bold]{escape(plan.title)}[/bold], {plan.params:,} parameters", highlight=False)
-        say(f"on {plan.engine}, {plan.device}", highlight=False)
-        say(
-            f"data {escape(plan.data)}: {plan.classes} classes, {plan.training_images:,} "
-            f"training and {plan.held_out_images:,} held-out images",
-            highlight=False,
+        recipe, rule = plan.recipe, plan.recipe.optimizer
+        self._say(Text(printable(plan.title), style="bold"), f", {plan.params:,} parameters")
+        self._say(f"on {plan.engine}, {plan.device}")
+        self._say(
+            f"data {printable(plan.data)}: {plan.classes} classes, {plan.training_images:,} "
+            f"training and {plan.held_out_images:,} held-out images"
         )
-        say(
+        self._say(
             f"recipe: {recipe.epochs} epochs, batch {recipe.batch_size}, {rule.type}, learning "
-            f"rate {rule.learning_rate:g} ({recipe.schedule.type}), momentum {rule.momentum:g}, "
-            f"weight decay {rule.weight_decay:g}, seed {recipe.seed}",
-            highlight=False,
+            f"rate {rule.learning_rate:g} ({recipe.schedule.type}),\n        momentum "
+            f"{rule.momentum:g}, weight decay {rule.weight_decay:g}, seed {recipe.seed}"
         )
-        say(f"run folder {escape(str(plan.folder))}", highlight=False)
+        self._say(f"run folder {printable(str(plan.folder))}")
         if plan.first_epoch > 1:
-            say(f"going on after epoch {plan.first_epoch - 1}", highlight=False)
-        self._started = self._epoch_started = self._printed = time.monotonic()
+            self._say(f"going on after epoch {plan.first_epoch - 1}")
+        self._say("\n" + HEADER)
+        self._printed = self._now()
         if self._console.is_terminal:
-            self._bar = Progress(
+            self._bar = Bar(
                 TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-                BarColumn(),
-                TextColumn("{task.fields[rate]:,.0f} images/s  loss {task.fields[loss]}"),
-                TimeRemainingColumn(compact=True),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[shown]}"),
                 console=self._console,
                 transient=True,
             )
-            per_epoch = plan.training_images
-            self._task = self._bar.add_task(
+            self._bar.add_task(
                 "training",
-                total=per_epoch * recipe.epochs,
-                completed=per_epoch * (plan.first_epoch - 1),
+                total=recipe.epochs,
+                completed=plan.first_epoch - 1,
                 epoch=plan.first_epoch,
                 epochs=recipe.epochs,
-                rate=0.0,
-                loss="-",
+                shown="first step",
             )
             self._bar.start()
 
-    def step(self, epoch: int, images: int, total: int, loss: float | None) -> None:
+    def step(self, progress: Progress) -> None:
         """Move the bar, or print a line now and then."""
-        now = time.monotonic()
-        rate = images / max(now - self._epoch_started, 1e-9)
-        shown = "-" if loss is None else f"{loss:.4f}"
-        if self._bar is not None and self._task is not None:
-            self._bar.update(
-                self._task,
-                completed=(epoch - 1) * total + images,
-                epoch=epoch,
-                rate=rate,
-                loss=shown,
-            )
-        elif now - self._printed >= PLAIN_EVERY and images < total:
+        now = self._now()
+        done = progress.epoch - 1 + progress.images / progress.total
+        if self._from is None:
+            self._from = now, done
+        shown = (
+            f"{progress.images_per_second:,.0f} images/s, loss {progress.loss:.4f}, "
+            f"{self._left(done)} left"
+        )
+        if self._bar is not None:
+            task = self._bar.task_ids[0]
+            self._bar.update(task, completed=done, epoch=progress.epoch, shown=shown)
+        elif now - self._printed >= PLAIN_EVERY and progress.images < progress.total:
             self._printed = now
-            left = self._left(epoch - 1 + images / total)
-            self._console.print(
-                f"epoch {epoch}: {images:,}/{total:,} images, {rate:,.0f} images/s, "
-                f"loss {shown}, {left} left",
-                highlight=False,
-            )
+            part = f"{progress.images:,}/{progress.total:,} images"
+            self._say(f"  epoch {progress.epoch}: {part}, {shown}")
 
     def epoch(self, metrics: EpochMetrics) -> None:
-        """Print the line of an epoch."""
+        """Print the line of an epoch, under `HEADER`."""
         assert self._plan is not None
-        self._console.print(
-            f"epoch {metrics.epoch:>{len(str(self._plan.recipe.epochs))}}"
-            f"/{self._plan.recipe.epochs}  "
-            f"loss {metrics.train_loss:.4f}  held-out loss {metrics.val_loss:.4f}  "
-            f"top-1 {metrics.val_top1:6.2%}  top-5 {metrics.val_top5:6.2%}  "
-            f"{metrics.images_per_second:,.0f} images/s  {self._left(metrics.epoch)} left",
-            highlight=False,
-            soft_wrap=True,
+        number = f"{metrics.epoch}/{self._plan.recipe.epochs}"
+        self._say(
+            f"{number:>7}  {metrics.train_loss:>10.4f}  {metrics.val_loss:>13.4f}  "
+            f"{metrics.val_top1:>7.2%}  {metrics.val_top5:>7.2%}  "
+            f"{metrics.images_per_second:>8,.0f}  {self._left(metrics.epoch):>9}"
         )
-        self._epoch_started = self._printed = time.monotonic()
+        self._printed = self._now()
 
     def end(self, summary: RunSummary) -> None:
         """Take the bar away and say how it ended."""
         self.close()
-        say = self._console.print
-        if summary.last is None or summary.best is None:
-            say("nothing was left to train", highlight=False)
-            return
-        say(
-            f"[bold]held-out top-1 {summary.last.val_top1:.2%}[/bold] after {summary.epochs} "
-            f"epochs (best {summary.best.val_top1:.2%} in epoch {summary.best.epoch}), "
-            f"{duration(summary.seconds)}",
-            highlight=False,
-            soft_wrap=True,
+        folder = printable(str(summary.folder))
+        epochs = f"{summary.epochs} epoch{'s' if summary.epochs != 1 else ''}"
+        if self._plan is not None:
+            self._say("")
+        self._say(
+            Text(f"held-out top-1 {summary.last.val_top1:.2%}", style="bold"),
+            f" after {epochs} (best {summary.best.val_top1:.2%} in epoch {summary.best.epoch})"
+            + (f", {duration(summary.seconds)}" if summary.trained else ""),
         )
-        folder = escape(str(summary.folder))
-        say(f"metrics     {folder}/metrics.jsonl", highlight=False, soft_wrap=True)
-        say(f"checkpoints {folder}/checkpoints/last, best", highlight=False, soft_wrap=True)
+        if not summary.trained:
+            self._say(f"the run has ended; --epochs {summary.epochs + 1} or more trains it longer")
+        self._say(f"metrics     {folder}/metrics.jsonl")
+        self._say(f"checkpoints {folder}/checkpoints/last, best")
+
+    def interrupted(self) -> None:
+        """Say how the run can go on."""
+        self.close()
+        if self._plan is not None:
+            folder = printable(str(self._plan.folder))
+            self._say(f"stopped; go on with archspec train --resume {folder}")
 
     def close(self) -> None:
         """Take the bar away, also after a failure."""
@@ -129,11 +130,17 @@ class TrainingReport:
             self._bar.stop()
             self._bar = None
 
-    def _left(self, epochs_done: float) -> str:
-        """The time left at the speed so far."""
+    def _say(self, *parts: str | Text) -> None:
+        """Print a line as it is: no markup, and a long path is not broken."""
+        self._console.print(Text.assemble(*parts), soft_wrap=True)
+
+    def _left(self, done: float) -> str:
+        """The time left after so many epochs, with the speed so far."""
         assert self._plan is not None
-        before = self._plan.first_epoch - 1
-        done = epochs_done - before
-        remaining = self._plan.recipe.epochs - epochs_done
-        elapsed = time.monotonic() - self._started
-        return duration(elapsed / done * remaining) if done > 0 else "?"
+        since, before = self._from or (0.0, done)
+        remaining = self._plan.recipe.epochs - done
+        if remaining <= 0:
+            return duration(0)
+        if done <= before:
+            return "?"
+        return duration((self._now() - since) / (done - before) * remaining)

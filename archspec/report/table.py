@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD, Box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +18,10 @@ from archspec.report.export import missing
 from archspec.report.numbers import printable, short_bytes, short_count
 
 # From this width on there is room for a column that the layer's name mostly repeats.
-WIDE = 100
+WIDE = 110
+
+# A column: its header, "left" or "right", its style.
+Column = tuple[str, str, str]
 
 
 def print_analysis(console: Console, analysis: Analysis) -> None:
@@ -25,10 +30,7 @@ def print_analysis(console: Console, analysis: Analysis) -> None:
     console.print(Text(printable(graph.title), style="bold"))
     console.print(f"input {show(graph.input_shape)} (channels x height x width)", highlight=False)
     console.print()
-    table = _layers(analysis, wide=console.width >= WIDE)
-    if Measurement.get(console, console.options, table).maximum >= console.width:
-        table.padding = 0  # leaves one space between columns, often enough for whole formulas
-    console.print(table)
+    _print_layers(console, analysis, wide=console.width >= WIDE)
     left_out = missing(analysis)
     if left_out:
         console.print()
@@ -37,7 +39,7 @@ def print_analysis(console: Console, analysis: Analysis) -> None:
     _print_totals(console, analysis)
     if analysis.claims:
         console.print()
-        console.print(_claims(analysis))
+        _print_claims(console, analysis)
     if analysis.diagnostics:
         console.print()
         print_diagnostics(console, analysis.diagnostics)
@@ -45,31 +47,83 @@ def print_analysis(console: Console, analysis: Analysis) -> None:
         console.print(counts(analysis.diagnostics), highlight=False)
 
 
-def _layers(analysis: Analysis, *, wide: bool) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("layer", overflow="fold", no_wrap=False)
-    if wide:
-        table.add_column("type", style="dim", no_wrap=True)
-    table.add_column("output", justify="right", no_wrap=True)
-    table.add_column("how", overflow="fold", style="dim")
-    table.add_column("params", justify="right", no_wrap=True)
-    table.add_column("MACs", justify="right", no_wrap=True)
+def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
+    columns: list[Column] = [
+        ("layer", "left", ""),
+        ("output", "right", ""),
+        ("how", "left", "dim"),
+        ("params", "right", ""),
+        ("MACs", "right", ""),
+    ]
     broken = {d.layer for d in analysis.diagnostics if d.severity == "error"}
+    rows = []
     for layer in analysis.layers:
-        windowed = analysis.shapes.layers[layer.name].sees != "one" or layer.formula != show(
+        computed = analysis.shapes.layers[layer.name].sees != "one" or layer.formula != show(
             layer.output_shape
         )
-        cells: list[str | Text] = [
-            Text(layer.name, style="bold red" if layer.name in broken else ""),
-            show(layer.output_shape),
-            layer.formula if windowed else "",
-            f"{layer.costs.params:,}" if layer.costs.params else "",
-            f"{layer.costs.macs:,}" if layer.costs.macs else "",
-        ]
-        if wide:
-            cells.insert(1, layer.node.layer.type)
-        table.add_row(*cells)
-    return table
+        rows.append(
+            [
+                Text(layer.name, style="bold red" if layer.name in broken else ""),
+                Text(show(layer.output_shape)),
+                Text(layer.formula if computed else ""),
+                Text(f"{layer.costs.params:,}" if layer.costs.params else ""),
+                Text(f"{layer.costs.macs:,}" if layer.costs.macs else ""),
+            ]
+        )
+    if wide:
+        columns.insert(1, ("type", "left", "dim"))
+        for row, layer in zip(rows, analysis.layers, strict=True):
+            row.insert(1, Text(layer.node.layer.type))
+    _print_table(console, columns, rows, folding=("layer", "how"))
+
+
+def _print_table(
+    console: Console,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Text]],
+    *,
+    box: Box | None = SIMPLE_HEAD,
+    folding: tuple[str, ...] = (),
+) -> None:
+    """Print a table whose widths are worked out here: Rich measures every cell several times.
+
+    Where the console is too narrow, the columns named in `folding` give way, the last one first.
+    """
+    widths = [
+        max([cell_len(name) if box else 0, *(cell_len(row[i].plain) for row in rows)])
+        for i, (name, _, _) in enumerate(columns)
+    ]
+    gap = 1
+    for gap in (2, 1):
+        excess = sum(widths) + gap * (len(columns) - 1) - console.width
+        if excess <= 0:
+            break
+    names = [name for name, _, _ in columns]
+    for name in reversed(folding):
+        index = names.index(name)
+        given = min(max(excess, 0), max(widths[index] - 8, 0))
+        widths[index] -= given
+        excess -= given
+    # A box divides columns by one blank of its own.
+    table = Table(
+        box=box,
+        show_header=box is not None,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, gap - 1 if box else gap, 0, 0),
+    )
+    for (name, side, style), width in zip(columns, widths, strict=True):
+        table.add_column(
+            name,
+            justify="right" if side == "right" else "left",
+            style=style,
+            width=max(width, 1),
+            no_wrap=name not in folding,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def _print_totals(console: Console, analysis: Analysis) -> None:
@@ -93,29 +147,29 @@ def _print_totals(console: Console, analysis: Analysis) -> None:
     buffers = totals.non_trainable_params - (totals.params - totals.trainable_params)
     if buffers:
         rows.insert(1, ("buffers", f"{buffers:,}", "running statistics, not counted in params"))
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True, style="bold")
-    table.add_column(style="dim", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    columns = [("", "left", ""), ("", "right", "bold"), ("what", "left", "dim")]
+    texts = [[Text(cell) for cell in row] for row in rows]
+    _print_table(console, columns, texts, box=None, folding=("what",))
 
 
-def _claims(analysis: Analysis) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("claim", overflow="fold")
-    table.add_column("stated", justify="right", no_wrap=True)
-    table.add_column("computed", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("source", overflow="fold", style="dim")
+def _print_claims(console: Console, analysis: Analysis) -> None:
+    rows = []
     for claim in analysis.claims:
         style = "green" if claim.verdict == "holds" else "bold yellow"
-        table.add_row(
-            f"{claim.about} {claim.quantity}",
-            figure(claim.claimed),
-            figure(claim.computed),
-            Text(claim.verdict, style=style),
-            Text(printable(claim.source or "")),
+        rows.append(
+            [
+                Text(f"{claim.about} {claim.quantity}"),
+                Text(figure(claim.claimed)),
+                Text(figure(claim.computed)),
+                Text(claim.verdict, style=style),
+                Text(printable(claim.source or "")),
+            ]
         )
-    return table
+    columns = [
+        ("claim", "left", ""),
+        ("stated", "right", ""),
+        ("computed", "right", ""),
+        ("verdict", "left", ""),
+        ("source", "left", "dim"),
+    ]
+    _print_table(console, columns, rows, folding=("claim", "source"))

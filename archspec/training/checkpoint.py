@@ -7,17 +7,26 @@ name and then renamed: a run that dies leaves the checkpoint before.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
+from archspec.analysis.shapes import infer_shapes
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.layers.base import Shape, show
+from archspec.spec.recipe import Recipe
+from archspec.training.options import EpochMetrics
+from archspec.training.schedule import ScheduleState
+from archspec.training.sources import shown
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array
@@ -26,17 +35,47 @@ LAST, BEST = "last", "best"
 
 
 @dataclass(frozen=True)
+class RunRecord:
+    """What a run is, as in its `run.json`."""
+
+    archspec: str
+    network: str
+    hash: str
+    backend: str
+    engine: str
+    device: str
+    data: str
+    limit: int | None
+    fingerprint: str
+    classes: tuple[str, ...]
+    training_images: int
+    held_out_images: int
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands between two epochs, as in the `state.json` of a checkpoint."""
+
+    epoch: int
+    hash: str
+    lr: float
+    schedule: ScheduleState
+    metrics: tuple[EpochMetrics, ...]
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A model between two epochs."""
 
     weights: dict[str, Array]
     velocities: dict[str, Array]
-    state: dict[str, Any]
+    state: State
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run."""
+    """The folder of one run. Its methods raise ArchspecError where it cannot be used."""
 
     path: Path
 
@@ -45,80 +84,135 @@ class RunFolder:
         """The resolved spec: a plain one without variables."""
         return self.path / "spec.yaml"
 
-    def create(self, graph: Graph, run: dict[str, Any], source: str, suffix: str) -> None:
-        """Begin a run: write the spec, the resolved recipe and the emitted source."""
+    def require_free(self) -> None:
+        """Find out that the folder cannot be begun before anything costly is done for it."""
         try:
-            (self.path / "checkpoints").mkdir(parents=True, exist_ok=False)
-        except FileExistsError:
-            raise ArchspecError(
-                f"{self.path} already holds a run; choose another --output, or go on with "
-                f"--resume {self.path}"
-            ) from None
+            taken = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
         except OSError as error:
-            raise ArchspecError(f"cannot make the folder {self.path}: {error.strerror}") from None
-        self.spec.write_text(resolved_spec(graph), encoding="utf-8")
-        (self.path / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-        (self.path / f"model_{suffix}.py").write_text(source, encoding="utf-8")
+            raise _cannot("write", self.path, error) from None
+        if not taken:
+            return
+        if (self.path / "run.json").exists():
+            advice = f", or go on with that run: --resume {shown(self.path)}"
+            raise ArchspecError(f"{shown(self.path)} holds a run; choose another --output{advice}")
+        what = "is not empty" if self.path.is_dir() else "is a file"
+        raise ArchspecError(f"{shown(self.path)} {what}; choose another --output")
 
-    def run(self) -> dict[str, Any]:
-        """What `create` wrote. Raises ArchspecError when this is no run folder."""
+    def create(self, graph: Graph, record: RunRecord, source: str) -> None:
+        """Begin a run: write the spec, the resolved recipe and the emitted source."""
+        self.require_free()
+        with _writing(self.path):
+            (self.path / "checkpoints").mkdir(parents=True)
+            (self.path / f"model_{record.backend}.py").write_text(source, encoding="utf-8")
+        self.describe(graph, record)
+
+    def describe(self, graph: Graph, record: RunRecord) -> None:
+        """Write `spec.yaml` and `run.json`, both with the recipe."""
+        self._write("spec.yaml", resolved_spec(graph, record.recipe))
+        text = TypeAdapter(RunRecord).dump_json(record, indent=2).decode()
+        self._write("run.json", text + "\n")
+
+    def record(self) -> RunRecord:
+        """What `describe` wrote."""
+        path = self.path / "run.json"
         try:
-            found: dict[str, Any] = json.loads((self.path / "run.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            raise ArchspecError(f"{self.path} is not the folder of a run (no run.json)") from None
+            found: RunRecord = TypeAdapter(RunRecord).validate_json(path.read_bytes())
+        except OSError as error:
+            reason = "no run.json" if isinstance(error, FileNotFoundError) else error.strerror
+            raise ArchspecError(
+                f"{shown(self.path)} is not the folder of a run ({reason})"
+            ) from None
+        except ValidationError as error:
+            raise ArchspecError(f"{shown(path)} is damaged: {_first(error)}") from None
         return found
 
-    def append(self, metrics: dict[str, Any]) -> None:
-        """Add a line to `metrics.jsonl`."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(metrics) + "\n")
+    def write_metrics(self, rows: Sequence[EpochMetrics]) -> None:
+        """Write `metrics.jsonl`, one line an epoch."""
+        self._write("metrics.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in rows))
 
-    def save(self, checkpoint: Checkpoint, name: str) -> None:
-        """Write a checkpoint whole, or leave the one before it."""
-        from safetensors.numpy import save_file
+    def append_metrics(self, row: EpochMetrics) -> None:
+        """Add the line of an epoch."""
+        path = self.path / "metrics.jsonl"
+        with _writing(path), path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(row)) + "\n")
 
-        target = self.path / "checkpoints" / name
-        new = target.with_name(f"{name}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir()
-        save_file(checkpoint.weights, new / "weights.safetensors")
-        save_file(checkpoint.velocities, new / "velocities.safetensors")
-        (new / "state.json").write_text(json.dumps(checkpoint.state, indent=2), encoding="utf-8")
-        old = target.with_name(f"{name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            os.replace(target, old)  # noqa: PTH105 - a folder cannot replace another at once
-        os.replace(new, target)  # noqa: PTH105
-        shutil.rmtree(old, ignore_errors=True)
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write the last checkpoint whole, or leave the one before it."""
+        # Not `save_file`, whose files nobody but their owner may read.
+        from safetensors.numpy import save
 
-    def copy(self, name: str, to: str) -> None:
-        """Copy a checkpoint (the last one becomes the best)."""
-        folder = self.path / "checkpoints"
-        new = folder / f"{to}.new"
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.copytree(folder / name, new)
-        shutil.rmtree(folder / to, ignore_errors=True)
-        os.replace(new, folder / to)  # noqa: PTH105
+        target = self._checkpoint(LAST)
+        new = target.with_name(f"{LAST}.new")
+        with _writing(target, new):
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
+            (new / "weights.safetensors").write_bytes(save(checkpoint.weights))
+            (new / "velocities.safetensors").write_bytes(save(checkpoint.velocities))
+            state = TypeAdapter(State).dump_json(checkpoint.state, indent=2)
+            (new / "state.json").write_bytes(state + b"\n")
+            _replace(new, target)
 
-    def load(self, name: str = LAST) -> Checkpoint:
-        """Read a checkpoint. Raises ArchspecError when it is not there or not readable."""
+    def keep_best(self) -> None:
+        """Let the last checkpoint be the best too; the two share their files where they can."""
+        target = self._checkpoint(BEST)
+        new = target.with_name(f"{BEST}.new")
+        with _writing(target, new):
+            shutil.rmtree(new, ignore_errors=True)
+            shutil.copytree(self._checkpoint(LAST), new, copy_function=_link)
+            _replace(new, target)
+
+    def load(self, graph: Graph) -> Checkpoint | None:
+        """The last checkpoint, whose tensors are those of `graph`; None before the first."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        folder = self.path / "checkpoints" / name
+        folder = self._checkpoint(LAST)
         if not folder.is_dir():
-            folder = folder.with_name(f"{name}.old")  # the run died between two renames
+            folder = folder.with_name(f"{LAST}.old")  # the run died between two renames
+        if not folder.is_dir():
+            return None
         try:
-            return Checkpoint(
-                load_file(folder / "weights.safetensors"),
-                load_file(folder / "velocities.safetensors"),
-                json.loads((folder / "state.json").read_text("utf-8")),
-            )
-        except (OSError, ValueError, SafetensorError) as error:
-            raise ArchspecError(f"cannot read the checkpoint {folder}: {error}") from None
+            state: State = TypeAdapter(State).validate_json((folder / "state.json").read_bytes())
+            weights = load_file(folder / "weights.safetensors")
+            velocities = load_file(folder / "velocities.safetensors")
+        except ValidationError as error:
+            raise ArchspecError(
+                f"{shown(folder / 'state.json')} is damaged: {_first(error)}"
+            ) from None
+        except (OSError, SafetensorError) as error:
+            raise ArchspecError(
+                f"cannot read the checkpoint {shown(folder)}: {_one_line(error)}"
+            ) from None
+        shapes = tensor_shapes(graph)
+        _check(folder / "weights.safetensors", weights, shapes, complete=True)
+        _check(folder / "velocities.safetensors", velocities, shapes, complete=False)
+        if state.hash != graph.hash or state.epoch != len(state.metrics):
+            raise ArchspecError(f"{shown(folder / 'state.json')} belongs to another run")
+        return Checkpoint(weights, velocities, state)
+
+    def _checkpoint(self, name: str) -> Path:
+        return self.path / "checkpoints" / name
+
+    def _write(self, name: str, text: str) -> None:
+        """Write a file whole, or leave the one before it."""
+        target = self.path / name
+        new = target.with_name(f"{name}.new")
+        with _writing(target, new):
+            new.write_text(text, encoding="utf-8")
+            new.replace(target)
 
 
-def resolved_spec(graph: Graph) -> str:
+def tensor_shapes(graph: Graph) -> dict[str, Shape]:
+    """The canonical shape of every weight and buffer, by canonical name."""
+    shapes = infer_shapes(graph)
+    return {
+        f"{node.name}.{weight.name}": weight.shape
+        for node in graph.nodes
+        for weight in node.layer.weights(shapes.inputs(node))
+    }
+
+
+def resolved_spec(graph: Graph, recipe: Recipe) -> str:
     """The network as a plain spec: variables and defaults filled in, every input named."""
     channels, height, width = graph.input_shape
     document: dict[str, Any] = {
@@ -129,14 +223,88 @@ def resolved_spec(graph: Graph) -> str:
         "layers": [
             _plain(node.layer.model_dump(mode="json", exclude_none=True)) for node in graph.nodes
         ],
+        "training": recipe.model_dump(mode="json", exclude_none=True),
     }
-    if graph.spec.training is not None:
-        document["training"] = graph.spec.training.model_dump(mode="json", exclude_none=True)
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(document, Dumper=dumper, sort_keys=False, default_flow_style=None)
+    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None)
     return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes all but identifiers: to archspec, unlike to PyYAML, `1e5` is a number."""
+
+
+def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    style = None if value.isidentifier() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def _plain(layer: dict[str, Any]) -> dict[str, Any]:
     """Name and type first, as people write them."""
     return {"name": layer.pop("name"), "type": layer.pop("type"), **layer}
+
+
+def _replace(new: Path, target: Path) -> None:
+    """Put a folder in the place of another; at every moment one of the two is whole.
+
+    The one before stands beside as `.old` for that moment, because no folder can replace
+    another at once.
+    """
+    old = target.with_name(f"{target.name}.old")
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        target.replace(old)
+    new.replace(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _link(source: str, target: str) -> None:
+    """Copy a file that is never written again: by a link, where the file system has them."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _check(
+    path: Path, found: Mapping[str, Array], shapes: Mapping[str, Shape], *, complete: bool
+) -> None:
+    missing = sorted(shapes.keys() - found.keys()) if complete else []
+    if missing:
+        raise ArchspecError(f"{shown(path)} lacks {missing[0]}")
+    for name, tensor in found.items():
+        if tensor.shape != shapes.get(name):
+            raise ArchspecError(
+                f"{shown(path)} has {shown(name)} of shape {show(tensor.shape) or 'none'}, which "
+                "the network in spec.yaml has not"
+            )
+
+
+@contextlib.contextmanager
+def _writing(target: Path, new: Path | None = None) -> Iterator[None]:
+    """Turn what writing raises into one message; the unfinished `new` goes."""
+    try:
+        yield
+    except OSError as error:
+        if new is not None:
+            shutil.rmtree(new, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
+        raise _cannot("write", target, error) from None
+
+
+def _cannot(what: str, path: Path, error: OSError) -> ArchspecError:
+    return ArchspecError(f"cannot {what} {shown(path)}: {_one_line(error)}")
+
+
+def _one_line(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+
+
+def _first(error: ValidationError) -> str:
+    """Where the first problem of a JSON file is, and what it is."""
+    problem = error.errors()[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return shown(f"{place}: {problem['msg']}" if place else problem["msg"])

@@ -1,4 +1,4 @@
-"""Images with labels: where they come from, how they are split, and the batches of an epoch.
+"""Images for training: how they are split, scaled and put into batches.
 
 One pipeline for every backend, on grain: sources with random access, a shuffle that depends on
 the seed and the epoch alone, decoding in threads ahead of the model.
@@ -6,112 +6,32 @@ the seed and the epoch alone, decoding in threads ahead of the model.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archspec.diagnostics import ArchspecError, shortened
+from archspec.diagnostics import ArchspecError
 from archspec.layers.base import Shape, show
 from archspec.spec.recipe import Preprocessing
+from archspec.training.pixels import fitted
+from archspec.training.sources import Source, shown
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from PIL import Image
 
     Array = npt.NDArray[np.floating[Any]]
-    Labels = npt.NDArray[np.integer[Any]]
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 HELD_OUT = 0.2
 SPLIT_SEED = 0
 STATISTICS_IMAGES = 1000
+# Digits of a measured mean or deviation: what the run folder shows is what was computed with.
+STATISTICS_DIGITS = 6
 THREADS = 2
+AHEAD = 4
 
 
-class Source(ABC):
-    """Labelled images by number; decoding one touches no other."""
-
-    classes: tuple[str, ...]
-    labels: Sequence[int]
-
-    @abstractmethod
-    def image(self, index: int) -> Image.Image:
-        """Image `index`, as it is stored."""
-
-
-class Digits(Source):
-    """scikit-learn's 1,797 scans of handwritten digits, 8 x 8 pixels in 17 greys."""
-
-    def __init__(self) -> None:
-        from sklearn.datasets import load_digits
-
-        data = load_digits()
-        self.classes = tuple(str(name) for name in data.target_names)
-        self.labels = [int(label) for label in data.target]
-        self._pixels = (data.images * (255 / 16)).round().astype("uint8")
-
-    def image(self, index: int) -> Image.Image:
-        """Image `index` as greys of 0 to 255."""
-        from PIL import Image
-
-        return Image.fromarray(self._pixels[index])
-
-
-class Folder(Source):
-    """A folder with one sub-folder a class, which holds JPEG and PNG files."""
-
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            reason = "is not a folder" if folder.exists() else "does not exist"
-            raise ArchspecError(f"the image folder {folder} {reason}")
-        classes = sorted(
-            path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-        )
-        if len(classes) < 2:
-            raise ArchspecError(
-                f"{folder} has {len(classes)} sub-folders; one sub-folder for each class is "
-                "needed, at least two"
-            )
-        self.classes = tuple(path.name for path in classes)
-        self.labels = []
-        self._paths: list[Path] = []
-        for label, path in enumerate(classes):
-            images = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            if not images:
-                raise ArchspecError(
-                    f"the class folder {path} has no images ({', '.join(SUFFIXES)})"
-                )
-            self._paths += images
-            self.labels += [label] * len(images)
-
-    def image(self, index: int) -> Image.Image:
-        """Decode image `index`. Raises ArchspecError with its path when that fails."""
-        from PIL import Image
-
-        path = self._paths[index]
-        try:
-            with Image.open(path) as image:
-                image.load()
-                return image
-        except Exception as error:  # Pillow raises many kinds on damaged files
-            reason = shortened(str(error), 120)
-            raise ArchspecError(f"cannot read the image {path}: {reason}") from None
-
-
-def open_source(data: str) -> Source:
-    """The source that `--data` names: ``digits`` or ``folder:DIR``. Raises ArchspecError."""
-    kind, _, rest = data.partition(":")
-    if data == "digits":
-        return Digits()
-    if kind == "folder" and rest:
-        return Folder(Path(rest).expanduser())
-    raise ArchspecError(f"--data is `digits` or `folder:DIR`, not `{shortened(data)}`")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Images:
     """A part of a source, as grain reads it: every image at the network's input size."""
 
@@ -134,7 +54,7 @@ class Images:
         """Batches of images N,H,W,C and labels; shuffled when there is a seed for it.
 
         A shuffled pass leaves out the images that do not fill a last batch, another few each
-        time, unless there is not one full batch.
+        time, unless there is not one full batch. What decoding raises is raised here.
         """
         import grain
 
@@ -143,11 +63,15 @@ class Images:
             dataset = dataset.shuffle(seed=shuffle_seed)
         full_only = shuffle_seed is not None and len(self) >= size
         dataset = dataset.batch(size, drop_remainder=full_only)
-        options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=4)
+        options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD)
         yield from dataset.to_iter_dataset(options)
 
+    def per_pass(self, size: int) -> int:
+        """The images of a shuffled pass in batches of `size`."""
+        return len(self) - len(self) % size if len(self) >= size else len(self)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Scaling:
     """(p x rescale - mean) / std for a pixel value p, with one mean and std a channel."""
 
@@ -158,11 +82,15 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Data:
-    """Training and held-out images with their class names."""
+    """Training and held-out images with their class names.
+
+    `preprocessing` is the recipe's, with numbers in the place of `data`.
+    """
 
     classes: tuple[str, ...]
     training: Images
     held_out: Images
+    preprocessing: Preprocessing
 
 
 def prepare(source: Source, shape: Shape, preprocessing: Preprocessing, limit: int | None) -> Data:
@@ -171,38 +99,53 @@ def prepare(source: Source, shape: Shape, preprocessing: Preprocessing, limit: i
     A fifth of each class is held out; the split and the choice under `limit` depend on the
     source alone, so that every run and every backend sees the same. Raises ArchspecError.
     """
-    import numpy as np
-
     if shape[0] not in (1, 3):
         raise ArchspecError(
             f"images have 1 or 3 channels and the network reads {show(shape)}: it cannot be "
             "trained on images"
         )
+    training, held_out = split(source, limit)
+    source.check(sorted([*training, *held_out]))
+    preprocessing = _measured(Images(source, training, shape), preprocessing)
+    scaling = _scaling(preprocessing, shape[0])
+    return Data(
+        source.classes,
+        Images(source, training, shape, scaling),
+        Images(source, held_out, shape, scaling),
+        preprocessing,
+    )
+
+
+def split(source: Source, limit: int | None) -> tuple[list[int], list[int]]:
+    """The numbers of the training and of the held-out images. Raises ArchspecError."""
+    import numpy as np
+
     numbers = np.random.default_rng(SPLIT_SEED)
     labels = np.asarray(source.labels)
     by_class = [
         numbers.permutation(np.flatnonzero(labels == c)) for c in range(len(source.classes))
     ]
-    if limit is not None:
-        by_class = _limited(by_class, limit)
-    training: list[int] = []
-    held_out: list[int] = []
     for name, members in zip(source.classes, by_class, strict=True):
         if len(members) < 2:
             raise ArchspecError(
-                f"the class {name} has {len(members)} image{'s' if len(members) != 1 else ''}; "
-                "two are needed, one to train on and one to hold out"
-                + (f" (raise --limit to at least {2 * len(source.classes)})" if limit else "")
+                f"the class {shown(name)} has one image; two are needed, one to train on and one "
+                "to hold out"
             )
+    if limit is not None:
+        least = 2 * len(by_class)
+        if limit < least:
+            raise ArchspecError(
+                f"--limit {limit} is too few for {len(by_class)} classes: each needs an image to "
+                f"train on and one to hold out, so at least {least}"
+            )
+        by_class = _limited(by_class, limit)
+    training: list[int] = []
+    held_out: list[int] = []
+    for members in by_class:
         count = max(1, round(len(members) * HELD_OUT))
         held_out += members[:count].tolist()
         training += members[count:].tolist()
-    scaling = _scaling(Images(source, training, shape), preprocessing)
-    return Data(
-        source.classes,
-        Images(source, training, shape, scaling),
-        Images(source, sorted(held_out), shape, scaling),
-    )
+    return training, sorted(held_out)
 
 
 def _limited(by_class: list[Any], limit: int) -> list[Any]:
@@ -217,51 +160,49 @@ def _limited(by_class: list[Any], limit: int) -> list[Any]:
     return [members[:k] for members, k in zip(by_class, kept, strict=True)]
 
 
-def _scaling(images: Images, preprocessing: Preprocessing) -> Scaling:
+def _measured(images: Images, preprocessing: Preprocessing) -> Preprocessing:
     """The recipe's numbers, those called `data` measured on up to 1,000 training images."""
     import numpy as np
 
-    channels = images.shape[0]
-    rescale = preprocessing.rescale
-    measured: dict[str, Any] = {"mean": np.zeros(channels), "std": np.ones(channels)}
-    if "data" in (preprocessing.mean, preprocessing.std):
-        step = max(1, len(images) // STATISTICS_IMAGES)
-        pixels = [images[i]["image"] for i in range(0, len(images), step)]
-        total = sum(p.sum(axis=(0, 1), dtype="float64") for p in pixels)
-        squares = sum(np.square(p, dtype="float64").sum(axis=(0, 1)) for p in pixels)
-        count = sum(p.shape[0] * p.shape[1] for p in pixels)
-        mean = total / count
-        measured["mean"] = rescale * mean
-        spread = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-        measured["std"] = rescale * np.where(spread > 0, spread, 1.0)
+    if "data" not in (preprocessing.mean, preprocessing.std):
+        return preprocessing
+    step = -(-len(images) // STATISTICS_IMAGES)
+    chosen = Images(images.source, images.indices[::step], images.shape)
+    total = squares = np.zeros(images.shape[0])
+    count = 0
+    for batch in chosen.batches(32):
+        pixels = batch["image"].astype("float64")
+        total = total + pixels.sum(axis=(0, 1, 2))
+        squares = squares + np.square(pixels).sum(axis=(0, 1, 2))
+        count += pixels[..., 0].size
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+    measured = {"mean": mean, "std": np.where(std > 0, std, 1.0)}
+    return preprocessing.model_copy(
+        update={
+            name: tuple(_rounded(value * preprocessing.rescale) for value in values)
+            for name, values in measured.items()
+            if getattr(preprocessing, name) == "data"
+        }
+    )
 
-    def numbers(name: str) -> Array:
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{STATISTICS_DIGITS}g}")
+
+
+def _scaling(preprocessing: Preprocessing, channels: int) -> Scaling:
+    """The numbers of a recipe as arrays of one number a channel."""
+    import numpy as np
+
+    arrays = []
+    for name, default in (("mean", 0.0), ("std", 1.0)):
         value = getattr(preprocessing, name)
-        if value == "data":
-            return np.asarray(measured[name], dtype="float32")
-        if value is None:
-            return np.ones(channels, dtype="float32")
+        value = (default,) * channels if value is None else value
         if len(value) != channels:
             raise ArchspecError(
                 f"the recipe's preprocessing.{name} has {len(value)} numbers and the network "
                 f"reads {channels} channels"
             )
-        return np.asarray(value, dtype="float32")
-
-    return Scaling(rescale, numbers("mean"), numbers("std"))
-
-
-def fitted(image: Image.Image, shape: Shape) -> Array:
-    """An image as H,W,C of 0 to 255: short side to the input's, then the centre cut out."""
-    import numpy as np
-    from PIL import Image
-
-    channels, height, width = shape
-    image = image.convert("RGB" if channels == 3 else "L")
-    scale = max(height / image.height, width / image.width)
-    size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
-    if size != image.size:
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    image = image.crop((left, top, left + width, top + height))
-    return np.asarray(image, dtype="float32").reshape(height, width, channels)
+        arrays.append(np.asarray(value, dtype="float32"))
+    return Scaling(preprocessing.rescale, *arrays)

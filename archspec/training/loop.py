@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archspec import loading
+from pydantic import ValidationError
+
+from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend
 from archspec.backends.base import TrainableBackend
 from archspec.diagnostics import ArchspecError, listing
 from archspec.graph import Graph
 from archspec.layers.base import show
-from archspec.spec.recipe import Recipe, Sgd
-from archspec.training import data as data_module
-from archspec.training.checkpoint import BEST, LAST, Checkpoint, RunFolder
-from archspec.training.data import Data, Source
+from archspec.spec.fields import INPUT
+from archspec.spec.recipe import Preprocessing, Recipe, Sgd
+from archspec.training.checkpoint import Checkpoint, RunFolder, RunRecord, State
+from archspec.training.clock import Clock
+from archspec.training.data import Data, prepare
 from archspec.training.metrics import score
 from archspec.training.options import (
     EpochMetrics,
+    Progress,
     RunOptions,
     RunPlan,
     RunSummary,
@@ -30,256 +35,349 @@ from archspec.training.options import (
     Watcher,
 )
 from archspec.training.schedule import Schedule
+from archspec.training.sources import DEFAULT, Source, open_source, shown
 from archspec.version import __version__
 
 if TYPE_CHECKING:
     from archspec.backends.base import Trainer
 
+DEFAULT_BACKEND = "torch"
 # The recipe of a spec that has none.
 DEFAULT_RECIPE = Recipe(
-    epochs=10, batch_size=32, optimizer=Sgd(type="sgd", learning_rate=0.01, momentum=0.9)
+    epochs=10,
+    batch_size=32,
+    optimizer=Sgd(type="sgd", learning_rate=0.01, momentum=0.9),
+    preprocessing=Preprocessing(mean="data", std="data"),
 )
-# Seconds between two looks at the loss, each of which waits for the device.
+# Seconds between two looks at the losses, each of which waits for the device.
 REPORT_EVERY = 0.5
 
 
 def run(
-    spec: str | Path | Graph, options: RunOptions, watcher: Watcher | None = None
+    spec: str | Path | Graph | None = None,
+    options: RunOptions | None = None,
+    watcher: Watcher | None = None,
 ) -> RunSummary:
-    """Train a network and leave a run folder.
+    """Train a network and leave a run folder, or go on with the run of a folder.
 
-    Raises SpecError for a spec that cannot be built, ArchspecError when something is missing or
-    does not fit (an extra, a folder, an image, the number of classes) or the loss is not finite.
+    `spec` is AlexNet where it is None; with `options.resume` it must be None. Raises SpecError
+    for a spec that cannot be built, ArchspecError when something is missing or does not fit (an
+    extra, a folder, an image, the number of classes) or the loss is not finite.
     """
-    watcher = watcher or Silent()
-    backend = get_backend(options.backend)
-    if not isinstance(backend, TrainableBackend):
-        raise ArchspecError(f"the {options.backend} backend has no gradients and cannot train")
-    backend.require()
-    _require_packages()
-    folder = RunFolder(options.resume) if options.resume is not None else None
-    if folder is not None:
-        spec, options = folder.spec, _resumed(folder, options)
-    source = data_module.open_source(options.data)
-    graph = _graph(spec, options, source)
-    recipe = _recipe(graph, options)
-    data = data_module.prepare(source, graph.input_shape, recipe.preprocessing, options.limit)
-    checkpoint = folder.load() if folder is not None else None
-    trainer, schedule, metrics = _start(backend, graph, recipe, options, checkpoint)
-    if folder is None:
-        folder = _new_folder(backend, graph, recipe, options, trainer, data)
-    watcher.start(_plan(backend, graph, recipe, options, trainer, data, folder, metrics))
+    options, watcher = options or RunOptions(), watcher or Silent()
+    if options.resume is not None:
+        start = _resumed(spec, options, options.resume)
+    else:
+        start = _new(spec if spec is not None else catalog.DEFAULT, options)
+    folder, recipe, data = start.folder, start.recipe, start.data
+    metrics = list(start.checkpoint.state.metrics) if start.checkpoint else []
+    began = time.perf_counter()
+    if len(metrics) >= recipe.epochs:
+        summary = _summary(folder, metrics, 0, began)
+        watcher.end(summary)
+        return summary
+    trainer, schedule = _trainer(start, options.device)
+    if options.resume is None:
+        folder.create(start.graph, _record(start, trainer), start.backend.emit(start.graph))
+    else:
+        folder.describe(start.graph, _record(start, trainer))
+        folder.write_metrics(metrics)
+    watcher.start(_plan(start, trainer, len(metrics) + 1))
 
-    started = time.perf_counter()
-    best = max(metrics, key=lambda m: m.val_top1, default=None)
+    total = data.training.per_pass(recipe.batch_size)
     step = metrics[-1].step if metrics else 0
-    for epoch in range(len(metrics) + 1, recipe.epochs + 1):
+    first_epoch = len(metrics) + 1
+    for epoch in range(first_epoch, recipe.epochs + 1):
         rate = schedule.rate(epoch)
-        losses: list[Any] = []
-        waited, trained = 0.0, 0
-        begun = reported = fetched = time.perf_counter()
-        batches = data.training.batches(
-            recipe.batch_size, shuffle_seed=_shuffle_seed(recipe.seed, epoch)
-        )
-        for batch in batches:
-            waited += time.perf_counter() - fetched
-            losses.append(trainer.step(batch["image"], batch["label"], rate))
+        seed = epoch_seed(recipe.seed, epoch)
+        trainer.reseed(seed)
+        losses: list[float] = []
+        unread: list[Any] = []  # losses that the device may still be computing
+        clock, reported = Clock(), -math.inf
+        batches = data.training.batches(recipe.batch_size, shuffle_seed=seed)
+        for batch in clock.waiting_for(batches, trainer.busy):
+            unread.append(trainer.step(batch["image"], batch["label"], rate))
             step += 1
-            trained += len(batch["image"])
-            fetched = time.perf_counter()
-            if fetched - reported >= REPORT_EVERY:
-                reported = fetched
-                watcher.step(epoch, trained, len(data.training), float(losses[-1]))
-        train_loss = math.fsum(float(loss) for loss in losses) / len(losses)
-        seconds = time.perf_counter() - begun
-        watcher.step(epoch, trained, len(data.training), float(losses[-1]))
-        if not math.isfinite(train_loss):
-            raise ArchspecError(
-                f"the loss is {train_loss} in epoch {epoch} at a learning rate of {rate:g}; "
-                f"the checkpoint before it is in {folder.path / 'checkpoints'}. "
-                "Try a smaller --lr"
-            )
+            clock.stepped(len(batch["image"]))
+            first_step = epoch == first_epoch and not losses
+            if first_step or time.perf_counter() - reported >= REPORT_EVERY:
+                losses += _finite(unread, epoch, step, rate, folder)
+                if first_step:
+                    clock.leave_out()
+                watcher.step(
+                    Progress(epoch, clock.images, total, losses[-1], clock.images_per_second)
+                )
+                unread, reported = [], time.perf_counter()
+        losses += _finite(unread, epoch, step, rate, folder)
+        images_per_second, data_wait = clock.images_per_second, clock.data_wait
+        watcher.step(Progress(epoch, clock.images, total, losses[-1], images_per_second))
+
         held_out = score(trainer.logits, data.held_out.batches(recipe.batch_size))
+        _finite([held_out.loss], epoch, step, rate, folder)
         schedule.observe(1.0 - held_out.top1)
         row = EpochMetrics(
             epoch=epoch,
             step=step,
-            train_loss=train_loss,
+            train_loss=math.fsum(losses) / len(losses),
             val_loss=held_out.loss,
             val_top1=held_out.top1,
             val_top5=held_out.top5,
             lr=rate,
-            images_per_second=trained / seconds,
-            data_wait=waited / seconds,
+            images_per_second=images_per_second,
+            data_wait=data_wait,
         )
         metrics.append(row)
-        state = {
-            "epoch": epoch,
-            "hash": graph.hash,
-            "lr": rate,
-            "schedule": schedule.state(),
-            "metrics": [m.to_json() for m in metrics],
-        }
-        folder.save(Checkpoint(trainer.weights(), trainer.velocities(), state), LAST)
-        if best is None or row.val_top1 > best.val_top1:
-            best = row
-            folder.copy(LAST, BEST)
-        folder.append(row.to_json())
+        state = State(epoch, start.graph.hash, rate, schedule.state, tuple(metrics))
+        folder.save(Checkpoint(trainer.weights(), trainer.velocities(), state))
+        if _best(metrics) is row:
+            folder.keep_best()
+        folder.append_metrics(row)
         watcher.epoch(row)
 
-    summary = RunSummary(
-        folder.path,
-        len(metrics),
-        time.perf_counter() - started,
-        metrics[-1] if metrics else None,
-        best,
-    )
+    summary = _summary(folder, metrics, len(metrics) + 1 - first_epoch, began)
     watcher.end(summary)
     return summary
 
 
-def _require_packages() -> None:
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Another order of the images for each epoch of each seed, the same in every backend."""
+    return (seed * 1_000_003 + epoch) % 2**31
+
+
+@dataclasses.dataclass(frozen=True)
+class _Start:
+    """What a run begins with, new or resumed."""
+
+    folder: RunFolder
+    backend: TrainableBackend
+    graph: Graph
+    recipe: Recipe
+    source: Source
+    data: Data
+    limit: int | None
+    checkpoint: Checkpoint | None = None
+
+
+def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
+    backend = _backend(options.backend or DEFAULT_BACKEND)
+    if options.output is not None:
+        RunFolder(options.output).require_free()
+    source = open_source(options.data or DEFAULT)
+    graph = _graph(spec, options, source)
+    recipe = _recipe(graph.spec.training or DEFAULT_RECIPE, options)
+    data = prepare(source, graph.input_shape, recipe.preprocessing, options.limit)
+    recipe = recipe.model_copy(update={"preprocessing": data.preprocessing})
+    folder = RunFolder(options.output or _free_path(f"{graph.name}-{backend.name}"))
+    return _Start(folder, backend, graph, recipe, source, data, options.limit)
+
+
+def _resumed(spec: str | Path | Graph | None, options: RunOptions, path: Path) -> _Start:
+    """The run as its folder describes it; the number of epochs and the device may change."""
+    folder = RunFolder(path)
+    record = folder.record()
+    _refuse_changes(spec, options)
+    if options.backend not in (None, record.backend):
+        raise ArchspecError(
+            f"the run in {shown(path)} is one of the {record.backend} backend and cannot go on "
+            f"with {options.backend}; leave --backend out"
+        )
+    backend = _backend(record.backend)
+    if not folder.spec.is_file():
+        raise ArchspecError(f"{shown(path)} is not the folder of a run (no spec.yaml)")
+    graph = loading.buildable(loading.load(folder.spec))
+    if graph.hash != record.hash or graph.spec.training != record.recipe:
+        raise ArchspecError(
+            f"{shown(folder.spec)} was changed after the run had begun, and its checkpoints "
+            "belong to what it was; start a new run with it"
+        )
+    checkpoint = folder.load(graph)
+    recipe = _recipe(record.recipe, RunOptions(epochs=options.epochs))
+    source = open_source(record.data)
+    if source.fingerprint != record.fingerprint:
+        raise ArchspecError(
+            f"the images in {shown(record.data.removeprefix('folder:'))} are not those that the "
+            "run began with: held-out ones could come to be trained on; start a new run"
+        )
+    data = prepare(source, graph.input_shape, recipe.preprocessing, record.limit)
+    if checkpoint is not None and _best(checkpoint.state.metrics) is checkpoint.state.metrics[-1]:
+        folder.keep_best()  # the run may have died before it did
+    return _Start(folder, backend, graph, recipe, source, data, record.limit, checkpoint)
+
+
+def _refuse_changes(spec: str | Path | Graph | None, options: RunOptions) -> None:
+    given = {
+        "SPEC": spec,
+        "--data": options.data,
+        "--batch-size": options.batch_size,
+        "--lr": options.learning_rate,
+        "--seed": options.seed,
+        "--limit": options.limit,
+        "--output": options.output,
+        "--set": options.variables or None,
+    }
+    refused = [name for name, value in given.items() if value is not None]
+    if refused:
+        raise ArchspecError(
+            "--resume goes on with the spec, the data and the recipe of the run; leave out "
+            f"{listing(refused)}"
+        )
+
+
+def _backend(name: str) -> TrainableBackend:
     import importlib.util
 
+    backend = get_backend(name)
+    if not isinstance(backend, TrainableBackend):
+        raise ArchspecError(f"the {name} backend has no gradients and cannot train")
+    backend.require()
     needed = {"grain": "grain", "PIL": "pillow", "sklearn": "scikit-learn"}
     missing = [name for module, name in needed.items() if not importlib.util.find_spec(module)]
     if missing:
         raise ArchspecError(
             f"training needs {', '.join(missing)}: pip install 'archspec-nn[train]'"
         )
+    return backend
 
 
 def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Graph:
     """The network whose output is one logit a class of the data."""
     classes = len(source.classes)
-    variables = dict(options.variables)
+    chosen = dict(options.variables)
     if not isinstance(spec, Graph):
-        written = loading.load(spec, **variables)
-        if "classes" in written.variables and "classes" not in variables:
-            variables["classes"] = classes
-        spec = loading.load(spec, **variables)
+        written = loading.load(spec, **chosen)
+        if "classes" in written.variables and "classes" not in chosen:
+            written = loading.load(spec, **chosen, classes=classes)
+        spec = written
     graph = loading.buildable(spec)
     # The loss is computed from logits: a softmax at the end is left to it.
-    while graph.by_name[graph.output].layer.type == "softmax":
+    while graph.output != INPUT and graph.by_name[graph.output].layer.type == "softmax":
         graph = graph.without(graph.output)
+    if graph.output == INPUT or not _trained(graph):
+        raise ArchspecError(f"the network {graph.name} has no weights to train")
     output = infer_shapes(graph).of(graph.output)
-    if output != (classes,):
-        raise ArchspecError(
-            f"the network's output is {show(output)} and the data has {classes} classes "
-            f"({listing(source.classes[:10])}{' ...' if classes > 10 else ''}); let the last "
-            "dense layer have `units: $classes` and declare `classes` under `variables`"
-        )
-    return graph
+    if output == (classes,):
+        return graph
+    names = [shown(name) for name in source.classes[:10]]
+    found = f"the data has {classes} classes ({listing(names)}{' ...' if classes > 10 else ''})"
+    if len(output) > 1:
+        advice = "end it with `flatten` or a global pool and a dense layer"
+    elif "classes" in chosen:
+        advice = "leave out `--set classes=...`, which the data decides"
+    elif "classes" in graph.variables:
+        advice = f"let {graph.output} have `units: $classes`"
+    else:
+        advice = f"declare `variables: {{classes: {classes}}}` and let {graph.output} have "
+        advice += "`units: $classes`"
+    raise ArchspecError(f"the network's output is {show(output)} and {found}; {advice}")
 
 
-def _recipe(graph: Graph, options: RunOptions) -> Recipe:
-    """The spec's recipe with what the command line replaces."""
-    recipe = graph.spec.training or DEFAULT_RECIPE
-    changes: dict[str, Any] = {}
-    for name in ("epochs", "batch_size", "seed"):
-        value = getattr(options, name)
-        if value is not None:
-            changes[name] = value
-    if options.learning_rate is not None:
-        changes["optimizer"] = recipe.optimizer.model_copy(
-            update={"learning_rate": options.learning_rate}
-        )
-    return recipe.model_copy(update=changes)
-
-
-def _start(
-    backend: TrainableBackend,
-    graph: Graph,
-    recipe: Recipe,
-    options: RunOptions,
-    checkpoint: Checkpoint | None,
-) -> tuple[Trainer, Schedule, list[EpochMetrics]]:
-    """The trainer, the schedule and the epochs so far: new, or where a checkpoint left them."""
-    from archspec.backends.numpy.initial import initial_weights
-
-    schedule = Schedule(recipe)
-    if checkpoint is None:
-        weights = initial_weights(graph, recipe.seed)
-        return backend.trainer(graph, recipe, weights, options.device), schedule, []
-    state = checkpoint.state
-    if state["hash"] != graph.hash:
-        raise ArchspecError(
-            "the checkpoint belongs to another network than the spec in its run folder"
-        )
-    trainer = backend.trainer(graph, recipe, checkpoint.weights, options.device)
-    trainer.load_velocities(checkpoint.velocities, float(state["lr"]))
-    schedule.restore(state["schedule"])
-    return trainer, schedule, [EpochMetrics(**row) for row in state["metrics"]]
-
-
-def _new_folder(
-    backend: TrainableBackend,
-    graph: Graph,
-    recipe: Recipe,
-    options: RunOptions,
-    trainer: Trainer,
-    data: Data,
-) -> RunFolder:
-    now = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = RunFolder(options.output or Path("runs") / f"{graph.name}-{backend.name}-{now}")
-    about = {
-        "archspec": __version__,
-        "network": graph.name,
-        "hash": graph.hash,
-        "backend": backend.name,
-        "engine": trainer.engine,
-        "device": trainer.device,
-        "data": options.data,
-        "limit": options.limit,
-        "classes": list(data.classes),
-        "training_images": len(data.training),
-        "held_out_images": len(data.held_out),
-        "recipe": recipe.model_dump(mode="json"),
-    }
-    trained = replace(graph, spec=graph.spec.model_copy(update={"training": recipe}))
-    folder.create(trained, about, backend.emit(graph), backend.name)
-    return folder
-
-
-def _resumed(folder: RunFolder, options: RunOptions) -> RunOptions:
-    """The options of the run that is gone on with; only epochs and device may change."""
-    about = folder.run()
-    return RunOptions(
-        backend=options.backend,
-        data=about["data"],
-        limit=about["limit"],
-        epochs=options.epochs,
-        device=options.device,
-        resume=options.resume,
+def _trained(graph: Graph) -> bool:
+    """Whether any weight of the network learns."""
+    shapes = infer_shapes(graph)
+    return any(
+        weight.trainable and not weight.buffer
+        for node in graph.nodes
+        for weight in node.layer.weights(shapes.inputs(node))
     )
 
 
-def _plan(
-    backend: TrainableBackend,
-    graph: Graph,
-    recipe: Recipe,
-    options: RunOptions,
-    trainer: Trainer,
-    data: Data,
-    folder: RunFolder,
-    metrics: list[EpochMetrics],
-) -> RunPlan:
-    return RunPlan(
-        title=graph.title,
-        backend=backend.name,
+def _recipe(recipe: Recipe, options: RunOptions) -> Recipe:
+    """The recipe with what the command line replaces."""
+    values = recipe.model_dump()
+    for name in ("epochs", "batch_size", "seed"):
+        if getattr(options, name) is not None:
+            values[name] = getattr(options, name)
+    if options.learning_rate is not None:
+        values["optimizer"]["learning_rate"] = options.learning_rate
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = {"learning_rate": "lr"}.get(str(problem["loc"][-1]), str(problem["loc"][-1]))
+        raise ArchspecError(
+            f"--{option.replace('_', '-')} {problem['input']}: {problem['msg']}"
+        ) from None
+
+
+def _free_path(name: str) -> Path:
+    """A folder of this second in `runs/` that is not there yet."""
+    stem = f"{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    paths = (Path("runs") / (stem if i == 1 else f"{stem}-{i}") for i in range(1, 1000))
+    return next(path for path in paths if not path.exists())
+
+
+def _trainer(start: _Start, device: str) -> tuple[Trainer, Schedule]:
+    """The trainer and the schedule: new, or where a checkpoint left them."""
+    from archspec.backends.numpy.initial import initial_weights
+
+    graph, recipe, checkpoint = start.graph, start.recipe, start.checkpoint
+    if checkpoint is None:
+        weights = initial_weights(graph, recipe.seed)
+        return start.backend.trainer(graph, recipe, weights, device), Schedule(recipe)
+    trainer = start.backend.trainer(graph, recipe, checkpoint.weights, device)
+    trainer.load_velocities(checkpoint.velocities, checkpoint.state.lr)
+    return trainer, Schedule(recipe, checkpoint.state.schedule)
+
+
+def _record(start: _Start, trainer: Trainer) -> RunRecord:
+    return RunRecord(
+        archspec=__version__,
+        network=start.graph.name,
+        hash=start.graph.hash,
+        backend=start.backend.name,
         engine=trainer.engine,
         device=trainer.device,
-        data=options.data,
+        data=start.source.name,
+        limit=start.limit,
+        fingerprint=start.source.fingerprint,
+        classes=start.data.classes,
+        training_images=len(start.data.training),
+        held_out_images=len(start.data.held_out),
+        recipe=start.recipe,
+    )
+
+
+def _plan(start: _Start, trainer: Trainer, first_epoch: int) -> RunPlan:
+    data = start.data
+    return RunPlan(
+        title=start.graph.title,
+        backend=start.backend.name,
+        engine=trainer.engine,
+        device=trainer.device,
+        data=start.source.name,
         classes=len(data.classes),
         training_images=len(data.training),
         held_out_images=len(data.held_out),
-        params=loading.analyze(graph).totals.params,
-        recipe=recipe,
-        folder=folder.path,
-        first_epoch=len(metrics) + 1,
+        params=loading.analyze(start.graph).totals.params,
+        recipe=start.recipe,
+        folder=start.folder.path,
+        first_epoch=first_epoch,
+        images_per_epoch=data.training.per_pass(start.recipe.batch_size),
     )
 
 
-def _shuffle_seed(seed: int, epoch: int) -> int:
-    """Another order for each epoch of each seed, the same in every backend."""
-    return (seed * 1_000_003 + epoch) % 2**31
+def _finite(
+    losses: Sequence[Any], epoch: int, step: int, rate: float, folder: RunFolder
+) -> list[float]:
+    """The losses of the steps up to `step` as numbers. Raises ArchspecError for NaN or infinity."""
+    found = [float(loss) for loss in losses]
+    for before, loss in zip(reversed(range(len(found))), found, strict=True):
+        if not math.isfinite(loss):
+            kept = f"; {shown(folder.path)} has the epochs before it" if epoch > 1 else ""
+            raise ArchspecError(
+                f"the loss is {loss} in epoch {epoch}, step {step - before}, at a learning rate "
+                f"of {rate:g}; try a smaller --lr{kept}"
+            )
+    return found
+
+
+def _best(metrics: Sequence[EpochMetrics]) -> EpochMetrics:
+    """The epoch with the highest top-1, the first of several."""
+    return max(metrics, key=lambda row: row.val_top1)
+
+
+def _summary(
+    folder: RunFolder, metrics: Sequence[EpochMetrics], trained: int, began: float
+) -> RunSummary:
+    seconds = time.perf_counter() - began
+    return RunSummary(folder.path, len(metrics), trained, seconds, metrics[-1], _best(metrics))

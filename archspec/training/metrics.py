@@ -25,9 +25,10 @@ class Score:
 def score(logits_of: Callable[[Array], Array], batches: Iterable[dict[str, Any]]) -> Score:
     """Score a model on batches of `image` and `label`.
 
-    Cross-entropy in float64: log(sum(exp(z))) - z_label. With fewer than five classes, every
-    image counts for top-5. The last batch is filled up to the size of the others, so that a
-    compiled model sees one shape.
+    Cross-entropy in float64: log(sum(exp(z))) - z_label; NaN where a logit is. An image counts
+    for top-k when fewer than k other classes have a logit as high as its own; with five classes
+    or fewer, every image counts for top-5. The last batch is filled up to the size of the
+    others, so that a compiled model sees one shape.
     """
     import numpy as np
 
@@ -42,12 +43,13 @@ def score(logits_of: Callable[[Array], Array], batches: Iterable[dict[str, Any]]
             filled[: len(images)] = images
             images = filled
         logits = logits_of(images)[: len(labels)].astype("float64")
-        highest = logits.max(axis=1, keepdims=True)
-        total = np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0]
         of_label = logits[np.arange(len(labels)), labels]
-        loss += float((total - of_label).sum())
-        # A class ranks behind all that are at least as good, so equal logits do not count.
-        rank = (logits >= of_label[:, None]).sum(axis=1)
+        highest = logits.max(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # infinite logits give NaN
+            total = np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0]
+            loss += float((total - of_label).sum())
+        # A class ranks behind all that are not worse: neither equal logits nor NaN count.
+        rank = (~(logits < of_label[:, None])).sum(axis=1)
         for k in hits:
             hits[k] += int((rank <= min(k, logits.shape[1])).sum())
         count += len(labels)

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from archspec.spec.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The command line's choices; None leaves what the spec's recipe says.
+    """The command line's choices; None leaves what the spec's recipe or the default says.
 
-    `data` is ``digits`` or ``folder:DIR``; `limit` bounds the number of images, training and
-    held-out ones together; `output` is the run folder (a new one under ``runs/`` by default).
+    `backend` is torch by default; `data` is ``digits`` (the default) or ``folder:DIR``; `limit`
+    bounds the number of images, training and held-out ones together; `output` is the run folder
+    (a new one under ``runs/`` by default). `resume` is the folder of a run to go on with, which
+    keeps its spec, data and recipe: only `epochs` and `device` may be given with it.
     """
 
-    backend: str = "torch"
-    data: str = "digits"
+    backend: str | None = None
+    data: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -47,14 +49,16 @@ class RunPlan:
     recipe: Recipe
     folder: Path
     first_epoch: int
+    images_per_epoch: int
 
 
 @dataclass(frozen=True)
 class EpochMetrics:
     """One line of `metrics.jsonl`. Top-1 and top-5 are fractions of the held-out images.
 
-    `images_per_second` counts training alone; `data_wait` is the fraction of that time in
-    which the model waited for images.
+    `images_per_second` counts training alone, without validation, checkpoint and the first step
+    of a run, which compiles; `data_wait` is the fraction of that time in which the device had
+    nothing to do because images were not ready.
     """
 
     epoch: int
@@ -67,30 +71,41 @@ class EpochMetrics:
     images_per_second: float
     data_wait: float
 
-    def to_json(self) -> dict[str, Any]:
-        """The metrics as a JSON object."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands within an epoch: so many `images` of `total` are trained.
+
+    `loss` is the last batch's.
+    """
+
+    epoch: int
+    images: int
+    total: int
+    loss: float
+    images_per_second: float
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """How a run ended."""
+    """How a run ended: `trained` of its `epochs` were new, the others done before."""
 
     folder: Path
     epochs: int
+    trained: int
     seconds: float
-    last: EpochMetrics | None
-    best: EpochMetrics | None
+    last: EpochMetrics
+    best: EpochMetrics
 
 
 class Watcher(Protocol):
     """Somebody who is told how a run goes, such as a progress bar."""
 
     def start(self, plan: RunPlan) -> None:
-        """Tell that the run begins."""
+        """Tell that the run begins. A run that had ended already only tells its end."""
 
-    def step(self, epoch: int, images: int, total: int, loss: float | None) -> None:
-        """Tell that `images` of the epoch's `total` are trained; the loss when it is known."""
+    def step(self, progress: Progress) -> None:
+        """Tell how far the epoch is: after the first step, then every half second, at its end."""
 
     def epoch(self, metrics: EpochMetrics) -> None:
         """Tell that an epoch has ended and its checkpoint is written."""
@@ -105,7 +120,7 @@ class Silent:
     def start(self, plan: RunPlan) -> None:
         """Say nothing."""
 
-    def step(self, epoch: int, images: int, total: int, loss: float | None) -> None:
+    def step(self, progress: Progress) -> None:
         """Say nothing."""
 
     def epoch(self, metrics: EpochMetrics) -> None:

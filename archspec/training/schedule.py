@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass
 
 from archspec.spec.recipe import PlateauSchedule, Recipe, StepSchedule
 
+# base * factor**n in binary gives 0.00010000000000000002; no recipe has more digits than this.
+DIGITS = 12
+
+
+@dataclass(frozen=True)
+class ScheduleState:
+    """What a plateau remembers: the least error, the epochs since then, the drops so far."""
+
+    best: float | None = None
+    stale: int = 0
+    drops: int = 0
+
 
 class Schedule:
-    """The recipe's learning rate from epoch to epoch, and the state that a plateau needs."""
+    """The recipe's learning rate from epoch to epoch."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, state: ScheduleState | None = None) -> None:
         self._base = recipe.optimizer.learning_rate
         self._rule = recipe.schedule
-        self._best = float("inf")
-        self._stale = 0
-        self._drops = 0
+        self.state = state or ScheduleState()
 
     def rate(self, epoch: int) -> float:
         """The learning rate of `epoch`, which counts from 1."""
         rule = self._rule
         if isinstance(rule, StepSchedule):
-            passed = sum(epoch >= milestone for milestone in rule.epochs)
-            return self._base * rule.factor**passed
-        if isinstance(rule, PlateauSchedule):
-            return self._base * rule.factor**self._drops
-        return self._base
+            drops = sum(epoch >= milestone for milestone in rule.epochs)
+        elif isinstance(rule, PlateauSchedule):
+            drops = self.state.drops
+        else:
+            return self._base
+        try:
+            rate = self._base * rule.factor**drops
+        except OverflowError:  # a factor above 1: the first step will show it
+            return math.inf
+        return float(f"{rate:.{DIGITS}g}") if drops else rate
 
     def observe(self, error: float) -> None:
         """Take the held-out error of the epoch that has ended."""
-        rule = self._rule
+        rule, state = self._rule, self.state
         if not isinstance(rule, PlateauSchedule):
             return
-        if error < self._best:
-            self._best, self._stale = error, 0
-            return
-        self._stale += 1
-        if self._stale >= rule.patience and self._drops < rule.drops:
-            self._drops += 1
-            self._stale = 0
-
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs, as JSON values."""
-        best = None if self._best == float("inf") else self._best
-        return {"best": best, "stale": self._stale, "drops": self._drops}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        self._best = float("inf") if state["best"] is None else float(state["best"])
-        self._stale, self._drops = int(state["stale"]), int(state["drops"])
+        if state.best is None or error < state.best:
+            self.state = ScheduleState(error, 0, state.drops)
+        elif state.stale + 1 >= rule.patience and state.drops < rule.drops:
+            self.state = ScheduleState(state.best, 0, state.drops + 1)
+        else:
+            self.state = ScheduleState(state.best, state.stale + 1, state.drops)

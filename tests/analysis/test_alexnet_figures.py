@@ -89,7 +89,7 @@ def test_alexnet_small_has_its_layers_and_a_forward_pass_of_millions() -> None:
     assert [(x.name, x.node.layer.type) for x in small.layers] == [
         (x.name, x.node.layer.type) for x in large.layers
     ]
-    assert 5_000_000 <= small.totals.macs <= 15_000_000
+    assert 10_000_000 <= small.totals.macs <= 30_000_000
     assert small.layers[-1].output_shape == (10,)
 
 

@@ -112,9 +112,13 @@ class KerasBackend(TrainableBackend):
             for name, pair in variables(graph, model).items()
             if any(pair[0] is variable for variable in model.trainable_variables)
         }
+        if not trainable:
+            return {}
         with _precision(str(images.dtype)):
             # The loss wrapper averages over samples, as the definition does.
-            model.compile(optimizer=Probe(), loss=projection, run_eagerly=True)
+            # Eager JAX compiles each operation by itself, which takes twice as long.
+            eager = keras.backend.backend() != "jax"
+            model.compile(optimizer=Probe(), loss=projection, run_eagerly=eager)
             model.train_on_batch(_last(images), _last(cotangent))
         return {name: canonical(*pair) for name, pair in trainable.items()}
 

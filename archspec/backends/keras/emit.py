@@ -11,6 +11,7 @@ from archspec.backends.source import (
     Call,
     LayerContext,
     Raw,
+    applied,
     class_name,
     contexts,
     dataflow,
@@ -19,7 +20,6 @@ from archspec.backends.source import (
     helper_source,
     identifiers,
     literal,
-    statement,
 )
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
@@ -27,13 +27,14 @@ from archspec.layers.base import Shape, show
 MODULES = Path(__file__).with_name("modules.py")
 
 # Names that the emitted source uses itself.
-_TAKEN = "keras initializers layers ops inputs x image self kwargs main Sides"
+_TAKEN = "keras initializers layers ops inputs x image self super kwargs main Sides"
 RESERVED = frozenset(_TAKEN.split())
 
 
 def network_class(graph: Graph) -> str:
     """The name of the emitted class."""
-    return class_name(graph, {*definitions(MODULES), *dir(builtins)})
+    taken = {"Callable", "Sides", *definitions(MODULES), *dir(builtins)}
+    return class_name(graph, taken)
 
 
 def channels_last(shape: Shape) -> Shape:
@@ -44,7 +45,8 @@ def channels_last(shape: Shape) -> Shape:
 def emit(graph: Graph) -> str:
     """The source of a file with the network as a functional model and a `main` that runs it."""
     layers = contexts(graph)
-    names = identifiers((node.name for node in graph.nodes), RESERVED)
+    reserved = {*RESERVED, *definitions(MODULES)}
+    names = identifiers((node.name for node in graph.nodes), reserved)
     variables = dataflow(graph, names, "x")
     variables["input"] = "inputs"
     taken = {node.name for node in graph.nodes}
@@ -113,17 +115,14 @@ def _layer(
     """The lines of one layer, and the functions and classes that they use."""
     node = context.node
     inputs = [variables[name] for name in node.inputs]
-    arguments = inputs[0] if len(inputs) == 1 else f"[{', '.join(inputs)}]"
     *before, last = LAYERS[node.layer.type](context)
     lines: list[str] = []
     for preparation in before:
         name = _free(f"{node.name}_{_verb(preparation)}", taken)
-        lines += statement(f"{target} = ", _named(preparation, name), f"({arguments})")
-        arguments = target
+        lines += applied(f"{target} = ", _named(preparation, name), inputs)
+        inputs = [target]
     comment = show(channels_last(context.output))
-    lines += statement(
-        f"{target} = ", _named(last, node.name), f"({arguments})", comment=comment
-    )
+    lines += applied(f"{target} = ", _named(last, node.name), inputs, comment=comment)
     used = {last.function}
     used.update(arg.text for arg in last.args if isinstance(arg, Raw))
     return lines, used

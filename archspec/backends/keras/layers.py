@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from archspec.backends.source import Call, LayerContext, Raw, call
+from archspec.backends.source import Call, LayerContext, Raw, call, portable
 from archspec.layers.window import Axis, Window, resolve_axis
 from archspec.spec import initializers as init
 from archspec.spec.fields import Pair, Sides
@@ -45,7 +45,10 @@ def _padding(window: Window) -> tuple[dict[str, str], list[Call]]:
     """The `padding` argument, and a ZeroPadding2D where no value of it would do."""
     if not any(window.reach):
         return {}, []
-    if _is_same(window):
+    # TowerConv2D strides a dilated convolution by leaving out results of one with stride 1,
+    # for which "same" is another padding.
+    strided = window.dilation != (1, 1) and window.stride != (1, 1)
+    if _is_same(window) and not strided:
         return {"padding": "same"}, []
     return {}, [call("layers.ZeroPadding2D", _sides(window.reach))]
 
@@ -56,9 +59,7 @@ def _trainable(layer: Any) -> dict[str, bool]:
 
 def _initializers(c: LayerContext) -> dict[str, Any]:
     names = {"weight": "kernel_initializer", "bias": "bias_initializer"}
-    return {
-        names[weight.name]: _initializer(weight.initializer) for weight in c.weights
-    }
+    return {names[weight.name]: _initializer(portable(weight)) for weight in c.weights}
 
 
 def _initializer(rule: init.AnyInitializer) -> Call | str:

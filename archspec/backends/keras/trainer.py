@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ from archspec.spec.recipe import Recipe
 if TYPE_CHECKING:
     from archspec.backends.base import Array, Labels, TrainableBackend
 
+# What the seeds of two dropout layers differ by: a prime, so that no two epochs share one.
+LAYER_STRIDE = 15_485_863
+
 
 class CoupledSGD(keras.optimizers.SGD):
     """SGD whose weight decay is part of the gradient, with multipliers for each parameter.
@@ -28,13 +32,14 @@ class CoupledSGD(keras.optimizers.SGD):
         self, trained: list[Any], scales: list[tuple[float, float]], **options: Any
     ):
         super().__init__(**options)
-        self._trained, self._scales = trained, scales
+        # A function, because Keras counts variables that an optimiser holds as its own.
+        self._trained, self._scales = lambda: trained, scales
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> Any:
         grads = [
             rate * (gradient + decay * keras.ops.convert_to_tensor(variable))
             for gradient, variable, (rate, decay) in zip(
-                grads, self._trained, self._scales, strict=True
+                grads, self._trained(), self._scales, strict=True
             )
         ]
         return super().apply(grads, trainable_variables)
@@ -60,6 +65,11 @@ class KerasTrainer:
         with self._scope():
             self._model = backend.build(graph)
             backend.load_weights(graph, self._model, weights)
+            self._random_states = [
+                variable
+                for variable in self._model.non_trainable_variables
+                if variable.path.endswith("seed_generator_state")
+            ]
             trained = self._model.trainable_variables
             names = {
                 id(v): name for name, (v, _) in variables(graph, self._model).items()
@@ -90,7 +100,26 @@ class KerasTrainer:
                 self._optimizer.learning_rate = learning_rate
                 self._rate = learning_rate
             self._model.reset_metrics()  # else the loss is the mean of the epoch so far
-            return float(self._model.train_on_batch(images, labels))
+            try:
+                return float(self._model.train_on_batch(images, labels))
+            except Exception as error:  # each engine has a class of its own for it
+                if not re.search(
+                    r"RESOURCE_?EXHAUSTED|out ?of ?memory", repr(error), re.I
+                ):
+                    raise
+                raise ArchspecError(
+                    f"{self.device} has too little memory for batches of {len(images)} images; "
+                    "try a smaller --batch-size"
+                ) from None
+
+    def busy(self) -> bool:
+        return False  # train_on_batch returns a number, so its step is done
+
+    def reseed(self, seed: int) -> None:
+        with self._scope():
+            for number, state in enumerate(self._random_states):
+                # A seed and a count of draws, which both engines' generators take.
+                state.assign([(seed + number * LAYER_STRIDE) % 2**31, 0])
 
     def logits(self, images: Array) -> Array:
         with self._scope():
@@ -136,5 +165,6 @@ def _device(wanted: str) -> tuple[str, str]:
             "or auto"
         )
     if wanted == "cpu" or not gpus:
-        return "cpu", "cpu:0"
+        # Not "cpu:0", for which Keras on PyTorch copies each parameter and trains the copy.
+        return "cpu", "cpu"
     return "cuda", "gpu:0"

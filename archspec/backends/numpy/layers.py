@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from archspec.backends.source import Call, LayerContext, Raw, call
+from archspec.backends.source import Call, LayerContext, Listing, Raw, call
 
 Entry = Callable[[LayerContext, list[Raw]], Call]
 
@@ -100,7 +100,8 @@ def _flatten(c: LayerContext, x: list[Raw]) -> Call:
 
 def _split(c: LayerContext, x: list[Raw]) -> Call:
     first, end = c.layer.channels
-    return call(f"{x[0].text}.take", Raw(f"range({first}, {end})"), axis=1)
+    channels = Raw(f"range({first}, {end})" if first else f"range({end})")
+    return call(f"{x[0].text}.take", channels, axis=1)
 
 
 def _fold(function: str) -> Entry:
@@ -115,7 +116,7 @@ def _fold(function: str) -> Entry:
 
 
 def _concat(c: LayerContext, x: list[Raw]) -> Call:
-    return call("np.concatenate", Raw(f"[{', '.join(raw.text for raw in x)}]"), axis=1)
+    return call("np.concatenate", Listing(tuple(x)), axis=1)
 
 
 def _function(name: str, *fields: str) -> Entry:

@@ -76,15 +76,18 @@ class TorchBackend(TrainableBackend):
     ) -> dict[str, Array]:
         import torch
 
+        trainable = {
+            name: tensor
+            for name, tensor in tensors(graph, model).items()
+            if tensor.requires_grad
+        }
+        if not trainable:
+            return {}
         model.train()
         model.zero_grad()
         output = model(torch.from_numpy(images))
         (output * torch.from_numpy(cotangent)).sum().div(len(images)).backward()
-        return {
-            name: tensor.grad.numpy().copy()
-            for name, tensor in tensors(graph, model).items()
-            if tensor.requires_grad
-        }
+        return {name: tensor.grad.numpy().copy() for name, tensor in trainable.items()}
 
     def trainer(
         self, graph: Graph, recipe: Recipe, weights: Weights, device: str

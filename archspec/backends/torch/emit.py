@@ -15,10 +15,12 @@ from archspec.backends.source import (
     contexts,
     dataflow,
     definitions,
+    flat,
     header,
     helper_source,
     identifiers,
     items,
+    portable,
     statement,
 )
 from archspec.backends.torch.layers import LAYERS
@@ -47,12 +49,16 @@ RESERVED = frozenset(_TAKEN.split())
 
 def network_class(graph: Graph) -> str:
     """The name of the emitted class."""
-    return class_name(graph, {*definitions(MODULES), *dir(builtins)})
+    return class_name(graph, {"F", "Sides", *definitions(MODULES), *dir(builtins)})
 
 
 def attributes(graph: Graph) -> dict[str, str]:
-    """The module's attribute for each layer: its name, unless that is taken."""
-    return identifiers((node.name for node in graph.nodes), RESERVED)
+    """The module's attribute for each layer: its name, unless that is taken.
+
+    A name that begins with an underscore counts as taken: nn.Module has many of those.
+    """
+    names = [node.name for node in graph.nodes]
+    return identifiers(names, RESERVED.union(n for n in names if n.startswith("_")))
 
 
 def emit(graph: Graph) -> str:
@@ -64,7 +70,7 @@ def emit(graph: Graph) -> str:
     frozen = [
         names[c.node.name]
         for c in layers
-        if c.weights and not any(weight.trainable for weight in c.weights)
+        if any(not (weight.trainable or weight.buffer) for weight in c.weights)
     ]
     network = network_class(graph)
     shape = graph.input_shape
@@ -155,13 +161,13 @@ def _reset(layers: list[LayerContext], names: dict[str, str]) -> list[str]:
 
 
 def _draw(weight: Weight) -> str:
-    target, rule = f"layer.{weight.name}", weight.initializer
-    function, arguments = _initializer(rule, weight.fan_in, weight.fan_out)
-    return call(f"nn.init.{function}", Raw(target), **arguments).flat()
+    function, arguments = _initializer(portable(weight))
+    target = Raw(f"layer.{weight.name}")
+    return flat(call(f"nn.init.{function}", target, **arguments))
 
 
 def _initializer(
-    rule: init.AnyInitializer, fan_in: int, fan_out: int
+    rule: init.AnyInitializer,
 ) -> tuple[str, dict[str, float | str]]:
     """The function of torch.nn.init, and its arguments where they differ from its defaults."""
     arguments: dict[str, float | str] = {}

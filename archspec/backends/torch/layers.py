@@ -105,8 +105,10 @@ def _pool(window: Window, plain: Call, padded: str, options: dict[str, Any]) -> 
 
 def _batch_norm(c: LayerContext) -> Call:
     layer, output = c.layer, c.output
-    options = {"eps": layer.eps, "momentum": _complement(layer.decay)}
-    options |= _unless(True, affine=layer.affine)
+    affine = _unless(True, affine=layer.affine)
+    if not layer.trainable:
+        return call("FrozenBatchNorm", output[0], eps=layer.eps, **affine)
+    options = {"eps": layer.eps, "momentum": _complement(layer.decay), **affine}
     if layer.running_variance == "biased":
         return call("BiasedBatchNorm", output[0], **options)
     name = "nn.BatchNorm2d" if len(output) == 3 else "nn.BatchNorm1d"

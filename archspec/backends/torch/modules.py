@@ -118,6 +118,22 @@ class BiasedBatchNorm(nn.Module):
         )
 
 
+class FrozenBatchNorm(nn.Module):
+    """Batch normalisation by its running statistics, which stay, in training too."""
+
+    def __init__(self, features: int, eps: float, affine: bool = True) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(features)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(features)) if affine else None
+        self.register_buffer("running_mean", torch.zeros(features))
+        self.register_buffer("running_var", torch.ones(features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean, var = self.running_mean, self.running_var
+        return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
+
+
 class DropoutAtInference(nn.Module):
     """Dropout that scales at inference: outputs are multiplied by 1 - p."""
 

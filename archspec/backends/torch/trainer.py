@@ -45,6 +45,8 @@ class TorchTrainer:
         for name, parameter in self._parameters.items():
             groups.setdefault(self._scales[name], []).append(parameter)
         self._rate = rule.learning_rate
+        # Recorded behind each step: a step on CUDA returns before it is computed.
+        self._done = torch.cuda.Event() if self.device == "cuda" else None
         self._optimizer = torch.optim.SGD(
             [
                 {
@@ -63,22 +65,43 @@ class TorchTrainer:
         self._set_rate(learning_rate)
         self._model.train()
         self._optimizer.zero_grad(set_to_none=True)
-        targets = torch.from_numpy(labels).to(self.device, torch.int64)
-        loss = F.cross_entropy(self._model(self._on_device(images)), targets)
-        loss.backward()
-        self._optimizer.step()
+        targets = self._on_device(labels).long()
+        try:
+            loss = F.cross_entropy(self._model(self._maps(images)), targets)
+            loss.backward()
+            self._optimizer.step()
+        except torch.OutOfMemoryError:
+            raise ArchspecError(
+                f"{self.device} has too little memory for batches of {len(images)} images; try a "
+                "smaller --batch-size"
+            ) from None
+        if self._done is not None:
+            self._done.record()
         return loss.detach()
+
+    def busy(self) -> bool:
+        return self._done is not None and not self._done.query()
+
+    def reseed(self, seed: int) -> None:
+        torch.manual_seed(seed)
 
     def logits(self, images: Array) -> Array:
         self._model.eval()
         with torch.no_grad():
-            output: Array = self._model(self._on_device(images)).cpu().numpy()
+            output: Array = self._model(self._maps(images)).cpu().numpy()
         return output
 
     def weights(self) -> dict[str, Array]:
         return self._backend.save_weights(self._graph, self._model)
 
     def velocities(self) -> dict[str, Array]:
+        found = self._velocities()
+        # Dividing by the learning rate again rounds. Going on from what was saved, as a resumed
+        # run does, gives the same numbers with and without the interruption.
+        self.load_velocities(found, self._rate)
+        return found
+
+    def _velocities(self) -> dict[str, Array]:
         found = {}
         for name, parameter in self._parameters.items():
             buffer = self._optimizer.state[parameter].get("momentum_buffer")
@@ -109,9 +132,16 @@ class TorchTrainer:
                     buffer.mul_(self._rate / rate)
         self._rate = rate
 
-    def _on_device(self, images: Array) -> torch.Tensor:
+    def _maps(self, images: Array) -> torch.Tensor:
         """N,H,W,C as N,C,H,W on the device."""
-        return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).contiguous()
+        return self._on_device(images).permute(0, 3, 1, 2).contiguous()
+
+    def _on_device(self, array: Array | Labels) -> torch.Tensor:
+        """A copy on the device, which on CUDA is made while the step before still runs."""
+        tensor = torch.from_numpy(array)
+        if self._done is None:
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
 
 def _named_parameters(

@@ -1,0 +1,63 @@
+"""Verifies every layer's examples with Keras on one engine, and prints the errors as JSON.
+
+Run in a process of its own with KERAS_BACKEND set: Keras keeps the engine it starts with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import networks
+import numpy as np
+from networks import EXAMPLES, branching, example_network, recipe, sgd_network
+
+from archspec import verification
+from archspec.backends.keras import BACKEND as KERAS
+from archspec.backends.keras import choose_engine
+from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.torch import BACKEND as TORCH
+
+
+def errors() -> dict[str, dict[str, float]]:
+    """The largest error of outputs and gradients for each example, and for a larger network."""
+    graphs = {id: example_network(kind, example) for id, kind, example in EXAMPLES}
+    graphs["branching"] = branching()
+    found = {}
+    for id, graph in graphs.items():
+        result = verification.verify(graph)
+        found[id] = {
+            "outputs": max(error.relative for error in result.outputs),
+            "gradients": max((error.relative for error in result.gradients), default=0.0),
+        }
+    return found
+
+
+def training() -> float:
+    """The largest difference of the weights after three steps in Keras and in PyTorch."""
+    graph, rules = sgd_network(), recipe()
+    weights = initial_weights(graph, 0)
+    numbers = np.random.default_rng(0)
+    images = numbers.standard_normal((3, 8, 9, 9, 3)).astype("float32")
+    labels = numbers.integers(0, 5, (3, 8))
+    after = []
+    for backend in (KERAS, TORCH):
+        trainer = backend.trainer(graph, rules, weights, "cpu")
+        for batch, answers in zip(images, labels, strict=True):
+            trainer.step(batch, answers, 0.05)
+        after.append(trainer.weights())
+    return max(float(np.abs(mine - after[1][name]).max()) for name, mine in after[0].items())
+
+
+if __name__ == "__main__":
+    # JAX compiles every initialiser; `verify` replaces equal numbers by uneven ones anyway.
+    networks.LIVELY.update(weight_init="zeros", bias_init="zeros")
+    choose_engine()
+    import keras
+
+    assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
+    print(json.dumps({"errors": errors(), "training": training()}))

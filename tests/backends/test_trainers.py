@@ -1,0 +1,154 @@
+"""Five steps of SGD in both frameworks, against the update that the recipe documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from networks import layer, network, recipe, sgd_network
+
+from archspec.backends import get_backend
+from archspec.backends.base import Trainer
+from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.torch import tensors
+from archspec.graph import Graph
+from archspec.spec.recipe import Recipe
+
+RATES = [0.05, 0.05, 0.05, 0.005, 0.005]
+SCALES = {"conv2": (0.5, 1.0), "bias": (2.0, 0.0), "norm": (1.0, 0.0)}
+
+Weights = dict[str, np.ndarray]
+FRAMEWORKS = ["torch", "keras"]
+
+
+def batches() -> tuple[np.ndarray, np.ndarray]:
+    numbers = np.random.default_rng(0)
+    images = numbers.standard_normal((5, 8, 9, 9, 3)).astype("float32")
+    return images, numbers.integers(0, 5, (5, 8))
+
+
+def scale(name: str) -> tuple[float, float]:
+    """The multipliers that `recipe` gives a parameter; its last rule that matches counts."""
+    layer_name, _, tensor = name.partition(".")
+    if layer_name == "conv2":
+        return SCALES["conv2"]
+    if tensor == "bias":
+        return SCALES["bias"]
+    return SCALES["norm"] if layer_name.startswith("norm") else (1.0, 1.0)
+
+
+def documented(
+    graph: Graph, weights: Weights, momentum: float
+) -> tuple[Weights, Weights, list[float]]:
+    """V <- m v - lr (g + wd w); w <- w + v, in float64 with the gradients of PyTorch."""
+    model = get_backend("torch").build(graph).double().train()
+    get_backend("torch").load_weights(graph, model, weights)
+    named = tensors(graph, model)
+    velocities = {
+        name: np.zeros(tensor.shape) for name, tensor in named.items() if tensor.requires_grad
+    }
+    losses = []
+    for images, labels, rate in zip(*batches(), RATES, strict=True):
+        model.zero_grad()
+        logits = model(torch.from_numpy(images.transpose(0, 3, 1, 2)).double())
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels))
+        loss.backward()
+        losses.append(loss.item())
+        for name, velocity in velocities.items():
+            tensor = named[name]
+            rate_scale, decay_scale = scale(name)
+            weight = tensor.detach().numpy()
+            slope = tensor.grad.numpy() + 0.01 * decay_scale * weight
+            velocity *= momentum
+            velocity -= rate * rate_scale * slope
+            weight += velocity  # shares its memory with the tensor
+    return get_backend("torch").save_weights(graph, model), velocities, losses
+
+
+def trainer(name: str, graph: Graph, weights: Weights, rules: Recipe | None = None) -> Trainer:
+    backend: Any = get_backend(name)
+    backend.require()
+    found: Trainer = backend.trainer(graph, rules or recipe(), weights, "cpu")
+    return found
+
+
+def steps(found: Trainer, first: int = 0, end: int = 5) -> list[float]:
+    images, labels = batches()
+    return [float(found.step(images[i], labels[i], RATES[i])) for i in range(first, end)]
+
+
+def close(found: Weights, expected: Weights) -> None:
+    assert sorted(found) == sorted(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_five_steps_are_the_documented_update(name: str, momentum: float) -> None:
+    graph = sgd_network()
+    weights = initial_weights(graph, 0)
+    expected, velocities, losses = documented(graph, weights, momentum)
+    found = trainer(name, graph, weights, recipe(momentum))
+    np.testing.assert_allclose(steps(found), losses, rtol=1e-4)
+    close(found.weights(), expected)
+    if momentum:
+        close(found.velocities(), velocities)
+    for key in ("still.weight", "still.bias"):
+        assert (found.weights()[key] == weights[key].astype("float32")).all()
+    assert (found.weights()["norm1.running_mean"] != 0).all()
+
+
+@pytest.mark.parametrize(("first", "second"), [("torch", "keras"), ("keras", "torch")])
+def test_a_run_goes_on_where_another_stopped(first: str, second: str) -> None:
+    graph = sgd_network()
+    weights = initial_weights(graph, 0)
+    expected, velocities, losses = documented(graph, weights, 0.9)
+    part = trainer(first, graph, weights)
+    steps(part, 0, 3)
+    resumed = trainer(second, graph, part.weights())
+    # The learning rate drops with the next step: the velocity is that of the step before.
+    resumed.load_velocities(part.velocities(), RATES[2])
+    close(resumed.velocities(), part.velocities())
+    np.testing.assert_allclose(steps(resumed, 3, 5), losses[3:], rtol=1e-4)
+    close(resumed.weights(), expected)
+    close(resumed.velocities(), velocities)
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_logits_are_those_of_inference_and_change_nothing(name: str) -> None:
+    graph = sgd_network()
+    weights = initial_weights(graph, 0)
+    found = trainer(name, graph, weights)
+    images = batches()[0][0]
+    first, again = found.logits(images), found.logits(images)
+    assert first.shape == (8, 5)
+    assert (first == again).all()
+    numpy: Any = get_backend("numpy")
+    model = numpy.build(graph)
+    numpy.load_weights(graph, model, weights)
+    expected = model(images.transpose(0, 3, 1, 2).astype("float64"))
+    np.testing.assert_allclose(first, expected, rtol=1e-3, atol=1e-5)
+    for key, weight in found.weights().items():
+        assert (weight == weights[key].astype("float32")).all()
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_multiplier_of_zero_stops_a_parameter(name: str) -> None:
+    graph = network(
+        [
+            layer("conv", "conv2d", filters=3, kernel_size=3),
+            layer("pool", "global_avg_pool2d"),
+            layer("logits", "dense", units=5),
+        ],
+        (3, 9, 9),
+    )
+    document = recipe().model_dump()
+    document["parameters"] = [{"match": "conv.*", "learning_rate": 0.0}]
+    weights = initial_weights(graph, 0)
+    found = trainer(name, graph, weights, Recipe.model_validate(document))
+    steps(found)
+    for key, weight in found.weights().items():
+        assert (weight == weights[key].astype("float32")).all() == key.startswith("conv")

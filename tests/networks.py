@@ -1,0 +1,188 @@
+"""Networks for the tests of the backends, and how to compare what they compute."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import archspec
+from archspec import expand, source
+from archspec.graph import Graph
+from archspec.layers import layer_types
+from archspec.layers.base import Example
+from archspec.spec.recipe import Recipe
+
+# Weights that leave nothing at zero, so that every path carries a signal and a gradient.
+LIVELY = {
+    "weight_init": {"type": "normal", "std": 0.5},
+    "bias_init": {"type": "normal", "std": 0.5},
+}
+
+Layers = Sequence[Mapping[str, Any]]
+
+EXAMPLES = [
+    (f"{kind}-{number}", kind, example)
+    for kind, layer in layer_types().items()
+    for number, example in enumerate(layer.examples)
+]
+
+
+def layer(name: str, type: str, *inputs: str, **fields: Any) -> dict[str, Any]:
+    """One entry of a spec's list of layers."""
+    return {"name": name, "type": type, **({"inputs": inputs} if inputs else {}), **fields}
+
+
+def network(
+    layers: Layers,
+    input: tuple[int, int, int] = (3, 8, 8),
+    name: str = "net",
+    **sections: Any,
+) -> Graph:
+    """The graph of a spec with these layers, which must be free of errors."""
+    graph = parsed(layers, input, name, **sections)
+    found = archspec.analyze(graph)
+    assert not found.has_errors, [diagnostic.message for diagnostic in found.diagnostics]
+    return graph
+
+
+def parsed(
+    layers: Layers,
+    input: tuple[int, int, int] = (3, 8, 8),
+    name: str = "net",
+    **sections: Any,
+) -> Graph:
+    """The same without looking for errors in the shapes."""
+    spec = {
+        "archspec": 1,
+        "name": name,
+        "input": dict(zip(("channels", "height", "width"), input, strict=True)),
+        "defaults": LIVELY,
+        "layers": layers,
+        **sections,
+    }
+    return expand.expand(source.parse(json.dumps(spec, ensure_ascii=False), f"{name}.yaml"))
+
+
+def example_network(kind: str, example: Example) -> Graph:
+    """A small network around one layer's example; the layer is called `layer`.
+
+    A 1 x 1 convolution (or a dense layer) comes first, so that gradients flow through the
+    layer, and gives each of its inputs some of the channels.
+    """
+    channels = sum(shape[0] for shape in example.inputs)
+    input: tuple[int, int, int]
+    if len(example.inputs[0]) == 3:
+        size = max(shape[1:] for shape in example.inputs)
+        input = (channels, *size)
+        layers = [layer("stem", "conv2d", "input", filters=channels, kernel_size=1)]
+    else:
+        size, input = (), (1, 2, 3)
+        layers = [layer("flat", "flatten", "input"), layer("stem", "dense", units=channels)]
+    names, first = [], 0
+    for number, shape in enumerate(example.inputs):
+        end = first + shape[0]
+        layers.append(layer(f"part{number}", "split", "stem", channels=[first, end]))
+        names.append(f"part{number}")
+        first = end
+        if shape[1:] != size:
+            assert shape[1:] == (1, 1)
+            names[-1] = f"mean{number}"
+            layers.append(layer(names[-1], "global_avg_pool2d", keep_dims=True))
+    layers.append(layer("layer", kind, *names, **example.fields))
+    return network(layers, input, "example")
+
+
+def branching() -> Graph:
+    """Branches, joins, odd windows, every kind of normalisation and a frozen layer."""
+    lrn = {"alpha": 0.1, "beta": 0.75, "k": 2}
+    norm = {"eps": 1.0e-3, "decay": 0.9}
+    ceil = {"kernel_size": 3, "stride": 2, "rounding": "ceil"}
+    layers = [
+        layer("stem", "conv2d", filters=8, kernel_size=3, padding=[0, 1, 1, 2], trainable=False),
+        layer("norm", "batch_norm", **norm),
+        layer("relu", "relu"),
+        layer("left", "split", "relu", channels=[0, 4]),
+        layer("right", "split", "relu", channels=[4, 8]),
+        layer("towers", "conv2d", "relu", filters=8, kernel_size=5, padding="same", groups=2),
+        layer("response", "local_response_norm", size=5, alpha_mode="mean", groups=2, **lrn),
+        layer("left_norm", "batch_norm", "left", running_variance="biased", **norm),
+        layer("right_norm", "batch_norm", "right", trainable=False, affine=False, **norm),
+        layer("product", "multiply", "left_norm", "right_norm"),
+        layer("joined", "concat", "product", "left"),
+        layer("sum", "add", "joined", "response", "norm"),
+        layer("active", "relu"),
+        layer("pool_max", "max_pool2d", "active", padding=1, **ceil),
+        layer("pool_avg", "avg_pool2d", "active", count_include_pad=False, padding=1, **ceil),
+        layer("squeeze", "global_avg_pool2d", "active", keep_dims=True),
+        layer("excite", "conv2d", filters=8, kernel_size=1),
+        layer("gate", "hard_sigmoid"),
+        layer("pools", "add", "pool_max", "pool_avg"),
+        layer("scaled", "multiply", "gate", "pools"),
+        layer("dilated", "conv2d", filters=6, kernel_size=2, dilation=2, stride=2, padding="same"),
+        layer("leaky", "leaky_relu", negative_slope=0.1),
+        layer("drop", "dropout", rate=0.5, scaling="at_inference"),
+        layer("flatten", "flatten"),
+        layer("logits", "dense", units=5, bias_init="zeros", weight_init="xavier_uniform"),
+    ]
+    return network(layers, (3, 11, 12), "branching", title="A network with branches")
+
+
+def ruff(folder: Path, sources: Mapping[str, str]) -> str:
+    """What ruff's formatter and linter, without any configuration, find in sources by name."""
+    for name, text in sources.items():
+        file = folder / f"net_{name.replace('-', '_')}.py"  # no module of that name exists
+        file.write_text(text, encoding="utf-8")
+    for command in (["format", "--diff"], ["check", "--extend-select=I"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", "."],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        if run.returncode != 0:
+            return run.stdout + run.stderr
+    return ""
+
+
+def sgd_network() -> Graph:
+    """What five steps of SGD are compared on: normalisations, groups, pools and no dropout."""
+    lrn = {"alpha": 0.1, "beta": 0.75, "k": 2, "alpha_mode": "sum"}
+    layers = [
+        layer("conv1", "conv2d", filters=8, kernel_size=3),
+        layer("norm1", "batch_norm", eps=1.0e-3, decay=0.9),
+        layer("relu1", "relu"),
+        layer("response1", "local_response_norm", size=5, **lrn),
+        layer("pool1", "max_pool2d", kernel_size=3, stride=2),
+        layer("conv2", "conv2d", filters=6, kernel_size=3, padding=1, groups=2),
+        layer("norm2", "batch_norm", eps=1.0e-3, decay=0.9, running_variance="biased"),
+        layer("relu2", "relu"),
+        layer("still", "conv2d", filters=6, kernel_size=1, trainable=False),
+        layer("pool2", "global_avg_pool2d"),
+        layer("logits", "dense", units=5),
+    ]
+    return network(layers, (3, 9, 9), "sgd", defaults={"weight_init": "kaiming_normal"})
+
+
+def recipe(momentum: float = 0.9) -> Recipe:
+    """Momentum, coupled decay, and multipliers as Caffe's: biases twice as fast, no decay."""
+    return Recipe.model_validate(
+        {
+            "epochs": 1,
+            "batch_size": 8,
+            "optimizer": {
+                "type": "sgd",
+                "learning_rate": 0.05,
+                "momentum": momentum,
+                "weight_decay": 0.01,
+            },
+            "parameters": [
+                {"match": "*.bias", "learning_rate": 2.0, "weight_decay": 0.0},
+                {"match": "norm*.weight", "weight_decay": 0.0},
+                {"match": "conv2.*", "learning_rate": 0.5},
+            ],
+        }
+    )

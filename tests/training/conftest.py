@@ -1,0 +1,38 @@
+"""Fixtures of the training tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny matrices are slower on two threads, and two test processes share the processor."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a folder with `count` small pictures for each class; the classes differ in colour."""
+
+    def make(*classes: str, count: int = 5, suffix: str = "png") -> Path:
+        numbers = np.random.default_rng(0)
+        folder = tmp_path / "photos"
+        for number, name in enumerate(classes):
+            (folder / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = numbers.integers(0, 100, (12, 16, 3), dtype="uint8")
+                pixels[..., number % 3] += 120
+                Image.fromarray(pixels).save(folder / name / f"{index}.{suffix}")
+        return folder
+
+    return make

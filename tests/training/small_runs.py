@@ -1,0 +1,85 @@
+"""A network small enough to be trained in a test, and how to train it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archspec.spec.recipe import Recipe
+from archspec.training import RunOptions, RunSummary, run
+from archspec.training.options import Watcher
+
+TINY = """\
+archspec: 1
+name: tiny
+input: {channels: 1, height: 8, width: 8}
+variables: {classes: 10}
+layers:
+  - {name: conv, type: conv2d, filters: 4, kernel_size: 3}
+  - {name: relu, type: relu}
+  - {name: flatten, type: flatten}
+  - {name: fc, type: dense, units: $classes}
+training:
+  epochs: 4
+  batch_size: 8
+  optimizer: {type: sgd, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005}
+  schedule: {type: steps, epochs: [3], factor: 0.1}
+  parameters: [{match: "*.bias", learning_rate: 2, weight_decay: 0}]
+  preprocessing: {mean: data, std: data}
+"""
+DROPOUT = TINY.replace(
+    "  - {name: fc,",
+    "  - {name: drop, type: dropout, rate: 0.5}\n"
+    "  - {name: drop2, type: dropout, rate: 0.5, scaling: at_inference}\n  - {name: fc,",
+)
+
+# TensorFlow takes seconds to import: one test process does it.
+BACKENDS = [
+    "torch",
+    pytest.param("keras", marks=pytest.mark.xdist_group("keras")),
+]
+FIGURES = ("epoch", "step", "train_loss", "val_loss", "val_top1", "val_top5", "lr")
+
+
+def write_spec(folder: Path, text: str = TINY) -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def train(
+    folder: Path, text: str = TINY, watcher: Watcher | None = None, **options: Any
+) -> RunSummary:
+    """Train on 60 digits, into `folder/run` unless the options say otherwise."""
+    options = {"limit": 60, "device": "cpu", "output": folder / "run", **options}
+    return run(write_spec(folder, text), RunOptions(**options), watcher)
+
+
+def resume(path: Path, **options: Any) -> RunSummary:
+    return run(None, RunOptions(resume=path, device="cpu", **options))
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def figures(folder: Path) -> list[dict[str, Any]]:
+    """What the metrics say that does not depend on the machine's speed."""
+    return [{name: row[name] for name in FIGURES} for row in metrics(folder)]
+
+
+def tensors(folder: Path, name: str = "last") -> tuple[bytes, bytes]:
+    checkpoint = folder / "checkpoints" / name
+    return (
+        (checkpoint / "weights.safetensors").read_bytes(),
+        (checkpoint / "velocities.safetensors").read_bytes(),
+    )
+
+
+def recipe(**changes: Any) -> Recipe:
+    optimizer = {"type": "sgd", "learning_rate": 0.01}
+    return Recipe.model_validate({"epochs": 10, "batch_size": 4, "optimizer": optimizer, **changes})

@@ -1,0 +1,192 @@
+"""What a run prints, with and without a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from small_runs import recipe
+
+from archspec.report.progress import HEADER, TrainingReport
+from archspec.training.options import EpochMetrics, Progress, RunPlan, RunSummary
+
+PLAN = RunPlan(
+    title="AlexNet [Krizhevsky]", backend="torch", engine="PyTorch 2.13.0", device="cpu",
+    data="digits", classes=10, training_images=1438, held_out_images=359, params=1_234_567,
+    recipe=recipe(epochs=90), folder=Path("runs/alexnet-torch-20260101-000000"), first_epoch=1,
+    images_per_epoch=1408,
+)  # fmt: skip
+ROW = EpochMetrics(7, 308, 12.3456, 10.2345, 0.9731, 1.0, 0.01, 12345.6, 0.01)
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Screen:
+    """A report on a console of 80 columns, in a time that moves when it is told to."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        self.seconds = 0.0
+        self.stream = io.StringIO()
+        console = Console(file=self.stream, force_terminal=terminal, width=80, legacy_windows=False)
+        self.report = TrainingReport(console, lambda: self.seconds)
+
+    def step(self, epoch: int, images: int, seconds: float) -> None:
+        self.seconds += seconds
+        self.report.step(Progress(epoch, images, 1408, 2.30259, 1234.5))
+
+    @property
+    def text(self) -> str:
+        return ESCAPES.sub("", self.stream.getvalue())
+
+
+@pytest.fixture(params=[True, False], ids=["terminal", "plain"])
+def screen(request: pytest.FixtureRequest) -> Screen:
+    return Screen(terminal=request.param)
+
+
+def test_the_first_lines(screen: Screen) -> None:
+    screen.report.start(PLAN)
+    screen.report.close()
+    assert screen.text.startswith(
+        "AlexNet [Krizhevsky], 1,234,567 parameters\n"
+        "on PyTorch 2.13.0, cpu\n"
+        "data digits: 10 classes, 1,438 training and 359 held-out images\n"
+        "recipe: 90 epochs, batch 4, sgd, learning rate 0.01 (constant),\n"
+        "        momentum 0, weight decay 0, seed 0\n"
+        "run folder runs/alexnet-torch-20260101-000000\n"
+        f"\n{HEADER}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ROW,
+        replace(ROW, epoch=90, images_per_second=98765.4, val_top1=1.0),
+        replace(ROW, epoch=1, train_loss=0.0001, images_per_second=0.4, val_top1=0.0),
+    ],
+)
+def test_the_line_of_an_epoch_fits_80_columns(screen: Screen, row: EpochMetrics) -> None:
+    screen.report.start(PLAN)
+    screen.step(1, 32, 1.0)
+    screen.seconds = 7_000_000.0
+    screen.report.epoch(row)
+    screen.report.close()
+    lines = screen.text.splitlines()
+    (line,) = [line for line in lines if f"{row.epoch}/90" in line and "%" in line]
+    assert len(line.rstrip()) <= 80
+    assert len(HEADER) <= 80
+    expected = [f"{row.epoch}/90", f"{row.train_loss:.4f}", f"{row.val_loss:.4f}"]
+    expected += [f"{row.val_top1:.2%}", f"{row.val_top5:.2%}", f"{row.images_per_second:,.0f}"]
+    assert line.split()[:6] == expected
+
+
+def test_columns_stand_under_their_names() -> None:
+    screen = Screen(terminal=False)
+    screen.report.start(PLAN)
+    screen.report.epoch(ROW)
+    header, line = screen.text.splitlines()[-2:]
+    ends = [match.end() for match in re.finditer(r"\S+( \S+)?(?=  |$)", header)]
+    assert [match.end() for match in re.finditer(r"\S+", line)] == ends
+
+
+def test_plain_lines_come_every_15_seconds() -> None:
+    screen = Screen(terminal=False)
+    screen.report.start(PLAN)
+    before = screen.text
+    for images in range(32, 1408, 32):
+        screen.step(1, images, 1.0)
+    said = screen.text.removeprefix(before).splitlines()
+    assert len(said) == 2
+    # 14 of 44 steps are done in the 14 seconds since the first: a second a step.
+    left = 90 * 44 - 15
+    assert said[0] == (
+        "  epoch 1: 480/1,408 images, 1,234 images/s, loss 2.3026, "
+        f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+    )
+
+
+def test_no_line_at_the_end_of_an_epoch() -> None:
+    screen = Screen(terminal=False)
+    screen.report.start(PLAN)
+    before = screen.text
+    screen.step(1, 32, 60.0)
+    screen.step(1, 1408, 60.0)
+    assert screen.text.removeprefix(before).count("\n") == 1
+
+
+def test_compiling_does_not_count_for_the_time_left() -> None:
+    screen = Screen(terminal=False)
+    screen.report.start(replace(PLAN, recipe=recipe(epochs=2)))
+    screen.step(1, 704, 1000.0)  # half an epoch in the first step
+    screen.step(1, 1408, 10.0)
+    screen.report.epoch(replace(ROW, epoch=1))
+    assert screen.text.splitlines()[-1].split()[-1] == "0:20"
+
+
+def test_a_resumed_run_knows_its_time_left() -> None:
+    screen = Screen(terminal=False)
+    screen.report.start(replace(PLAN, recipe=recipe(epochs=10), first_epoch=9))
+    assert "going on after epoch 8\n" in screen.text
+    screen.step(9, 704, 5.0)
+    screen.step(9, 1408, 5.0)
+    screen.report.epoch(replace(ROW, epoch=9))
+    assert screen.text.splitlines()[-1].split()[-1] == "0:10"
+    screen.report.epoch(replace(ROW, epoch=10))
+    assert screen.text.splitlines()[-1].split()[-1] == "0:00"
+
+
+def test_the_bar() -> None:
+    screen = Screen(terminal=True)
+    screen.report.start(PLAN)
+    screen.step(1, 32, 1.0)
+    screen.step(1, 704, 21.0)
+    assert screen.report._bar is not None
+    screen.report._bar.refresh()
+    screen.report.close()
+    shown = screen.text.replace("\r", "\n").splitlines()
+    assert any(
+        line.startswith("epoch 1/90 ━") and "1,234 images/s, loss 2.3026" in line for line in shown
+    )
+    assert max(map(len, shown)) <= 80
+    assert "…" not in screen.text
+
+
+def test_the_end(screen: Screen) -> None:
+    screen.report.start(PLAN)
+    best = replace(ROW, epoch=5, val_top1=0.98)
+    screen.report.end(RunSummary(PLAN.folder, 90, 90, 3725.0, ROW, best))
+    assert screen.text.endswith(
+        "\n"
+        "held-out top-1 97.31% after 90 epochs (best 98.00% in epoch 5), 1:02:05\n"
+        "metrics     runs/alexnet-torch-20260101-000000/metrics.jsonl\n"
+        "checkpoints runs/alexnet-torch-20260101-000000/checkpoints/last, best\n"
+    )
+
+
+def test_a_run_that_had_ended(screen: Screen) -> None:
+    screen.report.end(RunSummary(Path("run"), 1, 0, 0.0, ROW, ROW))
+    assert screen.text.startswith(
+        "held-out top-1 97.31% after 1 epoch (best 97.31% in epoch 7)\n"
+        "the run has ended; --epochs 2 or more trains it longer\n"
+    )
+
+
+def test_an_interrupted_run_says_how_to_go_on(screen: Screen) -> None:
+    screen.report.interrupted()
+    assert screen.text == ""
+    screen.report.start(PLAN)
+    screen.report.interrupted()
+    assert screen.text.endswith(f"stopped; go on with archspec train --resume {PLAN.folder}\n")
+
+
+def test_long_paths_are_not_broken(screen: Screen) -> None:
+    folder = Path("long" * 40) / "with [brackets] and\x1b[31m colour"
+    screen.report.start(replace(PLAN, folder=folder, data=f"folder:{folder}"))
+    screen.report.close()
+    shown = str(folder).replace("\x1b", "?")
+    assert f"run folder {shown}\n" in screen.text
+    assert f"data folder:{shown}: 10 classes" in screen.text

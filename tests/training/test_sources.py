@@ -1,0 +1,244 @@
+"""Digits and folders of images, and what can be wrong with a folder."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from archspec.diagnostics import ArchspecError
+from archspec.spec.recipe import Preprocessing
+from archspec.training.data import prepare
+from archspec.training.sources import Folder, open_source
+
+Photos = Callable[..., Path]
+SHAPE = (3, 8, 8)
+
+
+def read_all(data: str) -> None:
+    found = prepare(open_source(data), SHAPE, Preprocessing(mean=(0.0,) * 3), None)
+    for part in (found.training, found.held_out):
+        list(part.batches(2))
+
+
+def message(path: Path | str) -> str:
+    """What is said about a folder that cannot be used, read to its last image."""
+    data = path if isinstance(path, str) else f"folder:{path}"
+    with pytest.raises(ArchspecError) as caught:
+        read_all(data)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_digits() -> None:
+    digits = open_source("digits")
+    assert digits.classes == tuple("0123456789")
+    assert len(digits.labels) == 1797
+    image = digits.image(0)
+    assert (image.size, image.mode) == ((8, 8), "L")
+    assert (np.asarray(image).min(), np.asarray(image).max()) == (0, 239)  # 15 of 16 greys
+
+
+def test_a_folder(photos: Photos) -> None:
+    folder = photos("dogs", "Cats", "ünïcode and spaces", count=2)
+    found = open_source(f"folder:{folder}")
+    assert found.classes == ("Cats", "dogs", "ünïcode and spaces")
+    assert list(found.labels) == [0, 0, 1, 1, 2, 2]
+    assert found.title(5) == "ünïcode and spaces/1.png"
+
+
+def test_what_is_no_image_is_left_alone(photos: Photos) -> None:
+    folder = photos("a", "b", count=2)
+    before = open_source(f"folder:{folder}").fingerprint
+    (folder / "notes.txt").write_text("not an image")
+    (folder / "a" / "notes.txt").write_text("not an image")
+    (folder / "a" / "._0.png").write_text("what macOS leaves")
+    (folder / "a" / "folder.png").mkdir()
+    (folder / "a" / ".thumbnails").mkdir()
+    shutil.copy(folder / "a" / "0.png", folder / "a" / ".thumbnails" / "0.png")
+    (folder / ".hidden").mkdir()
+    assert open_source(f"folder:{folder}").fingerprint == before
+
+
+def test_nested_images_and_upper_case_suffixes_count(photos: Photos) -> None:
+    folder = photos("a", "b", count=2)
+    (folder / "a" / "deep" / "er").mkdir(parents=True)
+    shutil.copy(folder / "a" / "0.png", folder / "a" / "deep" / "er" / "X.PNG")
+    Image.open(folder / "a" / "0.png").save(folder / "a" / "deep" / "Y.JPeG")
+    assert list(Folder(folder).labels) == [0, 0, 0, 0, 1, 1]
+    assert Folder(folder).image(3).size == (16, 12)
+
+
+def test_the_fingerprint_follows_the_names(photos: Photos) -> None:
+    folder = photos("a", "b", count=2)
+    before = Folder(folder).fingerprint
+    assert len({Folder(Path(folder)).fingerprint, before}) == 1
+    (folder / "a" / "0.png").rename(folder / "a" / "00.png")
+    assert Folder(folder).fingerprint != before
+
+
+def test_a_relative_folder_is_named_absolutely(
+    photos: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = photos("a", "b")
+    monkeypatch.chdir(folder.parent)
+    assert open_source("folder:photos").name == f"folder:{folder}"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(photos: Photos, orientation: int) -> None:
+    folder = photos("a", "b", count=2)
+    upright = Image.new("RGB", (16, 8), "white")
+    upright.paste("black", (0, 0, 8, 4))  # the top left corner
+    back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(back[orientation]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(folder / "a" / "0.jpg", quality=95, exif=exif)
+    found = Folder(folder).image(0)
+    assert found.size == (16, 8)
+    assert np.abs(np.asarray(found, int) - np.asarray(upright)).max() < 20
+
+
+class TestFolders:
+    def test_missing(self, tmp_path: Path) -> None:
+        assert message(tmp_path / "no") == f"the image folder {tmp_path}/no does not exist"
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        assert message(tmp_path / "file") == f"the image folder {tmp_path}/file is not a folder"
+
+    def test_no_sub_folder(self, tmp_path: Path) -> None:
+        assert message(tmp_path) == (
+            f"the image folder {tmp_path} has no sub-folder; it needs one for each class, at "
+            "least two"
+        )
+
+    def test_one_class_only(self, photos: Photos) -> None:
+        assert "has only one sub-folder, `cats`; it needs one" in message(photos("cats"))
+
+    def test_an_empty_class(self, photos: Photos) -> None:
+        folder = photos("a", "b")
+        (folder / "c").mkdir()
+        assert message(folder) == (f"the class folder {folder}/c has no images (.jpg, .jpeg, .png)")
+
+    def test_a_class_of_one_image(self, photos: Photos) -> None:
+        folder = photos("a", "b", count=2)
+        (folder / "b" / "1.png").unlink()
+        assert message(folder).startswith("the class b has one image; two are needed")
+
+    def test_no_user_of_that_name(self) -> None:
+        assert message("folder:~no-such-user/x").startswith("--data folder:~no-such-user/x: ")
+
+    @pytest.mark.parametrize("data", ["", "folder", "folder:", "cifar10", "digits:5"])
+    def test_another_word(self, data: str) -> None:
+        assert message(data) == f"--data is `digits` or `folder:DIR`, not `{data}`"
+
+    def test_a_folder_without_its_kind(self, photos: Photos) -> None:
+        folder = photos("a", "b")
+        assert message(str(folder)).endswith(f"did you mean `folder:{folder}`?")
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    def test_no_permission(self, photos: Photos) -> None:
+        folder = photos("a", "b")
+        (folder / "a").chmod(0)
+        try:
+            assert message(folder) == f"cannot read the folder {folder}/a: Permission denied"
+        finally:
+            (folder / "a").chmod(0o700)
+
+    def test_names_that_are_not_printable(self, photos: Photos) -> None:
+        folder = photos("a", "b")
+        (folder / "line\nend").mkdir()
+        assert message(folder).startswith(f"the class folder {folder}/line?end has no images")
+
+
+class TestLinks:
+    def test_a_linked_class_and_linked_images_count(self, photos: Photos, tmp_path: Path) -> None:
+        folder = photos("a", "b", count=2)
+        (tmp_path / "elsewhere").mkdir()
+        (folder / "a").rename(tmp_path / "elsewhere" / "a")
+        (folder / "a").symlink_to(tmp_path / "elsewhere" / "a")
+        (folder / "b" / "linked.png").symlink_to(folder / "b" / "0.png")
+        assert list(Folder(folder).labels) == [0, 0, 1, 1, 1]
+
+    def test_a_link_back_inside_a_class_is_not_followed(self, photos: Photos) -> None:
+        folder = photos("a", "b", count=2)
+        (folder / "a" / "up").symlink_to(folder)
+        (folder / "a" / "self").symlink_to(folder / "a" / "self")
+        assert list(Folder(folder).labels) == [0, 0, 1, 1]
+
+    def test_a_class_that_is_a_link_to_its_own_folder(self, photos: Photos) -> None:
+        folder = photos("a", "b")
+        (folder / "c").symlink_to(folder)
+        assert message(folder) == f"the class folder {folder}/c is a link to where it lies"
+
+    def test_a_broken_link(self, photos: Photos) -> None:
+        folder = photos("a", "b", count=2)
+        (folder / "b" / "2.png").symlink_to(folder / "gone.png")
+        assert message(folder) == (
+            f"cannot read the image {folder}/b/2.png: No such file or directory"
+        )
+
+
+def png(width: int, height: int, pixels: bytes = b"") -> bytes:
+    """A PNG that claims to be so large, in RGB."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)
+
+
+class TestImages:
+    def broken(self, photos: Photos, content: bytes, name: str = "1.jpg") -> str:
+        folder = photos("a", "b", count=2)
+        path = folder / "b" / name
+        path.write_bytes(content)
+        said = message(folder)
+        assert said.startswith(f"cannot read the image {path}: ")
+        return said.removeprefix(f"cannot read the image {path}: ")
+
+    def test_empty(self, photos: Photos) -> None:
+        assert self.broken(photos, b"") == "it is empty"
+
+    def test_text(self, photos: Photos) -> None:
+        assert self.broken(photos, b"This is no image.") == "it is not a JPEG or PNG file"
+
+    def test_another_format(self, photos: Photos) -> None:
+        # Pillow would give PostScript to another program.
+        assert self.broken(photos, b"%!PS-Adobe-3.0 EPSF-3.0\n") == "it is not a JPEG or PNG file"
+
+    def test_truncated(self, photos: Photos) -> None:
+        stream = io.BytesIO()
+        pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype="uint8")
+        Image.fromarray(pixels).save(stream, "JPEG")
+        assert "truncated" in self.broken(photos, stream.getvalue()[:2000])
+
+    @pytest.mark.parametrize("side", [10_000, 50_000])  # a warning of Pillow's, an error
+    def test_a_decompression_bomb(self, photos: Photos, side: int) -> None:
+        assert "decompression bomb" in self.broken(photos, png(side, side), "1.png")
+
+    def test_damaged_png(self, photos: Photos) -> None:
+        self.broken(photos, png(8, 8, b"nonsense"), "1.png")
+
+    def test_an_image_that_claims_no_size(self, photos: Photos) -> None:
+        self.broken(photos, png(0, 8), "1.png")
