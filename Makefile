@@ -4,8 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?= demo
-# Two test processes: each loads PyTorch and TensorFlow.
+# Two test processes of one thread each: PyTorch's and TensorFlow's threads spin while they wait,
+# and more of them than processors are several times slower together than one after the other.
 WORKERS ?= 2
+ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 .PHONY: help demo test lint types fast bench schema golden clean
 
@@ -37,10 +39,10 @@ demo: $(READY)
 	@echo "  torch/, keras/                     the runs: metrics.jsonl, checkpoints, model source"
 
 test: $(READY) lint types
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 fast: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ from archspec.spec.fields import MAX_SIZE
 Spec = str | Path | Graph
 
 
-def load(spec: str | Path = catalog.DEFAULT, **variables: int | float | bool | str) -> Graph:
+def load(spec: str | Path = catalog.DEFAULT, /, **variables: int | float | bool | str) -> Graph:
     """The network of a spec file or of a shipped spec, its variables replaced where given.
 
     Raises SpecError, whose `diagnostics` say what is wrong and where.
