@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from archspec.spec.fields import Finite, NonNegative, Positive, SpecModel
+from archspec.spec.fields import Finite, NonNegative, Positive, SpecModel, wrong_value
 
 
 class Zeros(SpecModel):
@@ -55,6 +55,14 @@ class Uniform(SpecModel):
     type: Literal["uniform"]
     low: Finite
     high: Finite
+
+    @field_validator("high", mode="after")
+    @classmethod
+    def _above_low(cls, high: float, info: ValidationInfo) -> float:
+        low = info.data.get("low")
+        if low is not None and high < low:
+            raise wrong_value(f"a number of at least {low:g}, which `low` is")
+        return high
 
 
 class _Xavier(SpecModel):

@@ -83,7 +83,11 @@ class KerasBackend(TrainableBackend):
         outputs = [model.get_layer(node.name).output for node in graph.nodes]
         with _precision(str(images.dtype)):
             every = keras.Model(model.inputs, outputs)
-            found = every(keras.ops.convert_to_tensor(_last(images)), training=False)
+            found = (
+                every(keras.ops.convert_to_tensor(_last(images)), training=False)
+                if _eager()
+                else every.predict_on_batch(_last(images))
+            )
         found = found if isinstance(found, list) else [found]
         return {
             node.name: _first(keras.ops.convert_to_numpy(value))
@@ -116,9 +120,7 @@ class KerasBackend(TrainableBackend):
             return {}
         with _precision(str(images.dtype)):
             # The loss wrapper averages over samples, as the definition does.
-            # Eager JAX compiles each operation by itself, which takes twice as long.
-            eager = keras.backend.backend() != "jax"
-            model.compile(optimizer=Probe(), loss=projection, run_eagerly=eager)
+            model.compile(optimizer=Probe(), loss=projection, run_eagerly=_eager())
             model.train_on_batch(_last(images), _last(cotangent))
         return {name: canonical(*pair) for name, pair in trainable.items()}
 
@@ -146,6 +148,11 @@ def choose_engine() -> None:
             keras.random.uniform((1,), seed=0)  # TensorFlow looks for devices now
             if os.environ["KERAS_BACKEND"] == "tensorflow":
                 _keep_dependencies()
+
+
+def _eager() -> bool:
+    """Whether to compare operation by operation: JAX would compile each one by itself."""
+    return os.environ["KERAS_BACKEND"] != "jax"
 
 
 @contextlib.contextmanager
