@@ -77,7 +77,7 @@ def _plain(device: str) -> Callable[[], object]:
         loss = nn.functional.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 

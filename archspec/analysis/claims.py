@@ -212,7 +212,7 @@ class _Facts:
         return self.other_inputs[shape]
 
     def _try_input(self, shape: Shape) -> str:
-        changed = infer_shapes(self.graph.with_input(shape))
+        changed = infer_shapes(self.graph.with_input(shape), until_rounded=True)
         problem = next((p for p in changed.problems if p.severity is None), None)
         if problem is None:
             return ""

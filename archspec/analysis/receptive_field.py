@@ -57,8 +57,10 @@ class _Line:
 def receptive_fields(graph: Graph, shapes: Shapes) -> Mapping[str, ReceptiveField | None]:
     """The receptive field of every layer; None where regions differ in size from place to place."""
     _, height, width = graph.input_shape
+    down = _Line(positions=height)
     lines: dict[str, tuple[_Line, _Line] | None] = {
-        INPUT: (_Line(positions=height), _Line(positions=width))
+        # One object where both axes are alike: what holds of one need not be computed again.
+        INPUT: (down, down if height == width else _Line(positions=width))
     }
     for node in graph.nodes:
         inferred = shapes.layers.get(node.name)
@@ -90,11 +92,16 @@ def receptive_fields(graph: Graph, shapes: Shapes) -> Mapping[str, ReceptiveFiel
 def _behind(pair: tuple[_Line, _Line], inferred: Inferred) -> tuple[_Line, _Line] | None:
     if inferred.sees == "one":
         return pair
+    alike = pair[0] is pair[1]
     if inferred.sees == "all":
-        return pair[0].whole(), pair[1].whole()
-    if inferred.window is None:
+        down = pair[0].whole()
+        return down, down if alike else pair[1].whole()
+    window = inferred.window
+    if window is None:
         return None
-    return pair[0].through(inferred.window.height), pair[1].through(inferred.window.width)
+    down = pair[0].through(window.height)
+    alike = alike and window.height is window.width
+    return down, down if alike else pair[1].through(window.width)
 
 
 def _joined(lines: Sequence[_Line]) -> _Line:

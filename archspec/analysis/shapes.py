@@ -78,14 +78,21 @@ class Shapes:
         return None
 
 
-def infer_shapes(graph: Graph, *, before: Shapes | None = None, changed: str = "") -> Shapes:
+def infer_shapes(
+    graph: Graph,
+    *,
+    before: Shapes | None = None,
+    changed: str = "",
+    until_rounded: bool = False,
+) -> Shapes:
     """Run every shape rule in order.
 
     A problem is reported where it arises and not again behind it: layers that read an
     impossible layer are left out, and so are quotients that only follow from a rounded one.
 
     With `before`, the shapes of the same graph before its layer `changed` was changed, only the
-    rules behind that layer run again, and only their problems are reported.
+    rules behind that layer run again, and only their problems are reported. With
+    `until_rounded`, nothing behind the first layer that is not whole is looked at.
     """
     layers: dict[str, Inferred] = {}
     problems: list[Problem] = []
@@ -117,11 +124,13 @@ def infer_shapes(graph: Graph, *, before: Shapes | None = None, changed: str = "
         if follows:
             tainted.add(name)
         if inferred.problems:
+            if not follows:
+                problems += inferred.problems
             if any(problem.severity is None for problem in inferred.problems):
                 rounded.append(name)
                 tainted.add(name)
-            if not follows:
-                problems += inferred.problems
+                if until_rounded:
+                    break
     return Shapes(graph, layers, tuple(rounded), frozenset(tainted), tuple(problems))
 
 

@@ -159,4 +159,4 @@ class WeightedLayer(Layer):
 
 def show(shape: Shape) -> str:
     """96 x 55 x 55."""
-    return " x ".join(str(size) for size in shape)
+    return " x ".join(map(str, shape))

@@ -55,7 +55,10 @@ class Claim(SpecModel):
     @property
     def quantity(self) -> Quantity:
         """Which figure is claimed."""
-        return next(q for q in QUANTITIES if getattr(self, q) is not None)
+        for quantity in QUANTITIES:
+            if getattr(self, quantity) is not None:
+                return quantity
+        raise AssertionError("a validated claim states one quantity")
 
     @property
     def claimed(self) -> int | tuple[int, ...]:
