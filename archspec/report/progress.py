@@ -43,8 +43,9 @@ class TrainingReport:
             f"data {printable(plan.data)}: {plan.classes} classes, {plan.training_images:,} "
             f"training and {plan.held_out_images:,} held-out images"
         )
+        epochs = "epoch" if recipe.epochs == 1 else "epochs"
         self._say(
-            f"recipe: {recipe.epochs} epochs, batch {recipe.batch_size}, {rule.type}, learning "
+            f"recipe: {recipe.epochs} {epochs}, batch {recipe.batch_size}, {rule.type}, learning "
             f"rate {rule.learning_rate:g} ({recipe.schedule.type}),\n        momentum "
             f"{rule.momentum:g}, weight decay {rule.weight_decay:g}, seed {recipe.seed}"
         )
