@@ -78,21 +78,8 @@ def diagnose(problems: Iterable[Problem], document: Document) -> tuple[Diagnosti
                 document.line(span.line),
             )
         )
-    unique = list(dict.fromkeys(_Key(d) for d in diagnostics))
-    return tuple(
-        sorted((key.diagnostic for key in unique), key=lambda d: (d.line, d.column, d.code))
-    )
-
-
-class _Key:
-    """A diagnostic compared by what the user would read."""
-
-    def __init__(self, diagnostic: Diagnostic) -> None:
-        self.diagnostic = diagnostic
-        self.key = (diagnostic.code, diagnostic.message, diagnostic.line, diagnostic.column)
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.key == other.key
+    # What reads the same at the same place is said once, the first time.
+    unique: dict[tuple[str, str, int, int], Diagnostic] = {}
+    for found in diagnostics:
+        unique.setdefault((found.code, found.message, found.line, found.column), found)
+    return tuple(sorted(unique.values(), key=lambda d: (d.line, d.column, d.code)))
