@@ -37,8 +37,12 @@ class Written:
         return ("layers", self.index)
 
 
-def connect(layers: Sequence[Written], problems: Problems) -> tuple[GraphNode, ...]:
+def connect(
+    layers: Sequence[Written], auxiliary: Sequence[str], root: Node, problems: Problems
+) -> tuple[GraphNode, ...]:
     """The layers as graph nodes in topological order.
+
+    `auxiliary` names the layers that are outputs in training, as `root` lists them.
 
     Layers that are not valid count as there, so that what reads them is not called wrong; the
     order is only of use when there are no problems at all.
@@ -61,9 +65,15 @@ def connect(layers: Sequence[Written], problems: Problems) -> tuple[GraphNode, .
             nodes[written.name] = GraphNode(written.name, layer, inputs, written.path, line)
             sources[written.name] = written.node
         previous = written.name
+    for place, name in enumerate(auxiliary):
+        if name not in known:
+            names = [written.name for written in layers]
+            problems.add(
+                _unknown_auxiliary(name, names, root.locate(("auxiliary", place, "layer")))
+            )
     ordered = _sorted(nodes, sources, problems)
     if len(problems.found) == before and len(nodes) == len(layers):
-        problems.extend(_unused(nodes, sources))
+        problems.extend(_unused(nodes, sources, set(auxiliary)))
     return ordered
 
 
@@ -103,11 +113,22 @@ def _unknown_input(
     )
 
 
-def _unused(nodes: Mapping[str, GraphNode], sources: Mapping[str, Node]) -> Iterable[Problem]:
-    """Every layer but the last that nothing reads."""
+def _unknown_auxiliary(name: str, names: Sequence[str], span: Span) -> Problem:
+    return Problem(
+        "unknown-input",
+        f"the auxiliary output `{shortened(name)}` is no layer",
+        did_you_mean(name, names) or "name the layer whose output it is",
+        span=span,
+    )
+
+
+def _unused(
+    nodes: Mapping[str, GraphNode], sources: Mapping[str, Node], auxiliary: set[str]
+) -> Iterable[Problem]:
+    """Every layer but the last and the auxiliary outputs that nothing reads."""
     read = {name for node in nodes.values() for name in node.inputs}
     for name in list(nodes)[:-1]:
-        if name not in read:
+        if name not in read and name not in auxiliary:
             yield Problem(
                 "unused-layer",
                 f"nothing reads {name}, and only the last layer is the network's output",

@@ -15,7 +15,7 @@ from archspec.graph import Graph
 from archspec.layers import layer_types
 from archspec.layers.base import Layer
 from archspec.source import Document, Node, Problems
-from archspec.spec.fields import INPUT, Name, SpecModel
+from archspec.spec.fields import INPUT, LayerName, SpecModel
 from archspec.spec.foreign_names import suggest_layer_type
 from archspec.spec.network import Defaults, NetworkSpec
 from archspec.spec.reading import read, shown
@@ -30,9 +30,9 @@ RESERVED = (INPUT, "network")
 class _AnyLayer(SpecModel):
     """The keys of a layer whose type is missing or unknown."""
 
-    name: Name
+    name: LayerName
     type: Any
-    inputs: Annotated[tuple[Name, ...] | None, Field(strict=False)] = None
+    inputs: Annotated[tuple[LayerName, ...] | None, Field(strict=False)] = None
 
 
 def expand(document: Document, overrides: Mapping[str, Value] | None = None) -> Graph:
@@ -47,13 +47,14 @@ def expand(document: Document, overrides: Mapping[str, Value] | None = None) -> 
     spec, found = read(NetworkSpec, root, "the spec")
     problems.extend(found)
     layers = _layers(root.get("layers"), spec.defaults if spec else Defaults(), problems)
-    nodes = connect(layers, problems)
+    auxiliary = spec.auxiliary if spec else ()
+    nodes = connect(layers, [a.layer for a in auxiliary], root, problems)
     if spec is None or problems:
         raise ProblemsFound(problems.found)
     shape = (spec.input.channels, spec.input.height, spec.input.width)
     document = Document(document.file, document.lines, root)
     filled = {name: value for name, value in (values or {}).items() if value is not None}
-    return Graph(spec, shape, nodes, layers[-1].name, document, filled)
+    return Graph(spec, shape, nodes, layers[-1].name, document, filled, auxiliary)
 
 
 def _layers(section: Node | None, defaults: Defaults, problems: Problems) -> list[Written]:

@@ -10,7 +10,7 @@ from typing import Any
 from archspec.layers.base import Layer, Shape
 from archspec.source import Document
 from archspec.spec.fields import INPUT
-from archspec.spec.network import NetworkSpec
+from archspec.spec.network import Auxiliary, NetworkSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Graph:
     """A network whose variables are filled in and whose every edge is explicit.
 
     `nodes` are in topological order, which is the order of the file wherever that is one.
-    The last layer of the file is the network's output.
+    The last layer of the file is the network's output; `auxiliary` are the outputs that it has
+    in training alone.
     """
 
     spec: NetworkSpec
@@ -42,6 +43,7 @@ class Graph:
     output: str
     document: Document
     variables: Mapping[str, int | float | bool | str] = field(default_factory=dict)
+    auxiliary: tuple[Auxiliary, ...] = ()
 
     @property
     def name(self) -> str:
@@ -52,6 +54,17 @@ class Graph:
     def title(self) -> str:
         """One line for people; the name where the spec has no title."""
         return self.spec.title or self.spec.name
+
+    @cached_property
+    def training_only(self) -> frozenset[str]:
+        """The layers that the output does not depend on: they lead to an auxiliary output."""
+        if not self.auxiliary:
+            return frozenset()
+        needed = {self.output}
+        for node in reversed(self.nodes):
+            if node.name in needed:
+                needed.update(node.inputs)
+        return frozenset(node.name for node in self.nodes if node.name not in needed)
 
     @cached_property
     def by_name(self) -> dict[str, Node]:
@@ -79,6 +92,11 @@ class Graph:
                 {**node.layer.model_dump(mode="json"), "inputs": node.inputs} for node in self.nodes
             ],
             "output": self.output,
+            **(
+                {"auxiliary": [[a.layer, a.loss_weight] for a in self.auxiliary]}
+                if self.auxiliary
+                else {}
+            ),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from archspec.diagnostics import Problem, ProblemsFound
 from archspec.layers.window import Window
-from archspec.spec.fields import Name, SpecModel
+from archspec.spec.fields import LayerName, SpecModel
 from archspec.spec.initializers import AnyInitializer, Initializer, Zeros
 
 Shape = tuple[int, ...]
@@ -90,9 +90,9 @@ class Layer(SpecModel):
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
     examples: ClassVar[tuple[Example, ...]] = ()
 
-    name: Name
+    name: LayerName
     type: str
-    inputs: Annotated[tuple[Name, ...] | None, Field(strict=False)] = Field(
+    inputs: Annotated[tuple[LayerName, ...] | None, Field(strict=False)] = Field(
         default=None, description="the layers it reads; the one before it when left out"
     )
 

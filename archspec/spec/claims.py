@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from archspec.spec.fields import MAX_SIZE, Name, NonNegative, SpecModel, is_integer
+from archspec.spec.fields import MAX_SIZE, LayerName, NonNegative, SpecModel, is_integer
 
 Figure = Annotated[int, Field(ge=0)]
 Quantity = Literal["shape", "params", "macs", "flops", "neurons", "connections"]
@@ -32,7 +32,7 @@ def _shape(value: Any) -> Any:
 class Claim(SpecModel):
     """One stated figure: what it is about, one quantity, its tolerance and its source."""
 
-    about: Name
+    about: LayerName
     shape: Annotated[tuple[int, ...], BeforeValidator(_shape)] | None = None
     params: Figure | None = None
     macs: Figure | None = None

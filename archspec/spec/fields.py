@@ -18,8 +18,10 @@ Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]
 
 MAX_NAME = 100
+MAX_LAYER_NAME = 300
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 NAME_PATTERN = rf"(?!__){_IDENTIFIER}"
+LAYER_NAME_PATTERN = rf"{NAME_PATTERN}(\.{NAME_PATTERN})*"
 NETWORK_NAME_PATTERN = r"[A-Za-z][A-Za-z0-9_]*(-[A-Za-z0-9_]+)*"
 INPUT = "input"
 
@@ -65,6 +67,16 @@ def _name(value: Any) -> Any:
         raise _invalid_name("names that begin with two underscores have a meaning in Python")
     if keyword.iskeyword(value):
         raise _invalid_name("it is a keyword of Python")
+    return value
+
+
+def _layer_name(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise wrong_type("a name such as `conv1`")
+    if len(value) > MAX_LAYER_NAME:
+        raise _invalid_name(f"it is longer than {MAX_LAYER_NAME} characters")
+    for part in value.split("."):
+        _name(part)
     return value
 
 
@@ -134,6 +146,13 @@ Name = Annotated[
     str,
     BeforeValidator(_name),
     WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$", "maxLength": MAX_NAME}),
+]
+LayerName = Annotated[
+    str,
+    BeforeValidator(_layer_name),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{LAYER_NAME_PATTERN}$", "maxLength": MAX_LAYER_NAME}
+    ),
 ]
 NetworkName = Annotated[
     str,

@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from archspec.spec.claims import Claim
-from archspec.spec.fields import Count, Name, NetworkName, Rounding, SpecModel, is_integer
+from archspec.spec.fields import (
+    Count,
+    LayerName,
+    Name,
+    NetworkName,
+    NonNegative,
+    Rounding,
+    SpecModel,
+    is_integer,
+)
 from archspec.spec.initializers import Initializer, KaimingNormal, Zeros
 from archspec.spec.recipe import Recipe
 
@@ -33,6 +42,16 @@ class Defaults(SpecModel):
     rounding: Rounding = "exact"
 
 
+class Auxiliary(SpecModel):
+    """A second output, in training alone: its loss, times `loss_weight`, is added to the loss.
+
+    The layers that only lead to it (an auxiliary classifier) are left out at inference.
+    """
+
+    layer: LayerName = Field(description="the layer whose output it is")
+    loss_weight: NonNegative = Field(default=1.0, description="0.3 in GoogLeNet")
+
+
 class NetworkSpec(SpecModel):
     """The keys of a spec file."""
 
@@ -49,5 +68,8 @@ class NetworkSpec(SpecModel):
     )
     defaults: Defaults = Defaults()
     layers: list[Any] = Field(min_length=1, description="the layers, in order")
+    auxiliary: Annotated[tuple[Auxiliary, ...], Field(strict=False)] = Field(
+        default=(), description="outputs in training alone"
+    )
     claims: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
     training: Recipe | None = None
