@@ -16,6 +16,7 @@ from pydantic import Field
 
 from archspec.diagnostics import Problem, ProblemsFound
 from archspec.layers.window import Window
+from archspec.spec.blocks import ENTRY_KEYS
 from archspec.spec.fields import LayerName, SpecModel
 from archspec.spec.initializers import AnyInitializer, Initializer, Zeros
 
@@ -89,6 +90,7 @@ class Layer(SpecModel):
 
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
     examples: ClassVar[tuple[Example, ...]] = ()
+    beside: ClassVar[tuple[str, ...]] = ENTRY_KEYS
 
     name: LayerName
     type: str

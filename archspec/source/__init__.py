@@ -7,7 +7,7 @@ and ``no`` are words), a duplicate key is an error, tags and merge keys are refu
 are counted where they expand.
 """
 
-from archspec.diagnostics import Span
+from archspec.diagnostics import SourceText, Span
 from archspec.source.parsing import parse
 from archspec.source.problems import MAX_PROBLEMS, Problems
 from archspec.source.scalars import scalar
@@ -23,6 +23,7 @@ __all__ = [
     "Entry",
     "Node",
     "Problems",
+    "SourceText",
     "Span",
     "parse",
     "read_text",

@@ -21,7 +21,8 @@ MAX_NAME = 100
 MAX_LAYER_NAME = 300
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 NAME_PATTERN = rf"(?!__){_IDENTIFIER}"
-LAYER_NAME_PATTERN = rf"{NAME_PATTERN}(\.{NAME_PATTERN})*"
+_PART = rf"(?!__)[A-Za-z_][A-Za-z0-9_]{{0,{MAX_NAME - 1}}}"
+LAYER_NAME_PATTERN = rf"{_PART}(\.{_PART})*"
 NETWORK_NAME_PATTERN = r"[A-Za-z][A-Za-z0-9_]*(-[A-Za-z0-9_]+)*"
 INPUT = "input"
 
@@ -68,6 +69,11 @@ def _name(value: Any) -> Any:
     if keyword.iskeyword(value):
         raise _invalid_name("it is a keyword of Python")
     return value
+
+
+def _version(value: Any) -> Any:
+    # `true` and `1.0` equal 1 in Python, which a literal would let through.
+    return value if is_integer(value) else str(value)
 
 
 def _layer_name(value: Any) -> Any:
@@ -161,6 +167,7 @@ NetworkName = Annotated[
         {"type": "string", "pattern": f"^{NETWORK_NAME_PATTERN}$", "maxLength": MAX_NAME}
     ),
 ]
+Version = Annotated[Literal[1], BeforeValidator(_version)]
 Count = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -242,7 +242,7 @@ def _backend(name: str) -> TrainableBackend:
 def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Graph:
     """The network whose output is one logit a class of the data."""
     classes = len(source.classes)
-    chosen = dict(options.variables)
+    chosen: dict[str, Any] = dict(options.variables)
     if not isinstance(spec, Graph):
         written = loading.load(spec, **chosen)
         if "classes" in written.variables and "classes" not in chosen:
