@@ -79,6 +79,16 @@ class Problem:
     severity: Severity | None = None
     uses: tuple[Span, ...] = ()
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two findings share that say the same of the same text.
+
+        A line of a block stands for several layers; what is wrong with it is said once.
+        """
+        message = self.message.replace(self.layer, "") if self.layer else self.message
+        source = id(self.span.source) if self.span and self.span.source else 0
+        return (self.rule, self.severity, message, self.span, source)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

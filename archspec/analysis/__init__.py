@@ -38,6 +38,7 @@ class LayerAnalysis:
         field = self.receptive_field
         costs = asdict(self.costs)
         del costs["weight_bytes"]
+        source = self.node.source.span.source
         return {
             "name": self.node.name,
             "type": self.node.layer.type,
@@ -48,6 +49,7 @@ class LayerAnalysis:
             "receptive_field": (
                 {"size": list(field.size), "stride": list(field.stride)} if field else None
             ),
+            "file": source.name if source else None,
             "line": self.node.line,
         }
 

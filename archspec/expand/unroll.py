@@ -551,6 +551,7 @@ class Unroller:
         scope: Scope,
         frame: Frame,
         what: str,
+        about: str | None,
         keys: tuple[str, ...] = (),
     ) -> tuple[Model | None, Node]:
         """An entry's body as a model, and the body with its expressions filled in.
@@ -579,7 +580,9 @@ class Unroller:
                     body, entries={k: e for k, e in (body.entries or {}).items() if k in keys}
                 )
             found, wrong = read(model, part, what)
-            self.problems.extend(replace(problem, uses=frame.uses) for problem in wrong)
+            self.problems.extend(
+                replace(problem, uses=frame.uses, layer=about) for problem in wrong
+            )
             known = entry.read[key] = found, body
         return known
 
@@ -593,12 +596,12 @@ class Unroller:
     ) -> Reference:
         node = entry.node
         name = numbered or entry.name
-        what = f"layer `{shortened(frame.prefix + name)}`" if name else f"layer {entry.number}"
+        what, about = _what("layer", frame, name, entry)
         model = layer_types().get(self._type(node.get("type"), scope))
         if model is not None:
-            layer, body = self._read(model, entry, scope, frame, what)
+            layer, body = self._read(model, entry, scope, frame, what, about)
         else:
-            layer, body = None, self._typeless(entry, scope, frame, what)
+            layer, body = None, self._typeless(entry, scope, frame, what, about)
         name = self._free(frame, body, numbered, entry.number)
         if name is None or layer is None:
             return self._missing(frame, node, name or f"layer {entry.number}", taken=True)
@@ -652,12 +655,16 @@ class Unroller:
         except Unusable:
             return ""
 
-    def _typeless(self, entry: _Entry, scope: Scope, frame: Frame, what: str) -> Node:
+    def _typeless(
+        self, entry: _Entry, scope: Scope, frame: Frame, what: str, about: str | None
+    ) -> Node:
         """Check what can be checked of a layer whose type is missing or unknown."""
-        _, body = self._read(_AnyLayer, entry, scope, frame, what, tuple(_AnyLayer.model_fields))
+        _, body = self._read(
+            _AnyLayer, entry, scope, frame, what, about, tuple(_AnyLayer.model_fields)
+        )
         kind = body.get("type")
         if kind is not None and not kind.broken:
-            self.problems.add(replace(_unknown_type(kind, what), uses=frame.uses))
+            self.problems.add(replace(_unknown_type(kind, what), uses=frame.uses, layer=about))
         return body
 
     def _free(self, frame: Frame, body: Node, numbered: str | None, number: int) -> str | None:
@@ -709,8 +716,8 @@ class Unroller:
     ) -> Instance | Reference:
         section = entry.node.get("layers")
         name = numbered or entry.name
-        what = f"group `{shortened(frame.prefix + name)}`" if name else f"layer {entry.number}"
-        group, body = self._read(Group, entry, scope, frame, what)
+        what, about = _what("group", frame, name, entry)
+        group, body = self._read(Group, entry, scope, frame, what, about)
         found = self._free(frame, body, numbered, entry.number)
         if group is None or found is None or section is None:
             return self._missing(frame, entry.node, found or f"layer {entry.number}", taken=True)
@@ -722,7 +729,9 @@ class Unroller:
             message = f"{full}: a group reads 1 input, not {len(references)}"
             help_ = "its layers may read any layer that stands beside it by name"
             self._add(
-                Problem("wrong-input-count", message, help_, span=body.locate(("inputs",))), frame
+                Problem("wrong-input-count", message, help_, span=body.locate(("inputs",))),
+                frame,
+                full,
             )
         inner = Frame(
             f"{full}.",
@@ -754,8 +763,10 @@ class Unroller:
         before: Instance | Reference | None,
     ) -> Instance | Reference:
         name = numbered or entry.name
-        what = f"layer `{shortened(frame.prefix + name)}`" if name else f"layer {entry.number}"
-        use, body = self._read(BlockUse, entry, scope, frame, what, tuple(BlockUse.model_fields))
+        what, about = _what("layer", frame, name, entry)
+        use, body = self._read(
+            BlockUse, entry, scope, frame, what, about, tuple(BlockUse.model_fields)
+        )
         found = self._free(frame, body, numbered, entry.number)
         definition = self._definition(frame, body, use)
         if use is None or found is None or definition is None:
@@ -774,7 +785,7 @@ class Unroller:
             )
             help_ = f"name them in the block's order: {listing(definition.block.inputs)}"
             span = body.locate(("inputs",))
-            self._add(Problem("wrong-input-count", message, help_, span=span), frame)
+            self._add(Problem("wrong-input-count", message, help_, span=span), frame, full)
             arguments = None
         if arguments is None:
             return self._missing(frame, entry.node, found, taken=True)
@@ -844,16 +855,19 @@ class Unroller:
         """The values of a block's parameters, or None where one is missing or unknown."""
         given = {k: e for k, e in (body.entries or {}).items() if k not in USE_KEYS}
         parameters = definition.block.parameters
+        meant: list[str] = []
         fine = True
         for key, entry in given.items():
             if key not in parameters:
                 message = (
                     f"{full}: the block `{definition.name}` has no parameter `{shortened(key)}`"
                 )
-                help_ = did_you_mean(key, parameters) or (
+                near = did_you_mean(key, [*parameters, *USE_KEYS])
+                meant.append(near or "")
+                help_ = near or (
                     f"its parameters are {listing(parameters)}" if parameters else "it has none"
                 )
-                self._add(Problem("unknown-key", message, help_, span=entry.key_span), frame)
+                self._add(Problem("unknown-key", message, help_, span=entry.key_span), frame, full)
                 fine = False
         defaults = definition.defaults
         arguments: dict[str, Definition] = {}
@@ -862,10 +876,10 @@ class Unroller:
                 arguments[name] = self._argument(given[name].value, frame)
             elif name in defaults:
                 arguments[name] = Waiting(defaults[name])
-            else:
+            elif not any(f"`{name}`" in near for near in meant):
                 message = f"{full}: the block `{definition.name}` needs the parameter `{name}`"
                 help_ = f"write `{name}: ...` beside `block: {definition.name}`"
-                self._add(Problem("missing-key", message, help_, span=body.span), frame)
+                self._add(Problem("missing-key", message, help_, span=body.span), frame, full)
                 fine = False
         return arguments if fine and not body.broken else None
 
@@ -951,12 +965,19 @@ class Unroller:
 
     # Problems
 
-    def _add(self, problem: Problem, frame: Frame) -> None:
-        self.problems.add(replace(problem, uses=frame.uses))
+    def _add(self, problem: Problem, frame: Frame, about: str | None = None) -> None:
+        self.problems.add(replace(problem, uses=frame.uses, layer=about))
 
     def _reported(self, problem: Problem, frame: Frame) -> Unusable:
         self._add(problem, frame)
         return Unusable()
+
+
+def _what(kind: str, frame: Frame, name: str | None, entry: _Entry) -> tuple[str, str | None]:
+    """An entry in the words of a message, and its full name where it has one."""
+    if name is None:
+        return f"layer {entry.number}", None
+    return f"{kind} `{shortened(frame.prefix + name)}`", frame.prefix + name
 
 
 def _limit() -> int:

@@ -10,6 +10,7 @@ from archspec.expressions.evaluation import Environment, Value, evaluate, kind, 
 from archspec.expressions.syntax import Expression, ExpressionError, Variable, parse
 
 _REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_ESCAPED_REFERENCE = re.compile(r"\$(\$+[A-Za-z_][A-Za-z0-9_]*)")
 _OPEN = "$("
 _ESCAPED = "$$("
 
@@ -34,11 +35,15 @@ class Template:
 def template(text: str) -> Template | None:
     """What is to be filled into a text, None where it is only text.
 
-    Raises ExpressionError where an expression in it cannot be read. `$$(` is a text's own `$(`.
+    Raises ExpressionError where an expression in it cannot be read. `$$(` is a text's own `$(`,
+    and `$$name` its own `$name`.
     """
     reference = _REFERENCE.fullmatch(text)
     if reference is not None:
         return Template((Variable(0, len(text), reference[1]),))
+    escaped = _ESCAPED_REFERENCE.fullmatch(text)
+    if escaped is not None:
+        return Template((escaped[1],))
     if _OPEN not in text:
         return None
     parts: list[str | Expression] = []

@@ -60,7 +60,9 @@ def diagnose(problems: Iterable[Problem], document: Document) -> tuple[Diagnosti
     What is wrong in a block is said for the first of its uses, with the line of that use.
     """
     diagnostics = []
-    for problem in problems:
+    # The first of those that say the same: a dictionary keeps the last it is given.
+    distinct = {problem.identity: problem for problem in reversed([*problems])}
+    for problem in reversed(distinct.values()):
         rule = rules()[problem.rule]
         span = problem.span or Span(1, 1, 1, 1)
         source = span.source or document.source
@@ -82,13 +84,9 @@ def diagnose(problems: Iterable[Problem], document: Document) -> tuple[Diagnosti
                 source.line(span.line),
             )
         )
-    unique: dict[tuple[str, str, str, int, int], Diagnostic] = {}
-    for found in diagnostics:
-        message = "" if found.uses else found.message
-        unique.setdefault((found.code, message, found.file, found.line, found.column), found)
     return tuple(
         sorted(
-            unique.values(),
+            diagnostics,
             key=lambda d: (d.file != document.file, d.file, d.line, d.column, d.code),
         )
     )

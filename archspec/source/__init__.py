@@ -8,7 +8,7 @@ are counted where they expand.
 """
 
 from archspec.diagnostics import SourceText, Span
-from archspec.source.parsing import parse
+from archspec.source.parsing import parse, value
 from archspec.source.problems import MAX_PROBLEMS, Problems
 from archspec.source.scalars import scalar
 from archspec.source.text import MAX_BYTES, read_text, split_lines
@@ -29,4 +29,5 @@ __all__ = [
     "read_text",
     "scalar",
     "split_lines",
+    "value",
 ]

@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
-from archspec.diagnostics import Problem, ProblemsFound, SourceText, Span, shortened
+from archspec.diagnostics import ArchspecError, Problem, ProblemsFound, SourceText, Span, shortened
 from archspec.source.builder import Builder
+from archspec.source.scalars import scalar
 from archspec.source.text import check_characters, split_lines
 from archspec.source.tree import Document, Node
 
@@ -56,6 +57,25 @@ def parse(text: str, file: str, path: Path | None = None) -> Document:
             raise ProblemsFound(builder.problems.found)
         builder.problems.fail(_no_mapping(root))
     return Document(source, root, tuple(builder.problems.found))
+
+
+def value(text: str) -> Any:
+    """The value of a text from the command line: a scalar, or a list such as ``[64, 128]``.
+
+    Raises ArchspecError where a spec would be refused.
+    """
+    if not text.startswith("["):
+        return scalar(text)
+    try:
+        document = parse(f"value: {text}", "")
+        found = document.root.get("value")
+        if document.problems or found is None or len(document.root.entries or {}) != 1:
+            raise ProblemsFound(document.problems)
+    except ProblemsFound as error:
+        reason = error.problems[0].message if error.problems else "it is no list"
+        message = f"`{shortened(text)}` cannot be read as a list: {reason}"
+        raise ArchspecError(message) from None
+    return found.data()
 
 
 def _no_mapping(root: Node) -> Problem:
