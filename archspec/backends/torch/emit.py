@@ -25,6 +25,7 @@ from archspec.backends.source import (
 )
 from archspec.backends.torch.layers import LAYERS
 from archspec.graph import Graph
+from archspec.layers.affine import AffineLayer
 from archspec.layers.base import Weight, show
 from archspec.spec import initializers as init
 
@@ -139,7 +140,7 @@ def _reset(layers: list[LayerContext], names: dict[str, str]) -> list[str]:
     """`reset_parameters`: layers with the same initialisers share a loop."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for context in layers:
-        if context.node.layer.type == "batch_norm":
+        if isinstance(context.layer, AffineLayer):
             continue  # ones and zeros already
         lines = tuple(_draw(weight) for weight in context.weights)
         if lines:
