@@ -65,12 +65,7 @@ def connect(
             nodes[written.name] = GraphNode(written.name, layer, inputs, written.path, line)
             sources[written.name] = written.node
         previous = written.name
-    for place, name in enumerate(auxiliary):
-        if name not in known:
-            names = [written.name for written in layers]
-            problems.add(
-                _unknown_auxiliary(name, names, root.locate(("auxiliary", place, "layer")))
-            )
+    problems.extend(_auxiliary_problems(auxiliary, [w.name for w in layers], root))
     ordered = _sorted(nodes, sources, problems)
     if len(problems.found) == before and len(nodes) == len(layers):
         problems.extend(_unused(nodes, sources, set(auxiliary)))
@@ -113,13 +108,25 @@ def _unknown_input(
     )
 
 
-def _unknown_auxiliary(name: str, names: Sequence[str], span: Span) -> Problem:
-    return Problem(
-        "unknown-input",
-        f"the auxiliary output `{shortened(name)}` is no layer",
-        did_you_mean(name, names) or "name the layer whose output it is",
-        span=span,
-    )
+def _auxiliary_problems(
+    auxiliary: Sequence[str], layers: Sequence[str], root: Node
+) -> Iterable[Problem]:
+    """Auxiliary outputs that are no layer, the network's output, or there already."""
+    known, seen = set(layers), set()
+    for place, name in enumerate(auxiliary):
+        what = f"the auxiliary output `{shortened(name)}`"
+        span = root.locate(("auxiliary", place, "layer"))
+        if name not in known:
+            help_ = did_you_mean(name, layers) or "name the layer whose output it is"
+            yield Problem("unknown-input", f"{what} is no layer", help_, span=span)
+        elif name == layers[-1]:
+            help_ = "name a layer before it, or the last one of a branch that leads to none"
+            message = f"{what} is the network's output already"
+            yield Problem("wrong-value", message, help_, span=span)
+        elif name in seen:
+            help_ = "name each layer once, with the `loss_weight` that it has in all"
+            yield Problem("wrong-value", f"{what} is there already", help_, span=span)
+        seen.add(name)
 
 
 def _unused(
