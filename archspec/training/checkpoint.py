@@ -221,8 +221,10 @@ def resolved_spec(graph: Graph, recipe: Recipe) -> str:
         "title": graph.title,
         "input": {"channels": channels, "height": height, "width": width},
         "layers": [
-            _plain(node.layer.model_dump(mode="json", exclude_none=True)) for node in graph.nodes
+            _plain(node.layer.model_dump(mode="json", exclude_none=True))
+            for node in sorted(graph.nodes, key=lambda node: node.name == graph.output)
         ],
+        **({"auxiliary": [a.model_dump() for a in graph.auxiliary]} if graph.auxiliary else {}),
         "training": recipe.model_dump(mode="json", exclude_none=True),
     }
     text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None)
