@@ -183,7 +183,9 @@ def _relu(c: LayerContext) -> Call:
 def _may_overwrite(c: LayerContext) -> bool:
     (source,) = c.node.inputs
     before = c.graph.by_name.get(source)
-    alone = c.graph.consumers[source] == (c.node.name,)
+    alone = (
+        c.graph.consumers[source] == (c.node.name,) and source not in c.graph.outputs
+    )
     return before is not None and alone and before.layer.type in OVERWRITABLE
 
 
