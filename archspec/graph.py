@@ -21,7 +21,8 @@ class Node:
     """One layer in the graph.
 
     `inputs` names the layers it reads (`input` is the image); `source` is what is written in
-    the file, and `uses` where the blocks are used that it stands in, the nearest first.
+    the file, and `uses` where the blocks are used that it stands in, the nearest first. Nodes
+    with the same `pattern` have layers that differ in nothing but name and inputs.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Node:
     inputs: tuple[str, ...]
     source: Written
     uses: tuple[Span, ...] = ()
+    pattern: Layer | None = None
 
     @property
     def line(self) -> int:
@@ -120,7 +122,9 @@ class Graph:
     def with_layer(self, name: str, **fields: Any) -> Graph:
         """The same network with some fields of one layer changed (not validated again)."""
         nodes = tuple(
-            replace(node, layer=node.layer.model_copy(update=fields)) if node.name == name else node
+            replace(node, layer=node.layer.model_copy(update=fields), pattern=None)
+            if node.name == name
+            else node
             for node in self.nodes
         )
         return replace(self, nodes=nodes)

@@ -5,16 +5,17 @@ What the language adds to a plain list of layers is gone behind this package: a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
 from archspec.expand.changes import Changes, changes_of
 from archspec.expand.edges import connect
+from archspec.expand.frames import Frame, Reference
 from archspec.expand.library import Files, NoFiles, identity, inherit, module, variables
 from archspec.expand.scope import Definition, Evaluator, Scope
-from archspec.expand.unroll import Frame, Unroller
+from archspec.expand.unroll import Unroller
 from archspec.expressions import ExpressionError, Unusable, Value
 from archspec.graph import Graph
 from archspec.layers.base import Shape
@@ -63,7 +64,8 @@ def expand(
     unroller = Unroller(problems, spec.defaults if spec else Defaults(), shape, changes)
     frame = unroller.network(root.get("layers"), blocks_here)
     unroller.report_unknown()
-    auxiliary = _auxiliary(spec.auxiliary if spec else (), frame, root, problems)
+    written = spec.auxiliary if spec else ()
+    auxiliary = _auxiliary(written, frame, unroller.resolve, root, problems)
     _check_changes(changes, problems)
     nodes = connect(unroller.written, unroller.resolve, [a.layer for a in auxiliary], problems)
     output = unroller.resolve(frame.previous)
@@ -157,7 +159,11 @@ def _blocks(root: Node, problems: Problems) -> Mapping[str, Block]:
 
 
 def _auxiliary(
-    written: tuple[Auxiliary, ...], frame: Frame, root: Node, problems: Problems
+    written: tuple[Auxiliary, ...],
+    frame: Frame,
+    resolve: Callable[[Reference], str | None],
+    root: Node,
+    problems: Problems,
 ) -> tuple[Auxiliary, ...]:
     """The auxiliary outputs with the full names of their layers."""
     found: dict[str, Auxiliary] = {}
@@ -165,11 +171,11 @@ def _auxiliary(
         what = f"the auxiliary output `{shortened(output.layer)}`"
         span = root.locate(("auxiliary", place, "layer"))
         reference = frame.inside(output.layer)
-        layer = frame.unroller.resolve(reference) if reference is not None else None
+        layer = resolve(reference) if reference is not None else None
         if layer is None:
             help_ = did_you_mean(output.layer, frame.names()) or "name the layer whose output it is"
             problems.add(Problem("unknown-input", f"{what} is no layer", help_, span=span))
-        elif layer == frame.unroller.resolve(frame.previous):
+        elif layer == resolve(frame.previous):
             help_ = "name a layer before it, or the last one of a branch that leads to none"
             message = f"{what} is the network's output already"
             problems.add(Problem("wrong-value", message, help_, span=span))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
@@ -43,7 +44,7 @@ class NoFiles:
     imported = base
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class BlockDefinition:
     """A block as written, with the names that its own file gives values to."""
 
@@ -52,13 +53,13 @@ class BlockDefinition:
     block: Block
     module: Module
 
-    @property
+    @cached_property
     def entries(self) -> list[Node]:
         """The entries of its list of layers."""
         layers = self.node.get("layers")
         return (layers.items if layers else None) or []
 
-    @property
+    @cached_property
     def defaults(self) -> dict[str, Node]:
         """The nodes of the parameters that have a default."""
         parameters = self.node.get("parameters")

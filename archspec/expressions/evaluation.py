@@ -34,25 +34,7 @@ class Environment(Protocol):
 
 def evaluate(tree: Expression, environment: Environment) -> Value:
     """The value of an expression. Raises ExpressionError, or Unusable for what is known."""
-    match tree:
-        case syntax.Literal():
-            return tree.value
-        case syntax.Variable():
-            return environment.variable(tree.name, tree.start, tree.end)
-        case syntax.Binary():
-            return _binary(tree, environment)
-        case syntax.Choice():
-            chosen = _truth(tree.condition, environment, "the condition of a choice")
-            return evaluate(tree.value if chosen else tree.other, environment)
-        case syntax.FunctionCall():
-            return _call(tree, environment)
-        case syntax.Unary():
-            return _unary(tree, environment)
-        case syntax.Element():
-            return _element(tree, environment)
-        case syntax.Items():
-            return tuple([evaluate(item, environment) for item in tree.items])
-    raise AssertionError(f"{type(tree).__name__} is no expression")
+    return _EVALUATED[type(tree)](tree, environment)
 
 
 def kind(value: Value) -> str:
@@ -75,6 +57,11 @@ def written(value: Value) -> str:
     return str(value)
 
 
+def _choice(tree: syntax.Choice, environment: Environment) -> Value:
+    chosen = _truth(tree.condition, environment, "the condition of a choice")
+    return evaluate(tree.value if chosen else tree.other, environment)
+
+
 def _binary(tree: syntax.Binary, environment: Environment) -> Value:
     operator = tree.operator
     if operator in ("and", "or"):
@@ -95,12 +82,14 @@ def _binary(tree: syntax.Binary, environment: Environment) -> Value:
         return _bounded(tree, a + b)
     if operator == "+" and isinstance(a, str) and isinstance(b, str):
         return _bounded(tree, a + b)
-    left_number = _number(tree.left, a, f"the left side of `{operator}`")
-    right_number = _number(tree.right, b, f"the right side of `{operator}`")
-    return _arithmetic(tree, operator, left_number, right_number)
+    for side, value, name in ((tree.left, a, "left"), (tree.right, b, "right")):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            what = f"the {name} side of `{operator}`"
+            raise _fails(side, f"{what} must be a number, not {kind(value)}")
+    return _arithmetic(tree, operator, a, b)
 
 
-def _arithmetic(tree: syntax.Binary, operator: str, a: float, b: float) -> Value:
+def _arithmetic(tree: syntax.Binary, operator: str, a: Any, b: Any) -> Value:
     if operator in ("/", "//", "%") and b == 0:
         raise _fails(tree.right, f"`{written(a)} {operator} {written(b)}` divides by zero")
     try:
@@ -136,18 +125,35 @@ def _unary(tree: syntax.Unary, environment: Environment) -> Value:
 
 
 def _element(tree: syntax.Element, environment: Environment) -> Value:
-    items = evaluate(tree.items, environment)
-    if not isinstance(items, tuple):
-        raise _fails(tree.items, f"`[...]` takes an element of a list, not of {kind(items)}")
-    index = evaluate(tree.index, environment)
-    if isinstance(index, bool) or not isinstance(index, int):
-        raise _fails(tree.index, f"an index is a whole number, not {kind(index)}")
+    items = _list(tree.items, environment)
+    index = _index(tree.index, environment)
     if not -len(items) <= index < len(items):
         last = f"; the last is [{len(items) - 1}]" if items else ""
         message = f"a list of {len(items)} has no element [{index}]"
         raise _fails(tree.index, message, f"elements are counted from 0{last}")
     found: Value = items[index]
     return found
+
+
+def _slice(tree: syntax.Slice, environment: Environment) -> Value:
+    items = _list(tree.items, environment)
+    first = _index(tree.first, environment) if tree.first is not None else None
+    last = _index(tree.last, environment) if tree.last is not None else None
+    return items[first:last]
+
+
+def _list(tree: Expression, environment: Environment) -> tuple[Any, ...]:
+    items = evaluate(tree, environment)
+    if not isinstance(items, tuple):
+        raise _fails(tree, f"`[...]` takes elements of a list, not of {kind(items)}")
+    return items
+
+
+def _index(tree: Expression, environment: Environment) -> int:
+    index = evaluate(tree, environment)
+    if isinstance(index, bool) or not isinstance(index, int):
+        raise _fails(tree, f"an index is a whole number, not {kind(index)}")
+    return index
 
 
 def _truth(tree: Expression, environment: Environment, what: str) -> bool:
@@ -166,8 +172,10 @@ def _number(tree: Expression, value: Value, what: str) -> int | float:
 
 def _bounded(tree: Expression, value: Any) -> Value:
     """The value, unless it is beyond what a spec may hold."""
-    if isinstance(value, int) and abs(value) > _LARGEST:
-        raise _too_large(tree)
+    if isinstance(value, int):
+        if abs(value) > _LARGEST:
+            raise _too_large(tree)
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         raise _too_large(tree)
     limit = MAX_TEXT if isinstance(value, str) else MAX_ITEMS
@@ -236,8 +244,6 @@ _Values = list[Value]
 def _numbers(tree: syntax.FunctionCall, values: _Values) -> list[int | float]:
     """The arguments, or the elements of the one list among them, as numbers."""
     if len(values) == 1 and isinstance(values[0], tuple):
-        if not values[0]:
-            raise _fails(tree, f"`{tree.name}` of an empty list")
         return [_number(tree.arguments[0], item, "an element of the list") for item in values[0]]
     return [
         _number(argument, value, f"an argument of `{tree.name}`")
@@ -252,8 +258,18 @@ def _single(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _V
     return apply
 
 
-def _many(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _Values], Any]:
-    return lambda tree, values: function(_numbers(tree, values))
+def _extreme(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _Values], Any]:
+    def apply(tree: syntax.FunctionCall, values: _Values) -> Any:
+        numbers = _numbers(tree, values)
+        if not numbers:
+            raise _fails(tree, f"`{tree.name}` of an empty list")
+        return function(numbers)
+
+    return apply
+
+
+def _sum(tree: syntax.FunctionCall, values: _Values) -> int | float:
+    return sum(_numbers(tree, values))
 
 
 def _length(tree: syntax.FunctionCall, values: _Values) -> int:
@@ -303,9 +319,9 @@ _Function = tuple[int, int | None, Callable[[syntax.FunctionCall, _Values], Any]
 
 # Each function with the fewest and the most arguments it takes.
 FUNCTIONS: dict[str, _Function] = {
-    "min": (1, None, _many(min)),
-    "max": (1, None, _many(max)),
-    "sum": (1, None, _many(sum)),
+    "min": (1, None, _extreme(min)),
+    "max": (1, None, _extreme(max)),
+    "sum": (1, None, _sum),
     "round": (1, 1, _single(round)),
     "ceil": (1, 1, _single(math.ceil)),
     "floor": (1, 1, _single(math.floor)),
@@ -313,4 +329,21 @@ FUNCTIONS: dict[str, _Function] = {
     "len": (1, 1, _length),
     "range": (1, 2, _range),
     "round_to": (2, 2, _round_to),
+}
+
+
+_EVALUATED: dict[type[Expression], Callable[[Any, Environment], Value]] = {
+    syntax.Literal: lambda tree, environment: tree.value,
+    syntax.Variable: lambda tree, environment: environment.variable(
+        tree.name, tree.start, tree.end
+    ),
+    syntax.Items: lambda tree, environment: tuple(
+        [evaluate(item, environment) for item in tree.items]
+    ),
+    syntax.Unary: _unary,
+    syntax.Binary: _binary,
+    syntax.Choice: _choice,
+    syntax.Element: _element,
+    syntax.Slice: _slice,
+    syntax.FunctionCall: _call,
 }

@@ -1,0 +1,129 @@
+"""Where a layer stands while a network is unrolled, and what names mean there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from archspec.diagnostics import Span, did_you_mean, shortened
+from archspec.expand.library import BlockDefinition, Module
+from archspec.expand.scope import Scope
+from archspec.expressions import ExpressionError, Unusable
+from archspec.layers.base import Layer, Shape
+from archspec.source import Node
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A name that is looked up when all layers are there."""
+
+    frame: Frame
+    name: str
+    reader: str
+    span: Span
+    uses: tuple[Span, ...]
+
+
+# A layer's name in the network (or `input`), or what will lead to one.
+Reference = str | Pending
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """A block or group that is unrolled: its layers, and what it hands on."""
+
+    frame: Frame
+    outputs: tuple[Reference, ...]
+
+
+Target = Reference | Instance
+
+
+def handed_on(target: Target) -> Reference:
+    """What a layer reads that names a layer, a block or a group: the first of its outputs."""
+    return target.outputs[0] if isinstance(target, Instance) else target
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A layer of the unrolled list, or the place of one that something is wrong with.
+
+    `name` is the layer's name; for one that has none of its own (it is missing, invalid or
+    taken) a word that no layer can be called by, so that the layer behind it can read it.
+    `layer` may be shared with other entries: its own name and inputs are those of the first.
+    `references` are what it reads, in the order of its inputs.
+    """
+
+    node: Node
+    name: str
+    layer: Layer | None
+    references: tuple[Reference, ...] = ()
+    uses: tuple[Span, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """One list of layers that is being unrolled: the network's, a block's or a group's.
+
+    `outer` is the list whose layers a group's own may read; a block's may not. Changes before
+    number `first` do not reach what stands here. `shape_of` infers the shape of a layer.
+    """
+
+    prefix: str
+    scope: Scope
+    module: Module
+    inputs: dict[str, Reference]
+    previous: Reference
+    shape_of: Callable[[Reference], Shape | None]
+    outer: Frame | None = None
+    uses: tuple[Span, ...] = ()
+    blocks: tuple[BlockDefinition, ...] = ()
+    first: int = 0
+    targets: dict[str, Target] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+
+    def find(self, name: str) -> Reference | None:
+        """What a name means to a layer that stands here."""
+        frame: Frame | None = self
+        while frame is not None:
+            if name in frame.inputs:
+                return frame.inputs[name]
+            found = frame.inside(name)
+            if found is not None:
+                return found
+            frame = frame.outer
+        return None
+
+    def inside(self, name: str) -> Reference | None:
+        """What a name means among the layers that stand here, dots leading into blocks."""
+        found = self.targets.get(name)
+        if found is not None:
+            return handed_on(found)
+        end = name.rfind(".")
+        while end > 0:
+            block = self.targets.get(name[:end])
+            if isinstance(block, Instance):
+                return block.frame.inside(name[end + 1 :])
+            end = name.rfind(".", 0, end)
+        return None
+
+    def names(self) -> list[str]:
+        """Every name that a layer here may read."""
+        found: list[str] = []
+        frame: Frame | None = self
+        while frame is not None:
+            found += [*frame.targets, *frame.inputs]
+            frame = frame.outer
+        return found
+
+    def channels(self, name: str, start: int, end: int) -> int:
+        """The channels of a layer's output, for an expression."""
+        found = self.find(name)
+        if found is None:
+            message = f"`{shortened(name)}` is no layer that stands above"
+            help_ = did_you_mean(name, self.names()) or "name a layer above, or `input`"
+            raise ExpressionError("unknown-input", message, start, end, help_)
+        shape = self.shape_of(found)
+        if shape is None:
+            raise Unusable
+        return shape[0]
