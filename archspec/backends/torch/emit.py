@@ -25,7 +25,6 @@ from archspec.backends.source import (
     flat,
     header,
     helper_source,
-    identifiers,
     items,
     paragraphs,
     portable,
@@ -198,7 +197,8 @@ def _forward(
 ) -> list[str]:
     layer_names = [node.name for node in graph.nodes]
     taken = RESERVED.union(["block"], (n for n in layer_names if n.startswith("_")))
-    variables = dataflow(graph, identifiers(layer_names, taken), "x")
+    found = paragraphs(graph, layers)
+    variables = dataflow(graph, found, taken, "x")
     image, auxiliary = variables["input"], graph.auxiliary
     returns = "torch.Tensor" + (" | tuple[torch.Tensor, ...]" if auxiliary else "")
     lines = [f"    def forward(self, {image}: torch.Tensor) -> {returns}:"]
@@ -211,7 +211,7 @@ def _forward(
             '        """',
         ]
     training = False
-    for number, paragraph in enumerate(paragraphs(graph, layers)):
+    for number, paragraph in enumerate(found):
         lines += [""] if number else []
         if paragraph.training_only and not training:
             lines.append("        if self.training:")
