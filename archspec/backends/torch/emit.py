@@ -39,7 +39,7 @@ from archspec.spec import initializers as init
 MODULES = Path(__file__).with_name("modules.py")
 
 # What an attribute of a module may not be called: nn.Module's own (a test keeps this list
-# complete), and the names that the emitted source uses itself.
+# complete), and what the emitted class has itself.
 _TAKEN = """
 T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda
 double dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
@@ -50,9 +50,11 @@ register_full_backward_pre_hook register_load_state_dict_post_hook
 register_load_state_dict_pre_hook register_module register_parameter
 register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
 set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
-reset_parameters x image layer self torch nn F Sides main
+reset_parameters
 """
 RESERVED = frozenset(_TAKEN.split())
+# What a variable of `forward` may not be called.
+_OTHER_VARIABLES = frozenset(["x", "image", "block", "self", "torch"])
 
 # A loop over more layers than this is one over their class, where it can be.
 _MANY = 12
@@ -195,10 +197,8 @@ class _Place:
 def _forward(
     graph: Graph, layers: list[LayerContext], paths: dict[str, str]
 ) -> list[str]:
-    layer_names = [node.name for node in graph.nodes]
-    taken = RESERVED.union(["block"], (n for n in layer_names if n.startswith("_")))
     found = paragraphs(graph, layers)
-    variables = dataflow(graph, found, taken, "x")
+    variables = dataflow(graph, found, _OTHER_VARIABLES, "x")
     image, auxiliary = variables["input"], graph.auxiliary
     returns = "torch.Tensor" + (" | tuple[torch.Tensor, ...]" if auxiliary else "")
     lines = [f"    def forward(self, {image}: torch.Tensor) -> {returns}:"]
