@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec import catalog, source
 from archspec.diagnostics import ArchspecError
+from archspec.graph import Graph
 from archspec.loading import Spec, analyze, buildable, load, parse_shape
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = [
     "build",
     "buildable",
     "emit",
+    "expand",
     "load",
     "parse_assignments",
     "parse_shape",
@@ -73,6 +75,13 @@ def train(
     return run(spec, options, watcher)
 
 
+def expand(spec: Spec = catalog.DEFAULT) -> str:
+    """The plain spec that a spec amounts to: no variables, blocks, repetitions, other files."""
+    from archspec.plain import plain_spec
+
+    return plain_spec(spec if isinstance(spec, Graph) else load(spec))
+
+
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     """`name=value` texts as values, read as in a spec. Raises ArchspecError."""
     values = {}
@@ -80,7 +89,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
             raise ArchspecError(f"--set takes name=value, such as classes=10, not `{assignment}`")
-        value = source.scalar(text.strip())
+        value = source.value(text.strip())
         if value is None:
             raise ArchspecError(f"--set {name}= needs a value, such as {name}=10")
         values[name.strip()] = value

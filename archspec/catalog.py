@@ -36,7 +36,7 @@ def find(spec: str | Path) -> tuple[Path, str]:
     path = Path(text)
     if isinstance(spec, str) and text in shipped():
         found = shipped()[text]
-        return found, _shown(found)
+        return found, shown(found)
     try:
         exists = path.exists()
     except (OSError, ValueError):
@@ -62,7 +62,7 @@ def find(spec: str | Path) -> tuple[Path, str]:
     )
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """The path relative to the working directory when it lies below it."""
     try:
         return str(path.relative_to(Path.cwd()))

@@ -43,6 +43,12 @@ InputOption = Annotated[
 ]
 
 
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root", metavar="DIR", help="The folder in which the spec may name other files; its own."
+    ),
+]
 BackendOption = Annotated[
     str, typer.Option("--backend", metavar="torch|keras|...", help="The backend.")
 ]
@@ -134,6 +140,7 @@ def analyze(
     output: Annotated[
         Path | None, typer.Option("--output", help="Write to this file instead.")
     ] = None,
+    root: RootOption = None,
 ) -> None:
     """Print every shape, parameter and operation, with the arithmetic and what contradicts it.
 
@@ -142,8 +149,7 @@ def analyze(
     """
     from archspec import api
 
-    graph = _load(spec, set_)
-    found = api.analyze(graph, input=input, batch=batch)
+    found = api.analyze(_load(spec, set_, input, root), batch=batch)
     if format is AnalyzeFormat.table:
         from archspec.report import table
 
@@ -175,6 +181,7 @@ def check(
         ListFormat.text
     ),
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    root: RootOption = None,
 ) -> None:
     """Report what is wrong with specs, as a linter does: exit status 1 when there are errors."""
     from archspec import api
@@ -183,7 +190,7 @@ def check(
     diagnostics: list[Diagnostic] = []
     for spec in specs:
         try:
-            diagnostics += api.analyze(spec).diagnostics
+            diagnostics += api.analyze(_load(spec, None, None, root)).diagnostics
         except SpecError as error:
             diagnostics += error.diagnostics
     if format is ListFormat.json:
@@ -200,6 +207,32 @@ def check(
     failing = ("error", "warning") if strict else ("error",)
     if any(diagnostic.severity in failing for diagnostic in diagnostics):
         raise typer.Exit(1)
+
+
+@app.command(short_help="Print the plain spec that a spec amounts to.")
+def expand(
+    spec: SpecArgument = "alexnet",
+    input: InputOption = None,
+    set_: SetOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write to this file instead.")
+    ] = None,
+    root: RootOption = None,
+) -> None:
+    """Print the plain spec that a spec amounts to: one line a layer, nothing to look up.
+
+    Variables are filled in, blocks and repetitions unrolled, what it extends and imports is
+    part of it. Example: archspec expand resnet50 --set classes=10
+    """
+    from archspec import api
+
+    text = api.expand(_load(spec, set_, input, root))
+    if output is None:
+        print(text, end="")
+        return
+    with _open(output) as stream:
+        stream.write(text)
+    _say(f"wrote {output}")
 
 
 @app.command(short_help="Explain a diagnostic: AS101.")
@@ -262,6 +295,7 @@ def build(
         bool,
         typer.Option("--source-only", help="Write the source without running it."),
     ] = False,
+    root: RootOption = None,
 ) -> None:
     """Write the model's source and build it: a class in a file that needs archspec no more.
 
@@ -271,7 +305,7 @@ def build(
     from archspec import api
     from archspec.backends import get_backend
 
-    graph = api.buildable(_load(spec, set_))
+    graph = api.buildable(_load(spec, set_, None, root))
     chosen = get_backend(backend)
     if not source_only:
         chosen.require()
@@ -309,6 +343,7 @@ def verify(
     format: Annotated[VerifyFormat, typer.Option("--format", help="How to print it.")] = (
         VerifyFormat.table
     ),
+    root: RootOption = None,
 ) -> None:
     """Compare every installed backend with the NumPy reference: outputs and gradients.
 
@@ -317,11 +352,8 @@ def verify(
     from archspec import api
     from archspec.report import verification
 
-    graph = _load(spec, set_)
-    if input is not None:
-        graph = graph.with_input(api.parse_shape(input))
     found = api.verify(
-        graph,
+        _load(spec, set_, input, root),
         backends=tuple(dict.fromkeys(backend)) if backend else None,
         dtype=dtype.value,
         batch=batch,
@@ -381,6 +413,7 @@ def train(
         Path | None, typer.Option("--resume", help="Go on with the run in this folder.")
     ] = None,
     set_: SetOption = None,
+    root: RootOption = None,
 ) -> None:
     """Train a network with the recipe in its spec.
 
@@ -407,6 +440,7 @@ def train(
         output=output,
         resume=resume,
         variables=api.parse_assignments(set_ or []),
+        root=root,
     )
     try:
         api.train(spec, options, report)
@@ -425,10 +459,10 @@ def schema() -> None:
     _print_json(json_schema())
 
 
-def _load(spec: str, assignments: list[str] | None) -> Graph:
+def _load(spec: str, assignments: list[str] | None, input: str | None, root: Path | None) -> Graph:
     from archspec import api
 
-    return api.load(spec, **api.parse_assignments(assignments or []))
+    return api.load(spec, input=input, root=root, **api.parse_assignments(assignments or []))
 
 
 def _console(**options: object) -> Console:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # From how many candidates on a suggestion is looked for among the likeliest alone.
 MANY = 500
@@ -17,14 +20,31 @@ MANY = 500
 Severity = Literal["error", "warning", "note"]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceText:
+    """The text that a place is in: the file's name as messages show it, its lines, its path."""
+
+    name: str
+    lines: tuple[str, ...]
+    path: Path | None = None
+
+    def line(self, number: int) -> str | None:
+        """Line `number` (from 1) of the text, or None past its end."""
+        return self.lines[number - 1] if 0 < number <= len(self.lines) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A place in a text: 1-based lines and columns, the end column exclusive."""
+    """A place in a text: 1-based lines and columns, the end column exclusive.
+
+    `source` is None for a place in the file that the command was given.
+    """
 
     line: int
     column: int
     end_line: int
     end_column: int
+    source: SourceText | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +65,8 @@ class Problem:
     """A finding before it has a code and a place.
 
     Where it points: `span` when the finder knows the place; otherwise `layer` and `field`,
-    from which the place is looked up in the source.
+    from which the place is looked up in the source. `uses` are the places that brought it there,
+    the nearest first: where a block is used, and where the block is used that uses it.
     """
 
     rule: str
@@ -56,6 +77,28 @@ class Problem:
     field: str | None = None
     fixes: tuple[Fix, ...] = ()
     severity: Severity | None = None
+    uses: tuple[Span, ...] = ()
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two findings share that say the same of the same text.
+
+        A line of a block stands for several layers; what is wrong with it is said once.
+        """
+        message = self.message.replace(self.layer, "") if self.layer else self.message
+        source = id(self.span.source) if self.span and self.span.source else 0
+        return (self.rule, self.severity, message, self.span, source)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file, for people: where a block is used that something is wrong in."""
+
+    file: str
+    line: int
+    column: int
+    end_column: int
+    source_line: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +117,7 @@ class Diagnostic:
     end_line: int
     end_column: int
     fixes: tuple[Fix, ...] = ()
+    uses: tuple[Place, ...] = ()
     source_line: str | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -92,6 +136,9 @@ class Diagnostic:
             "file": self.file,
             "line": self.line,
             "column": self.column,
+            "used_at": [
+                {"file": use.file, "line": use.line, "column": use.column} for use in self.uses
+            ],
         }
 
 

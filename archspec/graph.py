@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from archspec.diagnostics import Span
+from archspec.expressions import Value
 from archspec.layers.base import Layer, Shape
 from archspec.source import Document
+from archspec.source import Node as Written
 from archspec.spec.fields import INPUT
 from archspec.spec.network import Auxiliary, NetworkSpec
 
@@ -17,15 +20,20 @@ from archspec.spec.network import Auxiliary, NetworkSpec
 class Node:
     """One layer in the graph.
 
-    `inputs` names the layers it reads (`input` is the image); `path` is its place in the
-    document, `line` the line it stands on.
+    `inputs` names the layers it reads (`input` is the image); `source` is what is written in
+    the file, and `uses` where the blocks are used that it stands in, the nearest first.
     """
 
     name: str
     layer: Layer
     inputs: tuple[str, ...]
-    path: tuple[str | int, ...]
-    line: int
+    source: Written
+    uses: tuple[Span, ...] = ()
+
+    @property
+    def line(self) -> int:
+        """The line of its file that it stands on."""
+        return self.source.span.line
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Graph:
     nodes: tuple[Node, ...]
     output: str
     document: Document
-    variables: Mapping[str, int | float | bool | str] = field(default_factory=dict)
+    variables: Mapping[str, Value] = field(default_factory=dict)
     auxiliary: tuple[Auxiliary, ...] = ()
 
     @property

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from archspec import analysis, catalog, expand, rules, source
 from archspec.analysis import Analysis
 from archspec.diagnostics import ArchspecError, ProblemsFound, SpecError
+from archspec.expressions import Value
+from archspec.files import SpecFiles
 from archspec.graph import Graph
 from archspec.layers.base import Shape
 from archspec.spec.fields import MAX_SIZE
@@ -15,20 +18,30 @@ from archspec.spec.fields import MAX_SIZE
 Spec = str | Path | Graph
 
 
-def load(spec: str | Path = catalog.DEFAULT, /, **variables: int | float | bool | str) -> Graph:
+def load(
+    spec: str | Path = catalog.DEFAULT,
+    /,
+    *,
+    input: Shape | str | None = None,
+    root: str | Path | None = None,
+    **variables: Value | list[Any],
+) -> Graph:
     """The network of a spec file or of a shipped spec, its variables replaced where given.
+
+    `input` replaces the shape of its input. `root` is the folder in which the spec may name
+    other files; without it that is the spec's own folder.
 
     Raises SpecError, whose `diagnostics` say what is wrong and where.
     """
-    empty = source.Document(str(spec), (), source.Node(source.Span(1, 1, 1, 1)))
-    document = empty
+    shape = parse_shape(input) if isinstance(input, str) else input
+    files = SpecFiles(Path(root) if root is not None else None)
+    nothing = source.Node(source.Span(1, 1, 1, 1))
+    document = source.Document(source.SourceText(str(spec), ()), nothing)
     try:
         path, shown = catalog.find(spec)
-        document = source.Document(shown, (), empty.root)
-        text = source.read_text(path, shown)
-        document = source.Document(shown, source.split_lines(text), empty.root)
-        document = source.parse(text, shown)
-        return expand.expand(document, variables)
+        document = source.Document(source.SourceText(shown, ()), nothing)
+        document = files.open(path, shown)
+        return expand.expand(document, variables, files=files, input_shape=shape)
     except ProblemsFound as found:
         raise SpecError(rules.diagnose(found.problems, document)) from None
 
@@ -38,12 +51,16 @@ def analyze(
 ) -> Analysis:
     """Shapes, costs, claims and diagnostics. `input` replaces the spec's input shape.
 
+    In a spec, expressions see the new channels; the layers of a Graph stay what they are.
+
     A network with errors is analysed as far as it goes; `Analysis.has_errors` tells. Raises
     SpecError when there is no network to analyse.
     """
-    graph = spec if isinstance(spec, Graph) else load(spec)
-    if input is not None:
-        graph = graph.with_input(parse_shape(input) if isinstance(input, str) else input)
+    shape = parse_shape(input) if isinstance(input, str) else input
+    if not isinstance(spec, Graph):
+        graph = load(spec, input=shape)
+    else:
+        graph = spec if shape is None else spec.with_input(shape)
     return rules.run(analysis.compute(graph, batch))
 
 

@@ -8,7 +8,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from archspec.layers import layer_types
+from archspec.spec.blocks import BlockUse, Group
 from archspec.spec.claims import QUANTITIES
+from archspec.spec.fields import NAME_PATTERN
 from archspec.spec.initializers import AnyInitializer
 from archspec.spec.network import NetworkSpec
 from archspec.spec.places import models, tag
@@ -19,9 +21,66 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _REFERENCE: Schema = {"$ref": "#/$defs/Variable"}
 _VARIABLE: Schema = {
-    "description": "`$name` stands for the value of a variable of the spec",
+    "description": "`$name` stands for the value of a variable, `$(...)` for that of an expression",
     "type": "string",
-    "pattern": r"^\$[A-Za-z_][A-Za-z0-9_]*$",
+    "pattern": r"^\$[A-Za-z_][A-Za-z0-9_]*$|\$\(",
+}
+_ENTRY: Schema = {"$ref": "#/$defs/Entry"}
+_ENTRIES: Schema = {"anyOf": [_ENTRY, {"type": "array", "items": _ENTRY, "minItems": 1}]}
+_NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
+_PARAMETER: Schema = {
+    "description": "the value of one of the block's parameters",
+    "type": ["integer", "number", "boolean", "string", "array"],
+}
+# What an entry of a list of layers may have beside its own keys.
+_BESIDE: Schema = {
+    "when": {
+        "description": "where this is false, the entry is left out: it hands on its first input",
+        "anyOf": [{"type": "boolean"}, _REFERENCE],
+    },
+    "repeat": {
+        "description": "how often; the name gets the number, which is `$index`",
+        "anyOf": [{"type": "integer", "minimum": 0}, _REFERENCE],
+    },
+    "for_each": {
+        "description": "names for the values of each row of `in`",
+        "anyOf": [_NAME, {"type": "array", "items": _NAME, "minItems": 1}],
+    },
+    "in": {
+        "description": "the rows: one repetition each",
+        "anyOf": [{"type": "array"}, _REFERENCE],
+    },
+}
+_LAYER_OF_ANY_TYPE: Schema = {
+    "description": "a layer whose type is the value of a variable",
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "type": _REFERENCE},
+    "required": ["name", "type"],
+}
+
+
+def _change(verb: str, about: str, *companions: str) -> Schema:
+    properties: Schema = {verb: {"type": "string", "description": about}}
+    properties |= dict.fromkeys(companions, _ENTRIES)
+    fields: Schema = {"minProperties": 2, "additionalProperties": True}
+    strict: Schema = {"additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        **(fields if verb == "set" else strict),
+    }
+
+
+_CHANGE: Schema = {
+    "description": "one change to the layers of the spec that is extended",
+    "oneOf": [
+        _change("set", "a layer or block whose fields are set to the others of this mapping"),
+        _change("remove", "a layer or block to leave out; its readers read its first input"),
+        _change("replace", "a layer or block, and what stands in its place", "with"),
+        _change("before", "a layer or block to insert others before", "insert"),
+        _change("after", "a layer or block to insert others behind", "insert"),
+    ],
 }
 _SCALARS = ("integer", "number", "boolean", "string")
 _KEPT_OUTSIDE = ("description", "default")
@@ -34,16 +93,32 @@ def json_schema() -> Schema:
     to tell what the rest must be: `type` and `archspec`.
     """
     types = layer_types().values()
-    every: list[type[BaseModel]] = [NetworkSpec, *types]
+    entries: list[type[BaseModel]] = [*types, BlockUse, Group]
+    every: list[type[BaseModel]] = [NetworkSpec, *entries]
     _, generated = models_json_schema([(model, "validation") for model in every])
     definitions = {name: _model(schema) for name, schema in generated["$defs"].items()}
     network = definitions.pop(NetworkSpec.__name__)
-    network["properties"]["layers"]["items"] = {
-        "oneOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in types]
+    definitions["Entry"] = {
+        "description": "an entry of a list of layers: a layer, a use of a block, or a group",
+        "oneOf": [
+            *({"$ref": f"#/$defs/{model.__name__}"} for model in entries),
+            {"$ref": "#/$defs/LayerOfAnyType"},
+        ],
     }
-    # The values of the variables are what references are replaced by, so they hold none.
-    network["properties"]["variables"] = generated["$defs"][NetworkSpec.__name__]["properties"][
-        "variables"
+    definitions["LayerOfAnyType"] = _LAYER_OF_ANY_TYPE
+    definitions["Change"] = _CHANGE
+    definitions["BlockUse"]["additionalProperties"] = _PARAMETER
+    for model in entries:
+        definitions[model.__name__]["properties"] |= _BESIDE
+    for lists in (network, definitions["Block"], definitions["Group"]):
+        lists["properties"]["layers"]["items"] = _ENTRY
+    network["properties"]["changes"]["items"] = {"$ref": "#/$defs/Change"}
+    # What is missing may come from the spec that is extended, or the file may only be imported.
+    network["required"] = ["archspec"]
+    network["anyOf"] = [
+        {"required": ["name", "input", "layers"]},
+        {"required": ["name", "extends"]},
+        {"required": ["blocks"]},
     ]
     definitions["Claim"]["oneOf"] = [{"required": [quantity]} for quantity in QUANTITIES]
     return {

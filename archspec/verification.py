@@ -2,8 +2,8 @@
 
 All backends get one set of weights and one batch. Each layer's output is compared with the
 NumPy reference at inference; the gradient of every parameter is compared between frameworks in
-training mode, with dropout off (its masks are random in each framework). Auxiliary outputs, and
-the layers that only lead to them, are compared as the others are.
+training mode, with dropout and its like off (their masks are random in each framework). Auxiliary
+outputs, and the layers that only lead to them, are compared as the others are.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def verify(
     cotangents = [
         numbers.standard_normal(reference[name].shape).astype(dtype) for name in graph.outputs
     ]
-    trained = _without_dropout(graph)
+    trained = _without_noise(graph)
     outputs: list[OutputError] = []
     gradients: list[GradientError] = []
     first: tuple[str, dict[str, Array]] | None = None
@@ -195,11 +195,11 @@ def _chosen(
     return chosen, missing
 
 
-def _without_dropout(graph: Graph) -> Graph:
-    """The same network with every dropout rate 0: the identity, in training and at inference."""
+def _without_noise(graph: Graph) -> Graph:
+    """The same network with nothing random in training: every dropout rate is 0."""
     for node in graph.nodes:
-        if node.layer.type == "dropout":
-            graph = graph.with_layer(node.name, rate=0.0)
+        if node.layer.noise_off:
+            graph = graph.with_layer(node.name, **node.layer.noise_off)
     return graph
 
 

@@ -204,6 +204,12 @@ def sgd_network() -> Graph:
         layer("norm2", "batch_norm", eps=1.0e-3, decay=0.9, running_variance="biased"),
         layer("relu2", "relu"),
         layer("still", "conv2d", filters=6, kernel_size=1, trainable=False),
+        layer("norm3", "group_norm", groups=2, eps=1.0e-3),
+        layer("up", "conv2d_transpose", filters=4, kernel_size=3, stride=2, groups=2, padding=1),
+        layer("norm4", "layer_norm", eps=1.0e-3),
+        layer("factor", "scale"),
+        layer("larger", "upsample2d", scale=2, mode="bilinear"),
+        layer("active", "gelu"),
         layer("pool2", "global_avg_pool2d"),
         layer("logits", "dense", units=5),
     ]

@@ -39,6 +39,7 @@ class LayerAnalysis:
         field = self.receptive_field
         costs = asdict(self.costs)
         del costs["weight_bytes"]
+        source = self.node.source.span.source
         return {
             "name": self.node.name,
             "type": self.node.layer.type,
@@ -50,6 +51,7 @@ class LayerAnalysis:
                 {"size": list(field.size), "stride": list(field.stride)} if field else None
             ),
             "training_only": self.training_only,
+            "file": source.name if source else None,
             "line": self.node.line,
         }
 

@@ -12,9 +12,6 @@ from archspec.spec.fields import INPUT
 
 BYTES_PER_ELEMENT = 4  # float32
 
-# Layers whose outputs are neurons of their own; other layers only reshape or rescale those.
-NEURON_LAYERS = ("conv2d", "dense")
-
 
 @dataclass(frozen=True, slots=True)
 class LayerCosts:
@@ -79,7 +76,7 @@ def layer_costs(graph: Graph, shapes: Shapes, batch: int) -> Mapping[str, LayerC
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over the layers that have a shape. `neurons` counts NEURON_LAYERS only.
+    """Sums over the layers that have a shape. `neurons` counts layers of neurons alone.
 
     Parameters and bytes of weights are those of every layer. Of what one image costs at
     inference (`macs`, `flops`, `neurons`, `connections`, `activation_bytes`), layers that are
@@ -118,9 +115,7 @@ def totals(graph: Graph, costs: Mapping[str, LayerCosts]) -> Totals:
             [
                 costs[node.name].neurons
                 for node in graph.nodes
-                if node.name in costs
-                and node.layer.type in NEURON_LAYERS
-                and node.name not in apart
+                if node.name in costs and node.layer.is_neurons and node.name not in apart
             ]
         ),
         connections=sum([c.connections for c in used]),

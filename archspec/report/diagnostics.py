@@ -44,14 +44,12 @@ def _block(diagnostic: Diagnostic, console: Console) -> Text:
     text.stylize(colour, 0, len(label))
     text.append("\n")
     text.append(f"  --> {place}", style="dim")
-    if diagnostic.source_line is not None and diagnostic.source_line.strip():
-        source, caret = _excerpt(diagnostic)
-        gutter = " " * len(str(diagnostic.line))
-        text.append(f"\n {gutter} |\n", style="dim")
-        text.append(f" {diagnostic.line} | ", style="dim")
-        text.append(f"{source}\n")
-        text.append(f" {gutter} | ", style="dim")
-        text.append(caret, style=colour)
+    end = diagnostic.end_column if diagnostic.end_line == diagnostic.line else None
+    source_line = diagnostic.source_line
+    _append_excerpt(text, diagnostic.line, diagnostic.column, end, source_line, colour)
+    for use in diagnostic.uses:
+        text.append(f"\n  used at {use.file}:{use.line}:{use.column}", style="dim")
+        _append_excerpt(text, use.line, use.column, use.end_column, use.source_line, "dim")
     if diagnostic.help:
         text.append("\n  help: ", style="bold green")
         text.append(diagnostic.help)
@@ -63,11 +61,26 @@ def _block(diagnostic: Diagnostic, console: Console) -> Text:
     return text
 
 
-def _excerpt(diagnostic: Diagnostic) -> tuple[str, str]:
+def _append_excerpt(
+    text: Text, number: int, column: int, end: int | None, line: str | None, colour: str
+) -> None:
+    """A line of the file and the carets below it; `end` is None where the place goes on."""
+    if line is None or not line.strip():
+        return
+    source, caret = _excerpt(line, column, end)
+    gutter = " " * len(str(number))
+    text.append(f"\n {gutter} |\n", style="dim")
+    text.append(f" {number} | ", style="dim")
+    text.append(f"{source}\n")
+    text.append(f" {gutter} | ", style="dim")
+    text.append(caret, style=colour)
+
+
+def _excerpt(line: str, column: int, end_column: int | None) -> tuple[str, str]:
     """The source line and the carets below it, both cut to the part that matters."""
-    line = (diagnostic.source_line or "").replace("\t", " ")
-    start = diagnostic.column - 1
-    end = diagnostic.end_column - 1 if diagnostic.end_line == diagnostic.line else len(line)
+    line = line.replace("\t", " ")
+    start = column - 1
+    end = end_column - 1 if end_column is not None else len(line)
     end = max(min(end, len(line)), start + 1)
     shift = 0
     if len(line) > MAX_SOURCE:

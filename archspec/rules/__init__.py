@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cache
 
 from archspec.analysis import Analysis
-from archspec.diagnostics import Diagnostic, Problem, Span
+from archspec.diagnostics import Diagnostic, Place, Problem, Span
 from archspec.rules.base import Rule
 from archspec.source import Document
 
@@ -47,20 +47,25 @@ def run(analysis: Analysis) -> Analysis:
     located = []
     for problem in problems:
         if problem.span is None and problem.layer in graph.by_name:
-            path = graph.by_name[problem.layer].path
-            if problem.field is not None:
-                path = (*path, problem.field)
-            problem = replace(problem, span=graph.document.root.locate(path))
+            node = graph.by_name[problem.layer]
+            path = (problem.field,) if problem.field is not None else ()
+            problem = replace(problem, span=node.source.locate(path), uses=node.uses)
         located.append(problem)
     return replace(analysis, diagnostics=diagnose(located, graph.document))
 
 
 def diagnose(problems: Iterable[Problem], document: Document) -> tuple[Diagnostic, ...]:
-    """Problems as diagnostics of a file, in the order of its lines, each said once."""
+    """Problems as diagnostics, in the order of the file's lines, each said once.
+
+    What is wrong in a block is said for the first of its uses, with the line of that use.
+    """
     diagnostics = []
-    for problem in problems:
+    # The first of those that say the same: a dictionary keeps the last it is given.
+    distinct = {problem.identity: problem for problem in reversed([*problems])}
+    for problem in reversed(distinct.values()):
         rule = rules()[problem.rule]
         span = problem.span or Span(1, 1, 1, 1)
+        source = span.source or document.source
         diagnostics.append(
             Diagnostic(
                 rule.code,
@@ -69,17 +74,26 @@ def diagnose(problems: Iterable[Problem], document: Document) -> tuple[Diagnosti
                 problem.message,
                 problem.help,
                 problem.layer,
-                document.file,
+                source.name,
                 span.line,
                 span.column,
                 span.end_line,
                 span.end_column,
                 problem.fixes,
-                document.line(span.line),
+                tuple(_place(use, document) for use in problem.uses),
+                source.line(span.line),
             )
         )
-    # What reads the same at the same place is said once, the first time.
-    unique: dict[tuple[str, str, int, int], Diagnostic] = {}
-    for found in diagnostics:
-        unique.setdefault((found.code, found.message, found.line, found.column), found)
-    return tuple(sorted(unique.values(), key=lambda d: (d.line, d.column, d.code)))
+    return tuple(
+        sorted(
+            diagnostics,
+            key=lambda d: (d.file != document.file, d.file, d.line, d.column, d.code),
+        )
+    )
+
+
+def _place(span: Span, document: Document) -> Place:
+    source = span.source or document.source
+    line = source.line(span.line)
+    end = span.end_column if span.end_line == span.line else len(line or "") + 1
+    return Place(source.name, span.line, span.column, end, line)

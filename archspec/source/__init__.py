@@ -7,8 +7,8 @@ and ``no`` are words), a duplicate key is an error, tags and merge keys are refu
 are counted where they expand.
 """
 
-from archspec.diagnostics import Span
-from archspec.source.parsing import parse
+from archspec.diagnostics import SourceText, Span
+from archspec.source.parsing import parse, value
 from archspec.source.problems import MAX_PROBLEMS, Problems
 from archspec.source.scalars import scalar
 from archspec.source.text import MAX_BYTES, read_text, split_lines
@@ -23,9 +23,11 @@ __all__ = [
     "Entry",
     "Node",
     "Problems",
+    "SourceText",
     "Span",
     "parse",
     "read_text",
     "scalar",
     "split_lines",
+    "value",
 ]

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from archspec.diagnostics import Problem, ProblemsFound, Span, shortened
+from archspec.diagnostics import Problem, ProblemsFound, SourceText, Span, shortened
 from archspec.source.problems import Problems
 from archspec.source.scalars import resolve
 from archspec.source.tree import MAX_DEPTH, MAX_VALUES, Entry, Node
@@ -32,6 +32,7 @@ class Builder:
     `problems` are those it can go on after; it raises ProblemsFound at the first of the others.
     """
 
+    source: SourceText
     problems: Problems = field(default_factory=Problems)
     root: Node | None = None
     _stack: list[_Open] = field(default_factory=list)
@@ -53,11 +54,11 @@ class Builder:
                 "yaml-syntax",
                 "a second document begins here; a spec file holds one",
                 "move it to a file of its own",
-                _span(event),
+                self._span(event),
             )
 
     def _scalar(self, event: Any) -> None:
-        span = _span(event)
+        span = self._span(event)
         tagged = self._refuse_tag(event, span)
         if self._wants_key():
             self._key(event, span)
@@ -73,7 +74,7 @@ class Builder:
         self._place(node, event.anchor)
 
     def _open(self, event: Any) -> None:
-        span = _span(event)
+        span = self._span(event)
         tagged = self._refuse_tag(event, span)
         if self._wants_key():
             self._fail(
@@ -94,7 +95,7 @@ class Builder:
     def _close(self, event: Any) -> None:
         opened = self._stack.pop()
         start, end = opened.node.span, event.end_mark
-        opened.node.span = Span(start.line, start.column, end.line + 1, end.column + 1)
+        opened.node.span = Span(start.line, start.column, end.line + 1, end.column + 1, self.source)
         self._place(opened.node, opened.anchor)
 
     def _key(self, event: Any, span: Span) -> None:
@@ -125,7 +126,7 @@ class Builder:
         opened.key = (word, span)
 
     def _alias(self, event: Any) -> None:
-        span = _span(event)
+        span = self._span(event)
         name = shortened(event.anchor)
         if self._wants_key():
             self._fail("yaml-syntax", "an alias cannot be a key", "write the key out", span)
@@ -203,7 +204,6 @@ class Builder:
     def _fail(self, rule: str, message: str, help: str, span: Span) -> NoReturn:
         self.problems.fail(Problem(rule, message, help, span=span))
 
-
-def _span(event: Any) -> Span:
-    start, end = event.start_mark, event.end_mark
-    return Span(start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+    def _span(self, event: Any) -> Span:
+        start, end = event.start_mark, event.end_mark
+        return Span(start.line + 1, start.column + 1, end.line + 1, end.column + 1, self.source)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from archspec.diagnostics import Problem, ProblemsFound, Span, shortened
+from archspec.diagnostics import ArchspecError, Problem, ProblemsFound, SourceText, Span, shortened
 from archspec.source.builder import Builder
+from archspec.source.scalars import scalar
 from archspec.source.text import check_characters, split_lines
 from archspec.source.tree import Document, Node
 
@@ -28,31 +30,52 @@ _SYNTAX_HELP = {
 }
 
 
-def parse(text: str, file: str) -> Document:
+def parse(text: str, file: str, path: Path | None = None) -> Document:
     """Parse YAML text into a Document; its `problems` leave a tree to look for more in.
+
+    `file` is its name in messages; `path`, where it has one, is what it names files next to.
 
     Raises ProblemsFound, with all that was found up to there, where they leave none.
     """
-    check_characters(text)
-    lines = split_lines(text)
-    builder = Builder()
+    source = SourceText(file, split_lines(text), path)
+    check_characters(text, source)
+    builder = Builder(source)
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.feed(event)
     except yaml.MarkedYAMLError as error:
-        builder.problems.fail(_syntax_problem(error, lines))
+        builder.problems.fail(_syntax_problem(error, source))
     except (yaml.YAMLError, UnicodeError) as error:
         message = f"not valid YAML: {shortened(str(error), 200)}"
-        builder.problems.fail(Problem("yaml-syntax", message, span=Span(1, 1, 1, 1)))
+        builder.problems.fail(Problem("yaml-syntax", message, span=Span(1, 1, 1, 1, source)))
     root = builder.root
     if root is None or (root.entries is None and root.items is None and root.value is None):
         message = "the file holds no spec"
-        builder.problems.fail(Problem("empty-spec", message, _BEGIN, span=Span(1, 1, 1, 1)))
+        builder.problems.fail(Problem("empty-spec", message, _BEGIN, span=Span(1, 1, 1, 1, source)))
     if root.entries is None:
         if root.broken:
             raise ProblemsFound(builder.problems.found)
         builder.problems.fail(_no_mapping(root))
-    return Document(file, lines, root, tuple(builder.problems.found))
+    return Document(source, root, tuple(builder.problems.found))
+
+
+def value(text: str) -> Any:
+    """The value of a text from the command line: a scalar, or a list such as ``[64, 128]``.
+
+    Raises ArchspecError where a spec would be refused.
+    """
+    if not text.startswith("["):
+        return scalar(text)
+    try:
+        document = parse(f"value: {text}", "")
+        found = document.root.get("value")
+        if document.problems or found is None or len(document.root.entries or {}) != 1:
+            raise ProblemsFound(document.problems)
+    except ProblemsFound as error:
+        reason = error.problems[0].message if error.problems else "it is no list"
+        message = f"`{shortened(text)}` cannot be read as a list: {reason}"
+        raise ArchspecError(message) from None
+    return found.data()
 
 
 def _no_mapping(root: Node) -> Problem:
@@ -61,7 +84,8 @@ def _no_mapping(root: Node) -> Problem:
     return Problem("wrong-type", message, _BEGIN, span=root.span)
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError, lines: tuple[str, ...]) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, source: SourceText) -> Problem:
+    lines = source.lines
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     if line > len(lines):  # the scanner looks one line past the end
@@ -75,4 +99,4 @@ def _syntax_problem(error: yaml.MarkedYAMLError, lines: tuple[str, ...]) -> Prob
     help_ = next((text for part, text in _SYNTAX_HELP.items() if part in message), None)
     if "\t" in lines[line - 1]:
         help_ = "YAML indents with spaces; this line has a tab"
-    return Problem("yaml-syntax", message, help_, span=Span(line, column, line, column + 1))
+    return Problem("yaml-syntax", message, help_, span=Span(line, column, line, column + 1, source))

@@ -20,12 +20,16 @@ class Problems:
     """
 
     found: list[Problem] = field(default_factory=list)
+    _known: set[tuple[object, ...]] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(self.found)
 
     def add(self, problem: Problem) -> None:
         """Keep one problem; raises ProblemsFound with all of them when it is one too many."""
+        if problem.identity in self._known:
+            return
+        self._known.add(problem.identity)
         if len(self.found) < MAX_PROBLEMS:
             self.found.append(problem)
             return

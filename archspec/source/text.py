@@ -5,9 +5,10 @@ from __future__ import annotations
 import codecs
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 
-from archspec.diagnostics import Problem, ProblemsFound, Span, shortened
+from archspec.diagnostics import Problem, ProblemsFound, SourceText, Span, shortened
 
 MAX_BYTES = 8 * 1024 * 1024
 
@@ -57,13 +58,13 @@ def read_text(path: Path, file: str) -> str:
     raise ProblemsFound([Problem("unreadable-file", f"{name}: {reason}", help_, span=_START)])
 
 
-def check_characters(text: str) -> None:
+def check_characters(text: str, source: SourceText) -> None:
     """Raise ProblemsFound at the first character that YAML does not allow."""
     found = _NOT_PRINTABLE.search(text)
     if found is not None:
         message = f"the character U+{ord(found[0]):04X} is not allowed in YAML"
         help_ = "remove it; in a quoted text, write it as an escape such as \\x07"
-        span = place(text, found.start())
+        span = replace(place(text, found.start()), source=source)
         raise ProblemsFound([Problem("not-text", message, help_, span=span)])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from archspec.diagnostics import Problem, Span
+from archspec.diagnostics import Problem, SourceText, Span
 
 MAX_DEPTH = 64
 MAX_VALUES = 1_000_000
@@ -81,16 +81,16 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed spec file: its name as the user gave it, its lines and its root value.
+    """A parsed spec file: its text and its root value.
 
     `problems` are those found in the text that leave a tree to look for more in.
     """
 
-    file: str
-    lines: tuple[str, ...]
+    source: SourceText
     root: Node
     problems: tuple[Problem, ...] = ()
 
-    def line(self, number: int) -> str | None:
-        """Line `number` (from 1) of the text, or None past its end."""
-        return self.lines[number - 1] if 0 < number <= len(self.lines) else None
+    @property
+    def file(self) -> str:
+        """The file's name as the user gave it."""
+        return self.source.name

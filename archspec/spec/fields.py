@@ -21,7 +21,8 @@ MAX_NAME = 100
 MAX_LAYER_NAME = 300
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 NAME_PATTERN = rf"(?!__){_IDENTIFIER}"
-LAYER_NAME_PATTERN = rf"{NAME_PATTERN}(\.{NAME_PATTERN})*"
+_PART = rf"(?!__)[A-Za-z_][A-Za-z0-9_]{{0,{MAX_NAME - 1}}}"
+LAYER_NAME_PATTERN = rf"{_PART}(\.{_PART})*"
 NETWORK_NAME_PATTERN = r"[A-Za-z][A-Za-z0-9_]*(-[A-Za-z0-9_]+)*"
 INPUT = "input"
 
@@ -68,6 +69,11 @@ def _name(value: Any) -> Any:
     if keyword.iskeyword(value):
         raise _invalid_name("it is a keyword of Python")
     return value
+
+
+def _version(value: Any) -> Any:
+    # `true` and `1.0` equal 1 in Python, which a literal would let through.
+    return value if is_integer(value) else str(value)
 
 
 def _layer_name(value: Any) -> Any:
@@ -128,6 +134,12 @@ def _sides(value: Any) -> Any:
     return (vertical, vertical, horizontal, horizontal)
 
 
+def _border(value: Any) -> Any:
+    if isinstance(value, str):
+        raise wrong_value("pixels: a number, two or four")
+    return _sides(value)
+
+
 def _check_size(numbers: Iterable[int], least: int) -> None:
     if any(number < least for number in numbers):
         raise wrong_value(f"at least {least}")
@@ -161,24 +173,23 @@ NetworkName = Annotated[
         {"type": "string", "pattern": f"^{NETWORK_NAME_PATTERN}$", "maxLength": MAX_NAME}
     ),
 ]
+Version = Annotated[Literal[1], BeforeValidator(_version)]
 Count = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Size2d = Annotated[Pair, BeforeValidator(_pair(1)), WithJsonSchema(_pair_schema(1))]
+Offset2d = Annotated[Pair, BeforeValidator(_pair(0)), WithJsonSchema(_pair_schema(0))]
 _PIXELS = {"type": "integer", "minimum": 0, "maximum": MAX_SIZE}
+_BORDER: list[dict[str, Any]] = [
+    _PIXELS,
+    {"type": "array", "items": _PIXELS, "minItems": 1, "maxItems": 2},
+    {"type": "array", "items": _PIXELS, "minItems": 4, "maxItems": 4},
+]
+Border = Annotated[Sides, BeforeValidator(_border), WithJsonSchema({"anyOf": _BORDER})]
 Padding = Annotated[
     Sides | Literal["same", "valid"],
     BeforeValidator(_sides),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": ["same", "valid"]},
-                _PIXELS,
-                {"type": "array", "items": _PIXELS, "minItems": 1, "maxItems": 2},
-                {"type": "array", "items": _PIXELS, "minItems": 4, "maxItems": 4},
-            ]
-        }
-    ),
+    WithJsonSchema({"anyOf": [{"enum": ["same", "valid"]}, *_BORDER]}),
 ]
 Rounding = Literal["exact", "floor", "ceil"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
+from archspec.spec.blocks import Block, VariableValue
 from archspec.spec.claims import Claim
 from archspec.spec.fields import (
     Count,
@@ -15,15 +16,10 @@ from archspec.spec.fields import (
     NonNegative,
     Rounding,
     SpecModel,
-    is_integer,
+    Version,
 )
 from archspec.spec.initializers import Initializer, KaimingNormal, Zeros
 from archspec.spec.recipe import Recipe
-
-
-def _version(value: Any) -> Any:
-    # `true` and `1.0` equal 1 in Python, which a literal would let through.
-    return value if is_integer(value) else str(value)
 
 
 class InputShape(SpecModel):
@@ -55,19 +51,25 @@ class Auxiliary(SpecModel):
 class NetworkSpec(SpecModel):
     """The keys of a spec file."""
 
-    archspec: Annotated[Literal[1], BeforeValidator(_version)] = Field(
-        description="the version of the language"
-    )
+    archspec: Version = Field(description="the version of the language")
     name: NetworkName
     title: str | None = Field(default=None, description="one line for people")
     description: str | None = None
     source: str | None = Field(default=None, description="the paper or the code it comes from")
     input: InputShape
-    variables: dict[Name, int | float | bool | str] = Field(
+    extends: str | None = Field(
+        default=None, description="a shipped spec's name, or a file next to this one (.yaml)"
+    )
+    imports: dict[Name, str] = Field(
+        default={}, description="files next to this one to use blocks of: `{mobile: mobile.yaml}`"
+    )
+    variables: dict[Name, VariableValue] = Field(
         default={}, description="values that `$name` stands for; `--set name=value` changes them"
     )
+    blocks: dict[Name, Block] = Field(default={}, description="layers under one name")
     defaults: Defaults = Defaults()
     layers: list[Any] = Field(min_length=1, description="the layers, in order")
+    changes: list[Any] = Field(default=[], description="changes to the layers that it extends")
     auxiliary: Annotated[tuple[Auxiliary, ...], Field(strict=False)] = Field(
         default=(), description="outputs in training alone"
     )

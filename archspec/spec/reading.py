@@ -124,7 +124,9 @@ def _unknown_key(place: Place, details: _Details, what: str) -> Problem:
     return Problem(
         "unknown-key",
         message if key else f"{_label(place.path[:-1], what)} has a value without a key",
-        suggest_key(key, known) or _home(place, key) or f"its keys are {listing(known)}",
+        suggest_key(key, [*known, *_beside(place)])
+        or _home(place, key)
+        or f"its keys are {listing(known)}",
         span=place.parent.locate((key,), key=True),
     )
 
@@ -271,7 +273,7 @@ def _must_be(expected: str, node: Node | None) -> str:
 
 def _expected_type(place: Place, kind: str) -> str:
     if place.path[:1] == ("variables",) and len(place.path) == 2:
-        return "a number, text, `true` or `false`"
+        return "a number, text, `true`, `false` or a list"
     if _TYPES[kind] == "a mapping" and len(place.models) > 1:
         short = "the name of an initialiser, or " if Zeros in place.models else ""
         return f"{short}a mapping with the key `type`"
@@ -304,8 +306,14 @@ def _text_help(kind: str, text: str) -> str | None:
     if re.fullmatch(r"[-+]?[0-9][0-9_, ]*(\.[0-9]*)?", text):
         return "write the number without quotes, underscores, spaces or commas"
     if "$" in text or re.search(r"[0-9] *[-+*/] *[0-9]", text):
-        return "a variable stands alone as `$name`; write the result of a calculation"
+        return f"write a calculation as `$(...)`: `{_calculation(text)}`"
     return None
+
+
+def _calculation(text: str) -> str:
+    """A text that was meant to be calculated, as an expression."""
+    inside = shortened(text).removeprefix("$(").removesuffix(")")
+    return f"$({inside.replace('$', '')})"
 
 
 def _expectation(place: Place) -> str | None:
@@ -320,6 +328,11 @@ def _expectation(place: Place) -> str | None:
 
 def _keys(place: Place) -> list[str]:
     return list(place.model.model_fields) if place.model is not None else []
+
+
+def _beside(place: Place) -> tuple[str, ...]:
+    """The keys that are read before the model's own: `when` and the like."""
+    return getattr(place.model, "beside", ())
 
 
 def _home(place: Place, key: str) -> str | None:

@@ -14,15 +14,15 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from archspec.analysis.shapes import infer_shapes
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
+from archspec.plain import plain_spec
 from archspec.spec.recipe import Recipe
 from archspec.training.options import EpochMetrics
 from archspec.training.schedule import ScheduleState
@@ -108,7 +108,7 @@ class RunFolder:
 
     def describe(self, graph: Graph, record: RunRecord) -> None:
         """Write `spec.yaml` and `run.json`, both with the recipe."""
-        self._write("spec.yaml", resolved_spec(graph, record.recipe))
+        self._write("spec.yaml", plain_spec(graph, record.recipe))
         text = TypeAdapter(RunRecord).dump_json(record, indent=2).decode()
         self._write("run.json", text + "\n")
 
@@ -210,42 +210,6 @@ def tensor_shapes(graph: Graph) -> dict[str, Shape]:
         for node in graph.nodes
         for weight in node.layer.weights(shapes.inputs(node))
     }
-
-
-def resolved_spec(graph: Graph, recipe: Recipe) -> str:
-    """The network as a plain spec: variables and defaults filled in, every input named."""
-    channels, height, width = graph.input_shape
-    document: dict[str, Any] = {
-        "archspec": 1,
-        "name": graph.name,
-        "title": graph.title,
-        "input": {"channels": channels, "height": height, "width": width},
-        "layers": [
-            _plain(node.layer.model_dump(mode="json", exclude_none=True))
-            for node in sorted(graph.nodes, key=lambda node: node.name == graph.output)
-        ],
-        **({"auxiliary": [a.model_dump() for a in graph.auxiliary]} if graph.auxiliary else {}),
-        "training": recipe.model_dump(mode="json", exclude_none=True),
-    }
-    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None)
-    return text
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes all but identifiers: to archspec, unlike to PyYAML, `1e5` is a number."""
-
-
-def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
-    style = None if value.isidentifier() else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def _plain(layer: dict[str, Any]) -> dict[str, Any]:
-    """Name and type first, as people write them."""
-    return {"name": layer.pop("name"), "type": layer.pop("type"), **layer}
 
 
 def _replace(new: Path, target: Path) -> None:

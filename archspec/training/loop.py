@@ -214,6 +214,7 @@ def _refuse_changes(spec: str | Path | Graph | None, options: RunOptions) -> Non
         "--limit": options.limit,
         "--output": options.output,
         "--set": options.variables or None,
+        "--root": options.root,
     }
     refused = [name for name, value in given.items() if value is not None]
     if refused:
@@ -242,11 +243,11 @@ def _backend(name: str) -> TrainableBackend:
 def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Graph:
     """The network whose output is one logit a class of the data."""
     classes = len(source.classes)
-    chosen = dict(options.variables)
+    chosen: dict[str, Any] = dict(options.variables)
     if not isinstance(spec, Graph):
-        written = loading.load(spec, **chosen)
+        written = loading.load(spec, root=options.root, **chosen)
         if "classes" in written.variables and "classes" not in chosen:
-            written = loading.load(spec, **chosen, classes=classes)
+            written = loading.load(spec, root=options.root, **chosen, classes=classes)
         spec = written
     graph = _ending_in_logits(loading.buildable(spec))
     if graph.output == INPUT or not _trained(graph):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from archspec.spec.recipe import Recipe
 
@@ -30,7 +30,8 @@ class RunOptions:
     limit: int | None = None
     output: Path | None = None
     resume: Path | None = None
-    variables: Mapping[str, int | float | bool | str] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    root: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def test_the_quotient_is_reported_where_it_arises(found: Analysis) -> None:
     error = _error(found)
     assert (error.code, error.name, error.layer) == ("AS101", "non-integer-output", "conv1")
     assert "(224 - 11 + 2*0)/4 + 1 = 54.25 is not a whole number" in error.message
-    line = found.graph.document.line(error.line)
+    line = found.graph.document.source.line(error.line)
     assert line is not None
     assert line[error.column - 1 :].startswith("4}")
 

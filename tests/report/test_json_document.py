@@ -81,8 +81,10 @@ def test_every_shipped_spec_has_the_same_keys_and_whole_numbers(spec: str) -> No
 def test_a_layer_of_alexnet() -> None:
     document = _document()
     conv1 = document["layers"][0]
-    line = conv1.pop("line")
-    assert "name: conv1" in Path(catalog.shipped()["alexnet"]).read_text().splitlines()[line - 1]
+    line, file = conv1.pop("line"), conv1.pop("file")
+    path = catalog.shipped()["alexnet"]
+    assert file == catalog.shown(path)
+    assert "name: conv1" in path.read_text().splitlines()[line - 1]
     assert conv1 == {
         "name": "conv1",
         "type": "conv2d",

@@ -15,8 +15,8 @@ from archspec.rules.base import Rule
 RULES = list(rules.rules().values())
 PACKAGE = Path(archspec.__file__).parent
 
-# What a spec text cannot show: a file that is missing, and one that is no text.
-NO_EXAMPLE = {"unreadable-file", "not-text"}
+# What one spec text cannot show: a file that is missing, one that is no text, and what takes two.
+NO_EXAMPLE = {"unreadable-file", "not-text", "file-outside", "unknown-change"}
 
 
 def section(rule: Rule, title: str) -> str | None:
@@ -66,10 +66,14 @@ def test_example(rule: Rule, tmp_path: Path) -> None:
 
 
 def test_what_has_no_example_can_be_shown_otherwise(tmp_path: Path) -> None:
-    path = tmp_path / "spec.yaml"
-    path.write_bytes(b"\xff\xfe")
+    binary, outside, variant = (tmp_path / f"{name}.yaml" for name in ("binary", "outside", "v"))
+    binary.write_bytes(b"\xff\xfe")
+    outside.write_text("archspec: 1\nname: outside\nextends: ../base.yaml\n")
+    variant.write_text(
+        "archspec: 1\nname: v\nextends: alexnet\nchanges: [{remove: norm3}]\n", "utf-8"
+    )
     found = set()
-    for spec in (path, tmp_path / "nothing.yaml"):
+    for spec in (binary, outside, variant, tmp_path / "nothing.yaml"):
         with pytest.raises(archspec.SpecError) as caught:
             archspec.load(spec)
         found |= {diagnostic.name for diagnostic in caught.value.diagnostics}

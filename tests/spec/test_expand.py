@@ -72,10 +72,11 @@ def test_variables_stand_for_scalars_anywhere() -> None:
 
 def test_overrides_are_checked() -> None:
     assert problems(VARIABLES, m=1) == [("unknown-variable", "the spec has no variable `m` to set")]
-    assert problems(VARIABLES, n="$rate")[0][0] == "wrong-value"
+    assert problems(VARIABLES, n="$rate")[0][0] == "wrong-type"  # a text, not the other's value
     assert problems(VARIABLES, n=0.5)[0][0] == "wrong-type"
     assert problems(VARIABLES, rate=float("nan"))[0][0] == "wrong-value"
-    assert problems(VARIABLES, n=[1])[0][0] == "wrong-type"  # type: ignore[arg-type]
+    assert problems(VARIABLES, n=[1])[0][0] == "wrong-type"
+    assert problems(VARIABLES, n=[1, None])[0][0] == "wrong-type"
     assert problems(VARIABLES, n=None)[0][0] == "wrong-type"  # type: ignore[arg-type]
 
 

@@ -80,7 +80,7 @@ def test_valid(changes: dict[str, Any]) -> None:
         {**HEAD, "layers": [{"name": "a", "type": "relu"}], "extra": 1},
         {**HEAD, "layers": [{"name": "a", "type": "relu"}], "name": "a b"},
         {**HEAD, "layers": [{"name": "a", "type": "relu"}], "input": {"channels": 3}},
-        {**HEAD, "layers": [{"name": "a", "type": "relu"}], "variables": {"n": [1]}},
+        {**HEAD, "layers": [{"name": "a", "type": "relu"}], "variables": {"n": {"a": 1}}},
         {**HEAD, "layers": [{"name": "a", "type": "relu"}], "claims": [{"about": "a"}]},
         {
             **HEAD,

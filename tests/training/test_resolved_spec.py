@@ -13,14 +13,14 @@ import archspec
 from archspec import catalog
 from archspec.graph import Graph
 from archspec.layers.base import Example
-from archspec.training.checkpoint import resolved_spec
+from archspec.plain import plain_spec
 from archspec.training.loop import DEFAULT_RECIPE
 
 
 def reloaded(graph: Graph, folder: Path) -> Graph:
     training = graph.spec.training or DEFAULT_RECIPE
     path = folder / "spec.yaml"
-    path.write_text(resolved_spec(graph, training), encoding="utf-8")
+    path.write_text(plain_spec(graph, training), encoding="utf-8")
     found = archspec.load(path)
     assert found.hash == graph.hash
     assert found.title == graph.title
@@ -91,5 +91,5 @@ def test_small_numbers_of_a_recipe(tmp_path: Path) -> None:
     graph = archspec.load("alexnet-small")
     optimizer = {"type": "sgd", "learning_rate": 1e-7, "momentum": 0.9, "weight_decay": 1e-05}
     small = recipe(optimizer=optimizer, preprocessing={"mean": [1e-9], "std": [123456.0]})
-    (tmp_path / "spec.yaml").write_text(resolved_spec(graph, small))
+    (tmp_path / "spec.yaml").write_text(plain_spec(graph, small))
     assert archspec.load(tmp_path / "spec.yaml").spec.training == small

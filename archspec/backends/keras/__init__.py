@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 # layout into Keras' (O,I,H,W to H,W,I,O; out,in to in,out).
 TENSORS: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
     "conv2d": {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
+    "conv2d_transpose": {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
     "dense": {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))},
+    "group_norm": {"weight": ("gamma", (0,)), "bias": ("beta", (0,))},
+    "layer_norm": {"weight": ("gamma", (0,)), "bias": ("beta", (0,))},
+    "scale": {"weight": ("kernel", (0,)), "bias": ("bias", (0,))},
     "batch_norm": {
         "weight": ("gamma", (0,)),
         "bias": ("beta", (0,)),

@@ -214,7 +214,8 @@ def _named(layer: Call, name: str) -> Call:
 
 
 def _verb(preparation: Call) -> str:
-    return "pad" if "Padding" in preparation.function else "order"
+    verbs = {"layers.Permute": "order", "layers.Reshape": "cut"}
+    return verbs.get(preparation.function, "pad")
 
 
 def _free(name: str, taken: set[str]) -> str:

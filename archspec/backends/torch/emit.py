@@ -33,6 +33,7 @@ from archspec.backends.source import (
 )
 from archspec.backends.torch.layers import LAYERS
 from archspec.graph import Graph
+from archspec.layers.affine import AffineLayer
 from archspec.layers.base import Weight, show
 from archspec.spec import initializers as init
 
@@ -245,7 +246,7 @@ def _reset(
     """
     groups: dict[tuple[str, ...], list[LayerContext]] = {}
     for context in layers:
-        if context.node.layer.type == "batch_norm":
+        if isinstance(context.layer, AffineLayer):
             continue  # ones and zeros already
         lines = tuple(_draw(weight) for weight in context.weights)
         if lines:

@@ -1,0 +1,190 @@
+"""From a parsed document to a graph: variables, blocks and repetitions filled in, edges explicit.
+
+What the language adds to a plain list of layers is gone behind this package: a `Graph` is flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
+from archspec.expand.changes import Changes, changes_of
+from archspec.expand.edges import connect
+from archspec.expand.library import Files, NoFiles, identity, inherit, module, variables
+from archspec.expand.scope import Definition, Evaluator, Scope
+from archspec.expand.unroll import Frame, Unroller
+from archspec.expressions import ExpressionError, Unusable, Value
+from archspec.graph import Graph
+from archspec.layers.base import Shape
+from archspec.source import Document, Entry, Node, Problems
+from archspec.spec.blocks import Block
+from archspec.spec.network import Auxiliary, Defaults, NetworkSpec
+from archspec.spec.reading import read
+
+# Sections whose expressions are filled in where they are used.
+_LATER = ("variables", "blocks", "imports", "extends", "layers", "changes")
+
+
+def expand(
+    document: Document,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    files: Files | None = None,
+    input_shape: Shape | None = None,
+) -> Graph:
+    """The graph that a document describes.
+
+    `overrides` replace the values of its variables, `input_shape` (channels, height, width) its
+    input; `files` opens what it extends and imports.
+
+    Raises ProblemsFound with every problem of the text, of the document as a whole, of its
+    layers and of the edges between them. One that only follows from another is left out.
+    """
+    problems = Problems()
+    files = files or NoFiles()
+    root, listed = inherit(document, files, problems)
+    if document.root.get("changes") is not None and document.root.get("extends") is None:
+        problems.add(_nothing_to_change(document.root))
+    evaluator = Evaluator(problems)
+    scope = variables(root, evaluator)
+    _override(scope.names, overrides or {}, root, problems)
+    values = _values(scope)
+    root = _filled(root, evaluator, scope)
+    spec, found = read(NetworkSpec, _without_layers(root), "the spec")
+    problems.extend(found)
+    blocks: Mapping[str, Block] = spec.blocks if spec else _blocks(root, problems)
+    blocks_here = module(root, blocks, scope, files, problems, (identity(document),))
+    shape = input_shape
+    if spec is not None and shape is None:
+        shape = (spec.input.channels, spec.input.height, spec.input.width)
+    changes = changes_of(listed, problems)
+    unroller = Unroller(problems, spec.defaults if spec else Defaults(), shape, changes)
+    frame = unroller.network(root.get("layers"), blocks_here)
+    unroller.report_unknown()
+    auxiliary = _auxiliary(spec.auxiliary if spec else (), frame, root, problems)
+    _check_changes(changes, problems)
+    nodes = connect(unroller.written, unroller.resolve, [a.layer for a in auxiliary], problems)
+    output = unroller.resolve(frame.previous)
+    if spec is None or shape is None or problems or output is None:
+        raise ProblemsFound(problems.found)
+    document = Document(document.source, root)
+    return Graph(spec, shape, nodes, output, document, values, auxiliary)
+
+
+def _nothing_to_change(root: Node) -> Problem:
+    return Problem(
+        "wrong-value",
+        "`changes` change the layers of another spec, and this one extends none",
+        "name it: `extends: alexnet`; or write the layers as they shall be",
+        span=root.locate(("changes",), key=True),
+    )
+
+
+def _override(
+    names: dict[str, Definition], overrides: Mapping[str, Any], root: Node, problems: Problems
+) -> None:
+    """Put values in the place of those that the spec gives."""
+    section = root.get("variables")
+    place = section.span if section else root.span
+    for name, value in overrides.items():
+        if name not in names:
+            help_ = f"its variables are {listing(names)}" if names else None
+            message = f"the spec has no variable `{shortened(name)}` to set"
+            near = did_you_mean(name, names)
+            problems.add(Problem("unknown-variable", message, near or help_, span=place))
+            continue
+        plain = _plain(value)
+        if plain is None:
+            message = f"the variable `{name}` cannot be set to {shortened(repr(value))}"
+            help_ = "use a number, a text or a list"
+            problems.add(Problem("wrong-type", message, help_, span=place))
+            continue
+        names[name] = plain
+
+
+def _plain(value: Any) -> Value | None:
+    """A value from outside as one of the language, None for what is none."""
+    if isinstance(value, (list, tuple)):
+        items = [_plain(item) for item in value]
+        return None if None in items else tuple(items)
+    return value if isinstance(value, (int, float, bool, str)) else None
+
+
+def _values(scope: Scope) -> dict[str, Value]:
+    """Every variable's value, those that cannot be used left out."""
+    found: dict[str, Value] = {}
+    for name in scope.names:
+        try:
+            found[name] = scope.variable(name)
+        except Unusable:
+            continue
+        except ExpressionError as error:  # pragma: no cover
+            raise AssertionError("a definition that waits reports its own problems") from error
+    return found
+
+
+def _filled(root: Node, evaluator: Evaluator, scope: Scope) -> Node:
+    """The sections that hold plain values, filled in."""
+    entries = {
+        key: entry if key in _LATER else Entry(entry.key_span, evaluator.fill(entry.value, scope))
+        for key, entry in (root.entries or {}).items()
+    }
+    return replace(root, entries=entries)
+
+
+def _without_layers(root: Node) -> Node:
+    """The root with one entry in the place of each long list that is read entry by entry."""
+    entries = dict(root.entries or {})
+    for key in ("layers", "changes"):
+        entry = entries.get(key)
+        if entry is not None and entry.value.items:
+            some = replace(entry.value, items=entry.value.items[:1])
+            entries[key] = Entry(entry.key_span, some)
+    return replace(root, entries=entries)
+
+
+def _blocks(root: Node, problems: Problems) -> Mapping[str, Block]:
+    """The blocks that are fine in a spec that is not."""
+    section = root.get("blocks")
+    found = {}
+    for name, entry in ((section.entries if section else None) or {}).items():
+        block, _ = read(Block, entry.value, f"block `{shortened(name)}`")
+        if block is not None:
+            found[name] = block
+    return found
+
+
+def _auxiliary(
+    written: tuple[Auxiliary, ...], frame: Frame, root: Node, problems: Problems
+) -> tuple[Auxiliary, ...]:
+    """The auxiliary outputs with the full names of their layers."""
+    found: dict[str, Auxiliary] = {}
+    for place, output in enumerate(written):
+        what = f"the auxiliary output `{shortened(output.layer)}`"
+        span = root.locate(("auxiliary", place, "layer"))
+        reference = frame.inside(output.layer)
+        layer = frame.unroller.resolve(reference) if reference is not None else None
+        if layer is None:
+            help_ = did_you_mean(output.layer, frame.names()) or "name the layer whose output it is"
+            problems.add(Problem("unknown-input", f"{what} is no layer", help_, span=span))
+        elif layer == frame.unroller.resolve(frame.previous):
+            help_ = "name a layer before it, or the last one of a branch that leads to none"
+            message = f"{what} is the network's output already"
+            problems.add(Problem("wrong-value", message, help_, span=span))
+        elif layer in found:
+            help_ = "name each layer once, with the `loss_weight` that it has in all"
+            problems.add(Problem("wrong-value", f"{what} is there already", help_, span=span))
+        else:
+            found[layer] = output.model_copy(update={"layer": layer})
+    return tuple(found.values())
+
+
+def _check_changes(changes: Changes, problems: Problems) -> None:
+    # Where something else is wrong, what a change is of may not have come to be.
+    if not problems:
+        problems.extend(changes.unused())
+
+
+__all__ = ["expand"]

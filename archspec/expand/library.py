@@ -1,0 +1,341 @@
+"""Other files: what a spec extends and what it imports blocks from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
+from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope, Waiting
+from archspec.source import Document, Entry, Node, Problems, SourceText
+from archspec.spec.blocks import Block, Library
+from archspec.spec.fields import INPUT
+from archspec.spec.reading import read
+
+# What stands beside a block's parameters where it is used, so none may be called so.
+USE_KEYS = ("name", "block", "inputs", "when", "repeat", "for_each", "in")
+RESERVED_PARAMETERS = (*USE_KEYS, "type", "layers")
+# What only a file itself says; a variant has its own.
+OWN_KEYS = ("name", "title", "description", "source", "claims", "extends", "changes")
+MAX_FILES = 100
+MAX_LEVELS = 20
+
+
+class Files(Protocol):
+    """Opens the files that a spec names."""
+
+    def base(self, reference: str, origin: SourceText) -> Document:
+        """The spec that `origin` extends. Raises ProblemsFound."""
+
+    def imported(self, reference: str, origin: SourceText) -> Document:
+        """The file that `origin` imports blocks from. Raises ProblemsFound."""
+
+
+class NoFiles:
+    """For a text that comes from no file: there is nothing next to it."""
+
+    def base(self, reference: str, origin: SourceText) -> Document:
+        """Raises ProblemsFound."""
+        message = f"`{shortened(reference)}` cannot be opened: the spec is not read from a file"
+        raise ProblemsFound([Problem("unreadable-file", message)])
+
+    imported = base
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDefinition:
+    """A block as written, with the names that its own file gives values to."""
+
+    name: str
+    node: Node
+    block: Block
+    module: Module
+
+    @property
+    def entries(self) -> list[Node]:
+        """The entries of its list of layers."""
+        layers = self.node.get("layers")
+        return (layers.items if layers else None) or []
+
+    @property
+    def defaults(self) -> dict[str, Node]:
+        """The nodes of the parameters that have a default."""
+        parameters = self.node.get("parameters")
+        entries = (parameters.entries if parameters else None) or {}
+        return {
+            name: e.value
+            for name, e in entries.items()
+            if e.value.value is not None or e.value.items is not None
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Module:
+    """One file's blocks, variables and imports (a spec and what it extends count as one)."""
+
+    scope: Scope
+    blocks: dict[str, BlockDefinition] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    imports: dict[str, Module | None] = field(default_factory=dict)
+
+    def find(self, name: str) -> BlockDefinition | None:
+        """The block called `name`; None for one that is wrong, which is reported elsewhere.
+
+        Raises KeyError, with a suggestion if there is one, for a name that is not there.
+        """
+        module = self
+        alias, dot, inside = name.partition(".")
+        if dot:
+            if alias not in self.imports:
+                near = did_you_mean(alias, self.imports)
+                raise KeyError(near or "name the file under `imports:`")
+            imported = self.imports[alias]
+            if imported is None:
+                return None
+            module, name = imported, inside
+        if name in module.broken:
+            return None
+        if name not in module.blocks:
+            known = [f"{alias}{dot}{block}" for block in module.blocks]
+            known += (
+                []
+                if dot
+                else [
+                    f"{other}.{block}"
+                    for other, library in self.imports.items()
+                    if library
+                    for block in library.blocks
+                ]
+            )
+            whole = f"{alias}{dot}{inside}"
+            help_ = did_you_mean(whole, known) or (
+                f"the blocks are {listing(known[:20])}" if known else "define it under `blocks:`"
+            )
+            raise KeyError(help_)
+        return module.blocks[name]
+
+
+def inherit(document: Document, files: Files, problems: Problems) -> tuple[Node, tuple[Node, ...]]:
+    """The document with what it extends filled in, and the changes to apply, in their order."""
+    chain = [document]
+    opened = {identity(document)}
+    while (reference := chain[-1].root.get("extends")) is not None:
+        base = _open(files.base, reference, problems)
+        if base is None:
+            # What the base would have brought is not known, so nothing is called missing.
+            chain[-1] = replace(chain[-1], root=replace(chain[-1].root, broken=True))
+            break
+        if identity(base) in opened:
+            names = " -> ".join(shortened(d.file) for d in [*chain, base])
+            message = f"these specs extend one another in a circle: {names}"
+            help_ = "one of them must stand alone"
+            problems.fail(Problem("circular-reference", message, help_, span=reference.span))
+        if len(chain) > MAX_LEVELS:
+            message = f"specs extend one another more than {MAX_LEVELS} deep"
+            problems.fail(Problem("limit-exceeded", message, span=reference.span))
+        opened.add(identity(base))
+        chain.append(base)
+    root: Node | None = None
+    changes: list[Node] = []
+    for written in reversed(chain):
+        problems.extend(written.problems)
+        own = written.root.get("changes")
+        if written.root.get("layers") is not None:
+            changes = []
+        if own is not None and own.items is not None:
+            changes += own.items
+        root = written.root if root is None else _varied(root, written.root)
+    assert root is not None  # the chain holds the document at least
+    return root, tuple(changes)
+
+
+def _varied(base: Node, variant: Node) -> Node:
+    """A variant's keys over those of its base."""
+    entries = {key: entry for key, entry in (base.entries or {}).items() if key not in OWN_KEYS}
+    for key, entry in (variant.entries or {}).items():
+        before = entries.get(key)
+        entries[key] = (
+            entry
+            if before is None
+            else Entry(entry.key_span, _merged(before.value, entry.value, key))
+        )
+    return replace(variant, entries=entries, broken=variant.broken or base.broken)
+
+
+def _merged(base: Node, variant: Node, key: str) -> Node:
+    """A mapping over another, key by key; anything else replaces what was there.
+
+    So does a mapping with another `type`, whose keys are others, and a block, which is a whole.
+    """
+    if base.entries is None or variant.entries is None:
+        return variant
+    kinds = base.get("type"), variant.get("type")
+    if kinds[1] is not None and (kinds[0] is None or kinds[0].value != kinds[1].value):
+        return variant
+    entries = dict(base.entries)
+    for name, entry in variant.entries.items():
+        before = entries.get(name)
+        if before is not None and key not in ("blocks", "variables"):
+            entry = Entry(entry.key_span, _merged(before.value, entry.value, name))
+        entries[name] = entry
+    return replace(variant, entries=entries, broken=variant.broken or base.broken)
+
+
+def module(
+    root: Node,
+    blocks: Mapping[str, Block],
+    scope: Scope,
+    files: Files,
+    problems: Problems,
+    opened: tuple[object, ...] = (),
+    count: list[int] | None = None,
+) -> Module:
+    """The blocks of a file and those that it imports; `opened` are the files on the way here."""
+    count = count if count is not None else [0]
+    found = Module(scope)
+    section = root.get("blocks")
+    for name, entry in ((section.entries if section else None) or {}).items():
+        if name not in blocks:
+            found.broken.add(name)
+            continue
+        definition = BlockDefinition(name, entry.value, blocks[name], found)
+        found.blocks[name] = definition
+        problems.extend(_definition_problems(definition))
+    imports = root.get("imports")
+    for alias, entry in ((imports.entries if imports else None) or {}).items():
+        found.imports[alias] = _import(entry.value, files, problems, opened, count)
+    return found
+
+
+def _import(
+    reference: Node, files: Files, problems: Problems, opened: tuple[object, ...], count: list[int]
+) -> Module | None:
+    if reference.broken or not isinstance(reference.value, str):
+        return None
+    count[0] += 1
+    if count[0] > MAX_FILES:
+        message = f"more than {MAX_FILES} files are imported"
+        problems.fail(Problem("limit-exceeded", message, span=reference.span))
+    document = _open(files.imported, reference, problems)
+    if document is None:
+        return None
+    itself = identity(document)
+    if itself in opened:
+        message = f"`{shortened(reference.value)}` imports itself, over what it imports"
+        help_ = "move what both need to a third file"
+        problems.add(Problem("circular-reference", message, help_, span=reference.span))
+        return None
+    problems.extend(document.problems)
+    root = document.root
+    if root.get("extends") is not None:
+        root, _ = inherit(replace(document, problems=()), files, problems)
+    known = {key: e for key, e in (root.entries or {}).items() if key in Library.model_fields}
+    whole = root.get("layers") is not None  # a network may be imported from, too
+    library, wrong = read(Library, replace(root, entries=known) if whole else root, document.file)
+    problems.extend(wrong)
+    if library is None:
+        return None
+    scope = variables(root, Evaluator(problems))
+    return module(root, library.blocks, scope, files, problems, (*opened, itself), count)
+
+
+def variables(root: Node, evaluator: Evaluator) -> Scope:
+    """The variables of a file, each to be evaluated when it is asked for."""
+    section = root.get("variables")
+    complete = not root.broken and (section is None or section.entries is not None)
+    return Scope(evaluator, _definitions(section), complete=complete)
+
+
+def _definitions(section: Node | None) -> dict[str, Definition]:
+    return {
+        name: UNUSABLE
+        if entry.value.broken or entry.value.entries is not None or _nothing(entry.value)
+        else Waiting(entry.value)
+        for name, entry in ((section.entries if section else None) or {}).items()
+    }
+
+
+def _nothing(node: Node) -> bool:
+    return node.value is None and node.items is None
+
+
+def _open(
+    opener: Callable[[str, SourceText], Document], reference: Node, problems: Problems
+) -> Document | None:
+    """The file that a value names, or None where something is wrong with that."""
+    origin = reference.span.source
+    if reference.broken or not isinstance(reference.value, str) or origin is None:
+        return None
+    try:
+        return opener(reference.value, origin)
+    except ProblemsFound as found:
+        # What is wrong inside the other file has its place there.
+        problems.extend(
+            problem
+            if problem.span and problem.span.source
+            else replace(problem, span=reference.span)
+            for problem in found.problems
+        )
+        return None
+
+
+def identity(document: Document) -> object:
+    """What tells one file from another."""
+    return document.source.path or document.source
+
+
+def _definition_problems(definition: BlockDefinition) -> list[Problem]:
+    """Parameters that cannot be called so, and inputs that nothing reads."""
+    found = []
+    parameters = definition.node.get("parameters")
+    for name in definition.block.parameters:
+        if name in RESERVED_PARAMETERS and parameters is not None:
+            message = f"a parameter cannot be called `{name}`: the word has a meaning of its own"
+            span = parameters.locate((name,), key=True)
+            found.append(Problem("invalid-name", message, "choose another name", span=span))
+    read_names = _names_read(definition.entries, definition.block.inputs[0])
+    if read_names is not None:
+        read_names.update(definition.block.outputs or ())
+        for place, name in enumerate(definition.block.inputs):
+            if name not in read_names:
+                found.append(_unused_input(definition, place, name))
+    return found
+
+
+def _unused_input(definition: BlockDefinition, place: int, name: str) -> Problem:
+    first = definition.entries[0].get("name")
+    return Problem(
+        "unused-block-input",
+        f"the block `{definition.name}` never reads its input `{name}`",
+        f"let one of its layers read it: `inputs: [{name}]`"
+        if definition.block.inputs != (INPUT,) or first is None
+        else "leave out the `inputs` of its first layer, or name `input` in one of them",
+        span=definition.node.locate(("inputs", place))
+        if definition.node.get("inputs")
+        else definition.node.locate(("layers",)),
+    )
+
+
+def _names_read(entries: list[Node], above: str) -> set[str] | None:
+    """The names that a list of entries reads; None where an expression may name any.
+
+    The first entry reads what stands `above` the list unless it names something.
+    """
+    found: set[str] = set()
+    for number, entry in enumerate(entries):
+        inputs = entry.get("inputs")
+        if inputs is None:
+            if number == 0:
+                found.add(above)
+        else:
+            for item in inputs.items or [inputs]:
+                if not isinstance(item.value, str) or "$" in item.value:
+                    return None
+                found.add(item.value)
+        group = entry.get("layers")
+        inside = _names_read((group.items if group else None) or [], "")
+        if inside is None:
+            return None
+        found |= inside - {INPUT}
+    return found

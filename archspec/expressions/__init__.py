@@ -1,0 +1,30 @@
+"""Expressions: `$name` and `$(...)` in the values of a spec.
+
+A small language of its own, read by a parser of its own: a spec is untrusted, so nothing of it
+is ever given to Python's `eval`. Every number stays within 64 bits, every list within
+`MAX_ITEMS`, and every error points at the characters that it is about.
+"""
+
+from archspec.expressions.evaluation import (
+    FUNCTIONS,
+    MAX_ITEMS,
+    Environment,
+    Unusable,
+    Value,
+    written,
+)
+from archspec.expressions.syntax import MAX_LENGTH, ExpressionError
+from archspec.expressions.templates import Template, template
+
+__all__ = [
+    "FUNCTIONS",
+    "MAX_ITEMS",
+    "MAX_LENGTH",
+    "Environment",
+    "ExpressionError",
+    "Template",
+    "Unusable",
+    "Value",
+    "template",
+    "written",
+]

@@ -1,0 +1,316 @@
+"""What an expression is worth: operators, functions, and how far numbers may go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from archspec.diagnostics import did_you_mean, listing, shortened
+from archspec.expressions import syntax
+from archspec.expressions.syntax import Expression, ExpressionError
+
+# A list is a tuple here: a value of a spec does not change.
+Value = int | float | bool | str | tuple[Any, ...]
+
+MAX_ITEMS = 100_000
+MAX_TEXT = 1000
+_LARGEST = 2**63 - 1
+
+
+class Unusable(Exception):
+    """A value that is not there because of a problem that is reported already."""
+
+
+class Environment(Protocol):
+    """Where an expression stands: what its names mean."""
+
+    def variable(self, name: str, start: int, end: int) -> Value:
+        """The value of a variable. Raises ExpressionError or Unusable."""
+
+    def channels(self, name: str, start: int, end: int) -> int:
+        """The channels of a layer's output. Raises ExpressionError or Unusable."""
+
+
+def evaluate(tree: Expression, environment: Environment) -> Value:
+    """The value of an expression. Raises ExpressionError, or Unusable for what is known."""
+    match tree:
+        case syntax.Literal():
+            return tree.value
+        case syntax.Variable():
+            return environment.variable(tree.name, tree.start, tree.end)
+        case syntax.Binary():
+            return _binary(tree, environment)
+        case syntax.Choice():
+            chosen = _truth(tree.condition, environment, "the condition of a choice")
+            return evaluate(tree.value if chosen else tree.other, environment)
+        case syntax.FunctionCall():
+            return _call(tree, environment)
+        case syntax.Unary():
+            return _unary(tree, environment)
+        case syntax.Element():
+            return _element(tree, environment)
+        case syntax.Items():
+            return tuple([evaluate(item, environment) for item in tree.items])
+    raise AssertionError(f"{type(tree).__name__} is no expression")
+
+
+def kind(value: Value) -> str:
+    """What a value is, as it stands in messages."""
+    if isinstance(value, bool):
+        return f"the truth value `{written(value)}`"
+    if isinstance(value, (int, float)):
+        return f"the number `{value}`"
+    if isinstance(value, str):
+        return f"the text `{shortened(value)}`"
+    return f"a list of {len(value)}"
+
+
+def written(value: Value) -> str:
+    """A value as a spec would write it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(written(item) for item in value)}]"
+    return str(value)
+
+
+def _binary(tree: syntax.Binary, environment: Environment) -> Value:
+    operator = tree.operator
+    if operator in ("and", "or"):
+        left = _truth(tree.left, environment, f"the left side of `{operator}`")
+        if left == (operator == "or"):
+            return left
+        return _truth(tree.right, environment, f"the right side of `{operator}`")
+    a, b = evaluate(tree.left, environment), evaluate(tree.right, environment)
+    if operator == "==":
+        return _equal(a, b)
+    if operator == "!=":
+        return not _equal(a, b)
+    if operator == "in":
+        if not isinstance(b, tuple):
+            raise _fails(tree.right, f"`in` looks into a list, not into {kind(b)}")
+        return any(_equal(a, item) for item in b)
+    if operator == "+" and isinstance(a, tuple) and isinstance(b, tuple):
+        return _bounded(tree, a + b)
+    if operator == "+" and isinstance(a, str) and isinstance(b, str):
+        return _bounded(tree, a + b)
+    left_number = _number(tree.left, a, f"the left side of `{operator}`")
+    right_number = _number(tree.right, b, f"the right side of `{operator}`")
+    return _arithmetic(tree, operator, left_number, right_number)
+
+
+def _arithmetic(tree: syntax.Binary, operator: str, a: float, b: float) -> Value:
+    if operator in ("/", "//", "%") and b == 0:
+        raise _fails(tree.right, f"`{written(a)} {operator} {written(b)}` divides by zero")
+    try:
+        return _bounded(tree, _ARITHMETIC[operator](a, b))
+    except OverflowError:
+        raise _too_large(tree) from None
+
+
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+
+
+def _equal(a: Value, b: Value) -> bool:
+    # To Python 1 is True; here a number is no truth value.
+    return isinstance(a, bool) == isinstance(b, bool) and a == b
+
+
+def _unary(tree: syntax.Unary, environment: Environment) -> Value:
+    if tree.operator == "not":
+        return not _truth(tree.operand, environment, "what `not` stands before")
+    value = _number(tree.operand, evaluate(tree.operand, environment), "what has a sign")
+    return -value if tree.operator == "-" else value
+
+
+def _element(tree: syntax.Element, environment: Environment) -> Value:
+    items = evaluate(tree.items, environment)
+    if not isinstance(items, tuple):
+        raise _fails(tree.items, f"`[...]` takes an element of a list, not of {kind(items)}")
+    index = evaluate(tree.index, environment)
+    if isinstance(index, bool) or not isinstance(index, int):
+        raise _fails(tree.index, f"an index is a whole number, not {kind(index)}")
+    if not -len(items) <= index < len(items):
+        last = f"; the last is [{len(items) - 1}]" if items else ""
+        message = f"a list of {len(items)} has no element [{index}]"
+        raise _fails(tree.index, message, f"elements are counted from 0{last}")
+    found: Value = items[index]
+    return found
+
+
+def _truth(tree: Expression, environment: Environment, what: str) -> bool:
+    value = evaluate(tree, environment)
+    if not isinstance(value, bool):
+        help_ = "compare it: `x > 0`" if isinstance(value, (int, float)) else None
+        raise _fails(tree, f"{what} must be true or false, not {kind(value)}", help_)
+    return value
+
+
+def _number(tree: Expression, value: Value, what: str) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _fails(tree, f"{what} must be a number, not {kind(value)}")
+    return value
+
+
+def _bounded(tree: Expression, value: Any) -> Value:
+    """The value, unless it is beyond what a spec may hold."""
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise _too_large(tree)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _too_large(tree)
+    limit = MAX_TEXT if isinstance(value, str) else MAX_ITEMS
+    if isinstance(value, (str, tuple)) and len(value) > limit:
+        what = "text of more than" if isinstance(value, str) else "list of more than"
+        unit = "characters" if isinstance(value, str) else "elements"
+        raise ExpressionError(
+            "limit-exceeded", f"a {what} {limit:,} {unit}", tree.start, tree.end, "shorten it"
+        )
+    result: Value = value
+    return result
+
+
+def _too_large(tree: Expression) -> ExpressionError:
+    return _fails(tree, "the result is larger than 64 bits hold")
+
+
+def _fails(tree: Expression, message: str, help: str | None = None) -> ExpressionError:
+    return ExpressionError("expression-fails", message, tree.start, tree.end, help)
+
+
+def _call(tree: syntax.FunctionCall, environment: Environment) -> Value:
+    if tree.name == "channels":
+        return _channels(tree, environment)
+    function = FUNCTIONS.get(tree.name)
+    if function is None:
+        known = [*FUNCTIONS, "channels"]
+        raise ExpressionError(
+            "invalid-expression",
+            f"there is no function `{shortened(tree.name)}`",
+            tree.start,
+            tree.start + len(tree.name),
+            did_you_mean(tree.name, known) or f"the functions are {listing(known)}",
+        )
+    least, most, apply = function
+    count = len(tree.arguments)
+    if not least <= count <= (most or count):
+        wanted = str(least) if least == most else f"at least {least}"
+        if most is not None and most > least:
+            wanted = f"{least} to {most}"
+        plural = "argument" if wanted == "1" else "arguments"
+        raise _fails(tree, f"`{tree.name}` takes {wanted} {plural}, not {count}")
+    values = [evaluate(argument, environment) for argument in tree.arguments]
+    try:
+        return _bounded(tree, apply(tree, values))
+    except OverflowError:
+        raise _too_large(tree) from None
+
+
+def _channels(tree: syntax.FunctionCall, environment: Environment) -> int:
+    if len(tree.arguments) != 1 or not isinstance(tree.arguments[0], syntax.Variable):
+        raise ExpressionError(
+            "invalid-expression",
+            "`channels` takes the name of one layer",
+            tree.start,
+            tree.end,
+            "write `channels(input)` or `channels(conv1)`",
+        )
+    name = tree.arguments[0]
+    return environment.channels(name.name, name.start, name.end)
+
+
+_Values = list[Value]
+
+
+def _numbers(tree: syntax.FunctionCall, values: _Values) -> list[int | float]:
+    """The arguments, or the elements of the one list among them, as numbers."""
+    if len(values) == 1 and isinstance(values[0], tuple):
+        if not values[0]:
+            raise _fails(tree, f"`{tree.name}` of an empty list")
+        return [_number(tree.arguments[0], item, "an element of the list") for item in values[0]]
+    return [
+        _number(argument, value, f"an argument of `{tree.name}`")
+        for argument, value in zip(tree.arguments, values, strict=True)
+    ]
+
+
+def _single(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _Values], Any]:
+    def apply(tree: syntax.FunctionCall, values: _Values) -> Any:
+        return function(_number(tree.arguments[0], values[0], f"what `{tree.name}` takes"))
+
+    return apply
+
+
+def _many(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _Values], Any]:
+    return lambda tree, values: function(_numbers(tree, values))
+
+
+def _length(tree: syntax.FunctionCall, values: _Values) -> int:
+    if not isinstance(values[0], (tuple, str)):
+        raise _fails(tree.arguments[0], f"`len` counts a list, not {kind(values[0])}")
+    return len(values[0])
+
+
+def _range(tree: syntax.FunctionCall, values: _Values) -> tuple[int, ...]:
+    for argument, value in zip(tree.arguments, values, strict=True):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _fails(argument, f"`range` takes whole numbers, not {kind(value)}")
+    numbers = range(*values)  # type: ignore[arg-type]
+    if len(numbers) > MAX_ITEMS:
+        raise ExpressionError(
+            "limit-exceeded",
+            f"a list of more than {MAX_ITEMS:,} elements",
+            tree.start,
+            tree.end,
+            "shorten it",
+        )
+    return tuple(numbers)
+
+
+def round_to(value: float, divisor: int) -> int:
+    """The multiple of `divisor` nearest to `value`, half up, and never 10 % below it.
+
+    The channel rounding of the MobileNet papers, as their authors' code computes it: at least
+    one multiple, and the next one where rounding down would take more than a tenth away.
+    """
+    nearest = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return nearest + divisor if nearest < 0.9 * value else nearest
+
+
+def _round_to(tree: syntax.FunctionCall, values: _Values) -> int:
+    value = _number(tree.arguments[0], values[0], "what `round_to` rounds")
+    divisor = values[1]
+    if isinstance(divisor, bool) or not isinstance(divisor, int) or divisor < 1:
+        message = f"`round_to` rounds to multiples of a whole number above 0, not {kind(divisor)}"
+        raise _fails(tree.arguments[1], message)
+    if value < 0:
+        raise _fails(tree.arguments[0], f"`round_to` rounds no negative number: {kind(value)}")
+    return round_to(value, divisor)
+
+
+_Function = tuple[int, int | None, Callable[[syntax.FunctionCall, _Values], Any]]
+
+# Each function with the fewest and the most arguments it takes.
+FUNCTIONS: dict[str, _Function] = {
+    "min": (1, None, _many(min)),
+    "max": (1, None, _many(max)),
+    "sum": (1, None, _many(sum)),
+    "round": (1, 1, _single(round)),
+    "ceil": (1, 1, _single(math.ceil)),
+    "floor": (1, 1, _single(math.floor)),
+    "abs": (1, 1, _single(abs)),
+    "len": (1, 1, _length),
+    "range": (1, 2, _range),
+    "round_to": (2, 2, _round_to),
+}
