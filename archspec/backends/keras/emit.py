@@ -60,14 +60,13 @@ def emit(graph: Graph) -> str:
     """The source of a file with the network as a functional model and a `main` that runs it."""
     layers = contexts(graph)
     reserved = {*RESERVED, *definitions(MODULES)}
-    identifier = identifiers([node.name for node in graph.nodes], reserved)
-    variables = dataflow(graph, identifier, "x")
+    found = paragraphs(graph, layers)
+    variables = dataflow(graph, found, reserved, "x")
     variables["input"] = "inputs"
     names = layer_names(graph)
     taken = set(names.values())
     body: list[str] = []
     used: set[str] = set()
-    found = paragraphs(graph, layers)
     for paragraph in found:
         body += opening(paragraph) if len(found) > 1 else []
         for context in paragraph.layers:

@@ -25,7 +25,6 @@ from archspec.backends.source import (
     flat,
     header,
     helper_source,
-    identifiers,
     items,
     paragraphs,
     portable,
@@ -41,7 +40,7 @@ from archspec.spec import initializers as init
 MODULES = Path(__file__).with_name("modules.py")
 
 # What an attribute of a module may not be called: nn.Module's own (a test keeps this list
-# complete), and the names that the emitted source uses itself.
+# complete), and what the emitted class has itself.
 _TAKEN = """
 T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda
 double dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
@@ -52,9 +51,11 @@ register_full_backward_pre_hook register_load_state_dict_post_hook
 register_load_state_dict_pre_hook register_module register_parameter
 register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
 set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
-reset_parameters x image layer self torch nn F Sides main
+reset_parameters
 """
 RESERVED = frozenset(_TAKEN.split())
+# What a variable of `forward` may not be called.
+_OTHER_VARIABLES = frozenset(["x", "image", "block", "self", "torch"])
 
 # A loop over more layers than this is one over their class, where it can be.
 _MANY = 12
@@ -197,9 +198,8 @@ class _Place:
 def _forward(
     graph: Graph, layers: list[LayerContext], paths: dict[str, str]
 ) -> list[str]:
-    layer_names = [node.name for node in graph.nodes]
-    taken = RESERVED.union(["block"], (n for n in layer_names if n.startswith("_")))
-    variables = dataflow(graph, identifiers(layer_names, taken), "x")
+    found = paragraphs(graph, layers)
+    variables = dataflow(graph, found, _OTHER_VARIABLES, "x")
     image, auxiliary = variables["input"], graph.auxiliary
     returns = "torch.Tensor" + (" | tuple[torch.Tensor, ...]" if auxiliary else "")
     lines = [f"    def forward(self, {image}: torch.Tensor) -> {returns}:"]
@@ -212,7 +212,7 @@ def _forward(
             '        """',
         ]
     training = False
-    for number, paragraph in enumerate(paragraphs(graph, layers)):
+    for number, paragraph in enumerate(found):
         lines += [""] if number else []
         if paragraph.training_only and not training:
             lines.append("        if self.training:")
