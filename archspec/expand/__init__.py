@@ -203,6 +203,8 @@ def _parts(claims: tuple[Claim, ...], frame: Frame) -> dict[str, Part]:
             found[about] = Part(
                 output, tuple(layer for name in names for layer in inside.get(name, (name,)))
             )
+        elif about in inside:  # a plain spec: the dots are in the names of its layers
+            found[about] = Part(inside[about][-1], tuple(inside[about]))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import archspec
+from archspec.api import expand
 from archspec.graph import Graph
 
 Network = Callable[..., Graph]
@@ -207,3 +208,15 @@ def test_of_no_block(about: str, tmp_path: Path) -> None:
     path.write_text(f"{BLOCKS}  - {{about: {about}, params: 1}}\n")
     found = archspec.analyze(path)
     assert [d.name for d in found.diagnostics] == ["unknown-input"]
+
+
+def test_of_blocks_in_a_plain_spec(tmp_path: Path) -> None:
+    path, plain = tmp_path / "blocks.yaml", tmp_path / "plain.yaml"
+    claims = ["stage1, params: 0", "stage1.pair1, macs: 0", "stage1.pair, shape: [1]"]
+    lost = ["stage, params: 0", "last, params: 1"]
+    path.write_text(BLOCKS + "".join(f"  - {{about: {claim}}}\n" for claim in [*claims, *lost]))
+    found = archspec.analyze(path)
+    plain.write_text(expand(found.graph))
+    again = archspec.analyze(plain)
+    assert [v.computed for v in again.claims] == [v.computed for v in found.claims[:3]]
+    assert [v.about for v in again.claims] == ["stage1", "stage1.pair1", "stage1.pair3.relu"]
