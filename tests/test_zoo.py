@@ -10,6 +10,7 @@ import pytest
 
 import archspec
 from archspec import verification
+from archspec.api import expand
 
 DATA = Path(__file__).parent / "data"
 ZOO: dict[str, dict[str, Any]] = json.loads((DATA / "zoo.json").read_text())
@@ -35,6 +36,18 @@ def test_every_claim_holds(name: str) -> None:
     claims = archspec.analyze(name).claims
     assert claims
     assert {claim.verdict for claim in claims} == {"holds"}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_plain_spec_is_the_same_network(name: str, tmp_path: Path) -> None:
+    found = archspec.analyze(name)
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(expand(found.graph))
+    again = archspec.analyze(plain)
+    assert again.graph.hash == found.graph.hash
+    assert again.totals == found.totals
+    assert [claim.computed for claim in again.claims] == [c.computed for c in found.claims]
+    assert expand(again.graph) == plain.read_text()
 
 
 @pytest.mark.slow
