@@ -38,13 +38,24 @@ class Node:
         return self.source.span.line
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The layers that the file calls by one name: a block, a group, or every repetition of one.
+
+    `output` is the layer that others read by that name.
+    """
+
+    output: str
+    layers: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Graph:
     """A network whose variables are filled in and whose every edge is explicit.
 
     `nodes` are in topological order, which is the order of the file wherever that is one.
     The last layer of the file is the network's output; `auxiliary` are the outputs that it has
-    in training alone.
+    in training alone. `parts` has what the claims are about that is more than one layer.
     """
 
     spec: NetworkSpec
@@ -54,6 +65,7 @@ class Graph:
     document: Document
     variables: Mapping[str, Value] = field(default_factory=dict)
     auxiliary: tuple[Auxiliary, ...] = ()
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

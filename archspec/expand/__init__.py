@@ -17,10 +17,12 @@ from archspec.expand.library import Files, NoFiles, identity, inherit, module, v
 from archspec.expand.scope import Definition, Evaluator, Scope
 from archspec.expand.unroll import Unroller
 from archspec.expressions import ExpressionError, Unusable, Value
-from archspec.graph import Graph
+from archspec.graph import Graph, Part
 from archspec.layers.base import Shape
 from archspec.source import Document, Entry, Node, Problems
 from archspec.spec.blocks import Block
+from archspec.spec.claims import Claim
+from archspec.spec.fields import INPUT
 from archspec.spec.network import Auxiliary, Defaults, NetworkSpec
 from archspec.spec.reading import read
 
@@ -72,7 +74,8 @@ def expand(
     if spec is None or shape is None or problems or output is None:
         raise ProblemsFound(problems.found)
     document = Document(document.source, root)
-    return Graph(spec, shape, nodes, output, document, values, auxiliary)
+    parts = _parts(spec.claims, frame, unroller)
+    return Graph(spec, shape, nodes, output, document, values, auxiliary, parts)
 
 
 def _nothing_to_change(root: Node) -> Problem:
@@ -185,6 +188,30 @@ def _auxiliary(
         else:
             found[layer] = output.model_copy(update={"layer": layer})
     return tuple(found.values())
+
+
+def _parts(claims: tuple[Claim, ...], frame: Frame, unroller: Unroller) -> dict[str, Part]:
+    """What claims are about that is called by one name and is more than one layer."""
+    layers = [written.name for written in unroller.written]
+    known = {INPUT, *layers}
+    wanted = dict.fromkeys(claim.about for claim in claims if claim.about not in known)
+    inside: dict[str, list[str]] = {}
+    for name in layers if wanted else ():
+        for end, character in enumerate(name):
+            if character == ".":
+                inside.setdefault(name[:end], []).append(name)
+    found = {}
+    for about in wanted:
+        reference = frame.inside(about)
+        output = unroller.resolve(reference) if reference is not None else None
+        if output is not None:
+            names = frame.full_names(about)
+            found[about] = Part(
+                output, tuple(layer for name in names for layer in inside.get(name, (name,)))
+            )
+        elif about in inside:  # a plain spec: the dots are in the names of its layers
+            found[about] = Part(inside[about][-1], tuple(inside[about]))
+    return found
 
 
 def _check_changes(changes: Changes, problems: Problems) -> None:

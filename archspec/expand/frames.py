@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -96,16 +97,34 @@ class Frame:
 
     def inside(self, name: str) -> Reference | None:
         """What a name means among the layers that stand here, dots leading into blocks."""
+        found = self._target(name)
+        return handed_on(found) if found is not None else None
+
+    def _target(self, name: str) -> Target | None:
         found = self.targets.get(name)
         if found is not None:
-            return handed_on(found)
+            return found
         end = name.rfind(".")
         while end > 0:
             block = self.targets.get(name[:end])
             if isinstance(block, Instance):
-                return block.frame.inside(name[end + 1 :])
+                return block.frame._target(name[end + 1 :])
             end = name.rfind(".", 0, end)
         return None
+
+    def full_names(self, name: str) -> list[str]:
+        """The layer or block that is called `name` here; all repetitions of a repeated one."""
+        outer, dot, last = name.rpartition(".")
+        block = self._target(outer) if dot else None
+        frame = block.frame if isinstance(block, Instance) else self
+        target = frame.targets.get(last)
+        full = frame.prefix + last
+        if target == full or (isinstance(target, Instance) and target.frame.prefix == f"{full}."):
+            return [full]
+        numbers = itertools.takewhile(
+            lambda number: f"{last}{number}" in frame.targets, itertools.count(1)
+        )
+        return [f"{full}{number}" for number in numbers]
 
     def names(self) -> list[str]:
         """Every name that a layer here may read."""

@@ -245,12 +245,15 @@ def _reset(
     that begin otherwise are drawn again behind it.
     """
     groups: dict[tuple[str, ...], list[LayerContext]] = {}
+    draws: dict[tuple[str, ...], list[Call]] = {}
     for context in layers:
         if isinstance(context.layer, AffineLayer):
             continue  # ones and zeros already
-        lines = tuple(_draw(weight) for weight in context.weights)
-        if lines:
-            groups.setdefault(lines, []).append(context)
+        calls = [_draw(weight) for weight in context.weights]
+        if calls:
+            same = tuple(map(flat, calls))
+            draws[same] = calls
+            groups.setdefault(same, []).append(context)
     if not groups:
         return []
     # What is drawn of all modules of a class: their weights must be what every one of them has.
@@ -261,7 +264,7 @@ def _reset(
         common[base] = common.get(base, names) & names
     by_class: list[str] = []
     by_name: list[str] = []
-    for lines, members in groups.items():
+    for same, members in groups.items():
         bases = sorted({_base(modules[c.node.name].function) for c in members})
         drawn = {weight.name for weight in members[0].weights}
         if len(members) > _MANY and all(drawn <= common.get(b, set()) for b in bases):
@@ -271,15 +274,15 @@ def _reset(
             by_class += [
                 "        for layer in self.modules():",
                 f"            if isinstance(layer, {some}):",
-                *(f"                {line}" for line in lines),
+                *_statements(draws[same], 16),
             ]
         elif len(members) == 1:
             by_name.append(f"        layer = self.{paths[members[0].node.name]}")
-            by_name += [f"        {line}" for line in lines]
+            by_name += _statements(draws[same], 8)
         else:
             every = [f"self.{paths[c.node.name]}" for c in members]
             by_name += items("for layer in ", every, ":", 8)
-            by_name += [f"            {line}" for line in lines]
+            by_name += _statements(draws[same], 12)
     return [
         "    def reset_parameters(self) -> None:",
         '        """Draw the weights anew."""',
@@ -296,10 +299,13 @@ def _base(name: str) -> str:
     return base[1] if base and base[1] != "nn.Module" else name
 
 
-def _draw(weight: Weight) -> str:
+def _draw(weight: Weight) -> Call:
     function, arguments = _initializer(portable(weight))
-    target = Raw(f"layer.{weight.name}")
-    return flat(call(f"nn.init.{function}", target, **arguments))
+    return call(f"nn.init.{function}", Raw(f"layer.{weight.name}"), **arguments)
+
+
+def _statements(calls: list[Call], indent: int) -> list[str]:
+    return [line for value in calls for line in statement("", value, indent=indent)]
 
 
 def _initializer(
