@@ -20,6 +20,7 @@ from archspec.graph import Graph
 from archspec.layers.base import Shape
 from archspec.source import Document, Entry, Node, Problems
 from archspec.spec.blocks import Block
+from archspec.spec.fields import INPUT
 from archspec.spec.network import Auxiliary, Defaults, NetworkSpec
 from archspec.spec.reading import read
 
@@ -168,7 +169,7 @@ def _auxiliary(
             found.append(output.model_copy(update={"layer": layer}))
             continue
         message = f"the auxiliary output `{shortened(output.layer)}` is no layer"
-        help_ = did_you_mean(output.layer, frame.names()) or "name the layer whose output it is"
+        help_ = frame.near(output.layer, but=INPUT) or "name the layer whose output it is"
         span = root.locate(("auxiliary", place, "layer"))
         problems.add(Problem("unknown-input", message, help_, span=span))
     return tuple(found)

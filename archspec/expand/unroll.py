@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from archspec.diagnostics import (
     shortened,
 )
 from archspec.expand.changes import Change, Changes, with_fields
-from archspec.expand.library import USE_KEYS, BlockDefinition, Module
+from archspec.expand.library import RESERVED_PARAMETERS, USE_KEYS, BlockDefinition, Module
 from archspec.expand.scope import (
     UNUSABLE,
     Definition,
@@ -30,12 +31,12 @@ from archspec.expand.scope import (
     substituted,
     unusable,
 )
-from archspec.expressions import ExpressionError, Unusable, Value, written
+from archspec.expressions import WORDS, ExpressionError, Unusable, Value, written
 from archspec.layers import layer_types
 from archspec.layers.base import Layer, Shape
 from archspec.source import Entry, Node, Problems
 from archspec.spec.blocks import BlockUse, Group
-from archspec.spec.fields import INPUT, MAX_LAYER_NAME, LayerName, SpecModel
+from archspec.spec.fields import INPUT, MAX_LAYER_NAME, NAME_PATTERN, LayerName, SpecModel
 from archspec.spec.foreign_names import suggest_layer_type
 from archspec.spec.network import Defaults
 from archspec.spec.reading import Model, read, shown
@@ -47,6 +48,7 @@ MAX_BLOCK_DEPTH = 20
 # Words that a claim uses for something that is no layer.
 RESERVED = (INPUT, "network")
 _REPETITION = ("repeat", "for_each", "in")
+_INDEX = "index"
 _WHEN = "when"
 
 
@@ -67,6 +69,7 @@ class Pending:
     reader: str
     span: Span
     uses: tuple[Span, ...]
+    layer: str | None = None  # what was found
 
 
 # A layer's name in the network (or `input`), or what will lead to one.
@@ -100,7 +103,6 @@ class Frame:
     blocks: tuple[BlockDefinition, ...] = ()
     first: int = 0
     targets: dict[str, Reference | Instance] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
 
     def find(self, name: str) -> Reference | None:
         """What a name means to a layer that stands here."""
@@ -125,7 +127,10 @@ class Frame:
             if isinstance(block, Instance):
                 return block.frame.inside(name[end + 1 :])
             end = name.rfind(".", 0, end)
-        return None
+        # What would stand in a block, or be a repetition, that something is wrong with.
+        head = name.partition(".")[0]
+        above = self.targets.get(head) or self.targets.get(head.rstrip("0123456789"))
+        return above if isinstance(above, str) and above in self.unroller.missing else None
 
     def names(self) -> list[str]:
         """Every name that a layer here may read."""
@@ -136,12 +141,27 @@ class Frame:
             frame = frame.outer
         return found
 
+    def near(self, name: str, but: str | None = None) -> str | None:
+        """A suggestion for a name that leads nowhere, from as far inside as its dots lead.
+
+        The layer whose full name is `but` is not suggested: it is the one that reads.
+        """
+        frame, path, rest = self, "", name
+        while "." in rest:
+            head, _, inside = rest.partition(".")
+            block = frame.targets.get(head)
+            if not isinstance(block, Instance):
+                break
+            frame, path, rest = block.frame, f"{path}{head}.", inside
+        known = [path + word for word in frame.targets] if path else self.names()
+        return did_you_mean(name, [word for word in known if self.prefix + word != but])
+
     def channels(self, name: str, start: int, end: int) -> int:
         """The channels of a layer's output, for an expression."""
         found = self.find(name)
         if found is None:
             message = f"`{shortened(name)}` is no layer that stands above"
-            help_ = did_you_mean(name, self.names()) or "name a layer above, or `input`"
+            help_ = self.near(name) or "name a layer above, or `input`"
             raise ExpressionError("unknown-input", message, start, end, help_)
         layer = self.unroller.resolve(found)
         shape = self.unroller.shape(layer) if layer is not None else None
@@ -203,8 +223,10 @@ class Unroller:
         self.defaults = {name: getattr(defaults, name) for name in Defaults.model_fields}
         self.changes = changes
         self.written: list[Written] = []
+        self.missing: set[str] = set()
         self._entries: dict[int, _Entry] = {}
-        self._names: set[str] = set()
+        self._names: dict[str, Span] = {}
+        self._circles: set[frozenset[int]] = set()
         self._limit = _limit()
         self._count = 0
         self._pending: list[Pending] = []
@@ -266,6 +288,7 @@ class Unroller:
             elif change.verb == "remove":
                 out = Entry(change.place.span, Node(change.place.span, False))
                 left = with_fields(left or node, {_WHEN: out})
+                break
             else:
                 self._inserted(frame, change, number)
                 frame.targets.setdefault(name, frame.previous)
@@ -334,7 +357,7 @@ class Unroller:
         before: Instance | Reference | None = None
         for number, names in enumerate(rounds, 1):
             self._bound(node)
-            scope = Scope(self.evaluator, {**names, "index": number}, frame.scope, frame)
+            scope = Scope(self.evaluator, {**names, _INDEX: number}, frame.scope, frame)
             before = self._once(frame, entry, scope, number, before, first)
         name = entry.name
         if name is not None:
@@ -366,7 +389,7 @@ class Unroller:
         return self._rows(self._loop_names(names, frame), rows, frame)
 
     def _whole(self, node: Node, frame: Frame, what: str) -> int:
-        count = self.evaluator.value(node, frame.scope, frame.uses)
+        count = self._given(node, frame.scope, frame, f"{what} must be a whole number")
         if isinstance(count, bool) or not isinstance(count, int):
             message = f"{what} must be a whole number, not {_shown(count)}"
             raise self._reported(Problem("wrong-type", message, span=node.span), frame)
@@ -378,25 +401,43 @@ class Unroller:
             self._bound(node)
         return count
 
+    def _given(self, node: Node, scope: Scope, frame: Frame, must: str) -> Value:
+        """What a key of an entry is worth; `must` says in a message what it takes."""
+        nothing = node.value is None and node.items is None
+        if nothing and not node.broken:
+            message = f"{must}, not {shown(node)}"
+            raise self._reported(Problem("wrong-type", message, span=node.span), frame)
+        return self.evaluator.value(node, scope, frame.uses)
+
     def _loop_names(self, node: Node, frame: Frame) -> list[str] | str:
         if node.broken:
             raise Unusable
         items = node.items if node.items is not None else [node]
+        names: list[str] = []
+        help_ = "write `for_each: [filters, stride]`"
         for item in items:
             name = item.value
             if item.broken:
                 raise Unusable
-            if not isinstance(name, str) or not name.isidentifier():
+            if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
                 message = f"`for_each` takes names for the values of a row, not {shown(item)}"
-                help_ = "write `for_each: [filters, stride]`"
                 raise self._reported(Problem("wrong-value", message, help_, span=item.span), frame)
-        names = [item.value for item in items]
+            if name in (*WORDS, _INDEX):
+                message = f"`for_each` cannot use the name `{name}`: it has a meaning of its own"
+                raise self._reported(Problem("invalid-name", message, span=item.span), frame)
+            if name in names:
+                message = f"`for_each` has the name `{name}` twice"
+                raise self._reported(Problem("wrong-value", message, span=item.span), frame)
+            names.append(name)
+        if not names:
+            message = "`for_each` takes names for the values of a row, not an empty list"
+            raise self._reported(Problem("wrong-value", message, help_, span=node.span), frame)
         return names if node.items is not None else names[0]
 
     def _rows(
         self, names: list[str] | str, node: Node, frame: Frame
     ) -> list[dict[str, Definition]]:
-        rows = self.evaluator.value(node, frame.scope, frame.uses)
+        rows = self._given(node, frame.scope, frame, "`in` must be a list")
         if not isinstance(rows, tuple):
             message = f"`in` must be a list, not {_shown(rows)}"
             raise self._reported(Problem("wrong-type", message, span=node.span), frame)
@@ -409,8 +450,11 @@ class Unroller:
                 given = f"a row of {len(row)}" if isinstance(row, tuple) else _shown(row)
                 message = f"row {number + 1} of `in` must be {wanted}, not {given}"
                 span = node.locate((number,))
-                raise self._reported(Problem("wrong-value", message, span=span), frame)
-            found.append(dict(zip(names, row, strict=True)))
+                self._add(Problem("wrong-value", message, span=span), frame)
+            else:
+                found.append(dict(zip(names, row, strict=True)))
+        if len(found) < len(rows):
+            raise Unusable
         return found
 
     # One round
@@ -470,7 +514,7 @@ class Unroller:
         when = node.get(_WHEN)
         if when is None:
             return True
-        value = self.evaluator.value(when, scope, frame.uses)
+        value = self._given(when, scope, frame, "`when` must be true or false")
         if not isinstance(value, bool):
             message = f"`when` must be true or false, not {_shown(value)}"
             help_ = "compare: `when: $(stride > 1)`"
@@ -517,7 +561,11 @@ class Unroller:
         if inputs is None or inputs.items is None:
             return (frame.previous,)
         filled = self.evaluator.fill(inputs, scope)
-        names = [item.value for item in filled.items or [] if isinstance(item.value, str)]
+        names = [
+            item.value
+            for item in filled.items or []
+            if isinstance(item.value, str) and not item.broken
+        ]
         return self._named(frame, names, inputs, reader, before) or (frame.previous,)
 
     def _named(
@@ -639,6 +687,7 @@ class Unroller:
         if not taken and name in frame.targets:
             name = f"{name} of line {node.span.line}"
         full = frame.prefix + name
+        self.missing.add(full)
         self.written.append(Written(node, full, None, (), frame.uses))
         frame.targets[name] = full
         frame.previous = full
@@ -673,35 +722,36 @@ class Unroller:
         if node is None or node.broken or not isinstance(node.value, str):
             return None
         name = numbered or node.value
-        if name in RESERVED or name in frame.inputs:
-            message = f"a layer cannot be called `{name}`: the word has a meaning of its own"
-            help_ = f"choose another name, such as `{name}_layer`"
-            self._add(Problem("invalid-name", message, help_, span=node.span), frame)
-            return None
         if not self._taken(frame, name, body):
             return None
-        if len(frame.prefix + name) > MAX_LAYER_NAME:
-            message = (
-                f"`{shortened(frame.prefix + name)}` is longer than {MAX_LAYER_NAME} characters"
-            )
+        full = frame.prefix + name
+        if len(full) > MAX_LAYER_NAME:
+            message = f"the full name of `{shortened(name)}` is longer than {MAX_LAYER_NAME} "
+            message += "characters"
             help_ = "give the blocks around it shorter names"
-            self._add(Problem("invalid-name", message, help_, span=node.span), frame)
+            self._add(Problem("invalid-name", message, help_, span=node.span), frame, full)
             return None
         return name
 
     def _taken(self, frame: Frame, name: str, body: Node) -> bool:
-        """Take a name; reports one that another entry has, and returns False."""
+        """Take a name; reports one that cannot be taken, and returns False."""
         node = body.get("name")
         span = node.span if node is not None else body.span
         full = frame.prefix + name
-        if name in frame.lines or full in self._names:
-            message = f"a second layer is called `{shortened(full)}`; the first is on line"
-            line = frame.lines.get(name, span.line)
-            help_ = "give each layer a name of its own"
-            self._add(Problem("duplicate-layer", f"{message} {line}", help_, span=span), frame)
+        if name in RESERVED or name in frame.inputs:
+            message = f"a layer cannot be called `{name}`: the word has a meaning of its own"
+            help_ = f"choose another name, such as `{name}_layer`"
+            self._add(Problem("invalid-name", message, help_, span=span), frame)
             return False
-        frame.lines[name] = span.line
-        self._names.add(full)
+        first = self._names.setdefault(full, span)
+        if first is not span:
+            place = f"on line {first.line}"
+            if first.source is not span.source and first.source is not None:
+                place += f" of {first.source.name}"
+            message = f"a second layer is called `{shortened(name)}`; the first is {place}"
+            help_ = "give each layer a name of its own"
+            self._add(Problem("duplicate-layer", message, help_, span=span), frame, full)
+            return False
         return True
 
     # Blocks and groups
@@ -800,7 +850,9 @@ class Unroller:
             blocks=(*frame.blocks, definition),
             first=frame.first,
         )
-        inner.scope = Scope(self.evaluator, arguments, definition.module.scope, inner)
+        inner.scope = Scope(
+            self.evaluator, arguments, definition.module.scope, inner, uses=inner.uses
+        )
         self._list(inner, definition.entries)
         return self._placed(frame, found, Instance(inner, self._outputs(definition, inner)))
 
@@ -836,11 +888,16 @@ class Unroller:
             return None
         if definition is None:
             return None
-        if any(outer is definition for outer in frame.blocks):
-            names = " -> ".join(block.name for block in (*frame.blocks, definition))
-            message = f"the block `{definition.name}` uses itself: {names}"
-            help_ = "repeat a block with `repeat: 3`"
-            self._add(Problem("circular-reference", message, help_, span=node.span), frame)
+        above = next((i for i, block in enumerate(frame.blocks) if block is definition), None)
+        if above is not None:
+            circle = frame.blocks[above:]
+            known = frozenset(id(block) for block in circle)
+            if known not in self._circles:  # it can be entered at any of its blocks
+                self._circles.add(known)
+                names = " -> ".join(block.name for block in (*circle, definition))
+                message = f"the block `{definition.name}` uses itself: {names}"
+                help_ = "repeat a block with `repeat: 3`"
+                self._add(Problem("circular-reference", message, help_, span=node.span), frame)
             return None
         if len(frame.blocks) >= MAX_BLOCK_DEPTH:
             message = f"blocks use one another more than {MAX_BLOCK_DEPTH} deep"
@@ -873,25 +930,26 @@ class Unroller:
         arguments: dict[str, Definition] = {}
         for name in parameters:
             if name in given:
-                arguments[name] = self._argument(given[name].value, frame)
+                what = f"the parameter `{name}`"
+                arguments[name] = self._argument(given[name].value, frame, what)
             elif name in defaults:
                 arguments[name] = Waiting(defaults[name])
-            elif not any(f"`{name}`" in near for near in meant):
+            else:
+                fine = False
+                if name in RESERVED_PARAMETERS or any(f"`{name}`" in near for near in meant):
+                    continue
                 message = f"{full}: the block `{definition.name}` needs the parameter `{name}`"
                 help_ = f"write `{name}: ...` beside `block: {definition.name}`"
                 self._add(Problem("missing-key", message, help_, span=body.span), frame, full)
-                fine = False
         return arguments if fine and not body.broken else None
 
-    def _argument(self, node: Node, frame: Frame) -> Definition:
+    def _argument(self, node: Node, frame: Frame, what: str) -> Definition:
         """The value of a parameter, whose expressions are filled in already."""
         if node.broken or any(leaf.broken for leaf in node.scalars()):
             return UNUSABLE
         if node.entries is None and (node.value is not None or node.items is not None):
             return _plain(node)
-        message = (
-            f"a parameter must be a number, text, `true`, `false` or a list, not {shown(node)}"
-        )
+        message = f"{what} must be a number, text, `true`, `false` or a list, not {shown(node)}"
         self._add(Problem("wrong-type", message, span=node.span), frame)
         return UNUSABLE
 
@@ -902,6 +960,8 @@ class Unroller:
         seen: set[int] = set()
         found: Reference | None = reference
         while isinstance(found, Pending):
+            if found.layer is not None:
+                return found.layer
             if id(found) in seen:
                 return None
             seen.add(id(found))
@@ -909,34 +969,26 @@ class Unroller:
         return found
 
     def report_unknown(self) -> None:
-        """Report every name that leads nowhere."""
+        """Report every name that leads nowhere, once all layers are there.
+
+        A name may lead to others, where layers are left out; each is followed once.
+        """
+        followed: set[int] = set()
         for pending in self._pending:
-            if self.resolve(pending) is not None:
-                continue
-            circle = pending.frame.find(pending.name) is not None
-            name = shortened(pending.name)
-            self.problems.add(
-                Problem(
-                    "cycle" if circle else "unknown-input",
-                    f"{pending.reader} reads `{name}`, which is left out and reads it in turn"
-                    if circle
-                    else f"{pending.reader} reads `{name}`, which is no layer",
-                    None
-                    if circle
-                    else did_you_mean(
-                        pending.name,
-                        [
-                            n
-                            for n in pending.frame.names()
-                            if pending.frame.prefix + n != pending.reader
-                        ],
-                    )
-                    or "name a layer of this spec, or `input`, the image",
-                    span=pending.span,
-                    layer=pending.reader,
-                    uses=pending.uses,
-                )
-            )
+            walk: dict[int, Pending] = {}
+            at: Reference | None = pending
+            while isinstance(at, Pending) and id(at) not in walk and id(at) not in followed:
+                walk[id(at)] = at
+                last, at = at, at.frame.find(at.name)
+            if at is None:
+                self.problems.add(_leads_nowhere(last))
+            elif isinstance(at, Pending) and id(at) in walk:
+                self.problems.add(_reads_itself(at))
+            else:
+                layer = at if isinstance(at, str) else at.layer
+                for step in walk.values():
+                    step.layer = layer
+            followed.update(walk)
 
     def shape(self, layer: str) -> Shape | None:
         """The shape of a layer's output, None where it has none."""
@@ -978,6 +1030,32 @@ def _what(kind: str, frame: Frame, name: str | None, entry: _Entry) -> tuple[str
     if name is None:
         return f"layer {entry.number}", None
     return f"{kind} `{shortened(frame.prefix + name)}`", frame.prefix + name
+
+
+def _leads_nowhere(pending: Pending) -> Problem:
+    reader = pending.reader
+    return Problem(
+        "unknown-input",
+        f"{reader} reads `{shortened(pending.name)}`, which is no layer",
+        pending.frame.near(pending.name, but=reader)
+        or "name a layer of this spec, or `input`, the image",
+        span=pending.span,
+        layer=reader,
+        uses=pending.uses,
+    )
+
+
+def _reads_itself(pending: Pending) -> Problem:
+    """A circle of layers that are all left out, each for another of them."""
+    reader = pending.reader
+    return Problem(
+        "cycle",
+        f"{reader} reads `{shortened(pending.name)}`, which is left out and reads it in turn",
+        "change the `inputs` of one of them",
+        span=pending.span,
+        layer=reader,
+        uses=pending.uses,
+    )
 
 
 def _limit() -> int:
