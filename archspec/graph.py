@@ -63,6 +63,11 @@ class Graph:
         """One line for people; the name where the spec has no title."""
         return self.spec.title or self.spec.name
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The layers whose outputs the network has in training: its output comes first."""
+        return (self.output, *(auxiliary.layer for auxiliary in self.auxiliary))
+
     @cached_property
     def training_only(self) -> frozenset[str]:
         """The layers that the output does not depend on: they lead to an auxiliary output."""
@@ -129,4 +134,23 @@ class Graph:
             for node in self.nodes
             if node.name != name
         )
-        return replace(self, nodes=nodes, output=source if self.output == name else self.output)
+        auxiliary = tuple(
+            a.model_copy(update={"layer": source}) if a.layer == name else a for a in self.auxiliary
+        )
+        if self.output == name:
+            nodes = _output_late(nodes, source)
+        output = source if self.output == name else self.output
+        return replace(self, nodes=nodes, output=output, auxiliary=auxiliary)
+
+
+def _output_late(nodes: tuple[Node, ...], output: str) -> tuple[Node, ...]:
+    """The nodes in the order of a file whose last layer is the output.
+
+    Before it stands every layer that does not depend on it.
+    """
+    behind = {output}
+    for node in nodes:
+        if not behind.isdisjoint(node.inputs):
+            behind.add(node.name)
+    first = [node for node in nodes if node.name not in behind]
+    return (*first, *(node for node in nodes if node.name in behind))

@@ -52,11 +52,10 @@ def plain_spec(graph: Graph, recipe: Recipe | None = None) -> str:
 def _layers(graph: Graph) -> list[dict[str, Any]]:
     found = []
     above = INPUT
-    for node in graph.nodes:
+    # The last of the list is the output.
+    for node in sorted(graph.nodes, key=lambda node: node.name == graph.output):
         found.append(_layer(node, graph.spec.defaults, above))
         above = node.name
-    if found and graph.output != above:  # the last of the list is the output
-        found.append(found.pop([n.name for n in graph.nodes].index(graph.output)))
     return found
 
 

@@ -2,7 +2,8 @@
 
 All backends get one set of weights and one batch. Each layer's output is compared with the
 NumPy reference at inference; the gradient of every parameter is compared between frameworks in
-training mode, with dropout off (its masks are random in each framework).
+training mode, with dropout and its like off (their masks are random in each framework). Auxiliary
+outputs, and the layers that only lead to them, are compared as the others are.
 """
 
 from __future__ import annotations
@@ -123,8 +124,10 @@ def verify(
     REFERENCE.load_weights(graph, model, _in_float64(weights))
     reference = REFERENCE.activations(graph, model, images.astype("float64"))
     del model
-    cotangent = numbers.standard_normal(reference[graph.output].shape).astype(dtype)
-    trained = _without_dropout(graph)
+    cotangents = [
+        numbers.standard_normal(reference[name].shape).astype(dtype) for name in graph.outputs
+    ]
+    trained = _without_noise(graph)
     outputs: list[OutputError] = []
     gradients: list[GradientError] = []
     first: tuple[str, dict[str, Array]] | None = None
@@ -137,20 +140,20 @@ def verify(
         for layer in graph.nodes:
             absolute, relative = _error(found[layer.name], reference[layer.name])
             outputs.append(OutputError(layer.name, name, absolute, relative))
-        comparable = found[graph.output].shape == cotangent.shape
+        comparable = all(found[name].shape == reference[name].shape for name in graph.outputs)
         del model, found
         if not comparable:  # found wrong already, and its gradients are of something else
             continue
         model = backend.build_for_verification(trained, dtype)
         backend.load_weights(trained, model, weights)
-        slopes = backend.gradients(trained, model, images, cotangent)
+        slopes = backend.gradients(trained, model, images, cotangents)
         del model
         if first is None:
             first = name, slopes
             continue
         scales = _layer_scales(first[1])
         for parameter in first[1] | slopes:
-            scale = scales.get(parameter.split(".")[0])
+            scale = scales.get(_layer_of(parameter))
             pair = slopes.get(parameter), first[1].get(parameter)
             absolute, relative = _error(*pair, scale)
             gradients.append(GradientError(parameter, name, first[0], absolute, relative))
@@ -192,11 +195,11 @@ def _chosen(
     return chosen, missing
 
 
-def _without_dropout(graph: Graph) -> Graph:
-    """The same network with every dropout rate 0: the identity, in training and at inference."""
+def _without_noise(graph: Graph) -> Graph:
+    """The same network with nothing random in training: every dropout rate is 0."""
     for node in graph.nodes:
-        if node.layer.type == "dropout":
-            graph = graph.with_layer(node.name, rate=0.0)
+        if node.layer.noise_off:
+            graph = graph.with_layer(node.name, **node.layer.noise_off)
     return graph
 
 
@@ -218,11 +221,16 @@ def _in_float64(weights: dict[str, Array]) -> dict[str, Array]:
     return {name: weight.astype("float64") for name, weight in weights.items()}
 
 
+def _layer_of(parameter: str) -> str:
+    """The layer of a parameter: a.b of `a.b.weight`."""
+    return parameter.rpartition(".")[0]
+
+
 def _layer_scales(gradients: dict[str, Array]) -> dict[str, float]:
     """The largest absolute gradient of each layer."""
     scales: dict[str, float] = {}
     for parameter, gradient in gradients.items():
-        layer = parameter.split(".")[0]
+        layer = _layer_of(parameter)
         largest = float(abs(gradient).max(initial=0.0))
         scales[layer] = max(scales.get(layer, 0.0), largest)
     return scales

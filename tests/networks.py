@@ -131,6 +131,49 @@ def branching() -> Graph:
     return network(layers, (3, 11, 12), "branching", title="A network with branches")
 
 
+def heads(norms: bool = True) -> Graph:
+    """Blocks, two auxiliary heads and a third auxiliary output on a layer that others read."""
+    norm = [("norm", {"type": "batch_norm", "eps": 1.0e-3, "decay": 0.9})] if norms else []
+    conv = {"type": "conv2d", "kernel_size": 3, "padding": 1, "filters": 6, "bias": not norms}
+
+    def block(name: str, source: str) -> list[dict[str, Any]]:
+        inside = [("conv", conv), *norm, ("relu", {"type": "relu"})]
+        layers = [
+            layer(f"{name}.{part}.{inner}", **fields)
+            for part in ("first", "second")
+            for inner, fields in inside
+        ]
+        layers[0]["inputs"] = [source]
+        return [*layers, layer(f"{name}.add", "add", layers[-1]["name"], source)]
+
+    layers = [
+        layer("stem.conv", **conv),
+        layer("stem.relu", "relu"),
+        *block("body.block1", "stem.relu"),
+        layer("aux1.pool", "global_avg_pool2d", "body.block1.add"),
+        layer("aux1.fc", "dense", units=5),
+        *block("body.block2", "body.block1.add"),
+        layer("aux2.conv", "conv2d", "body.block2.add", filters=4, kernel_size=1, bias=not norms),
+        *(layer(f"aux2.{name}", **fields) for name, fields in norm),
+        layer("aux2.relu", "relu"),
+        layer("aux2.flatten", "flatten"),
+        layer("aux2.fc", "dense", units=5),
+        *block("body.block3", "body.block2.add"),
+        *block("body.block4", "body.block3.add"),
+        layer("pool", "global_avg_pool2d"),
+        layer("early", "dense", units=5),
+        layer("relu", "relu"),
+        layer("fc", "dense", units=5),
+    ]
+    auxiliary = [
+        {"layer": "aux1.fc", "loss_weight": 0.3},
+        {"layer": "aux2.fc", "loss_weight": 0.5},
+        {"layer": "early"},
+    ]
+    defaults = {"weight_init": "kaiming_normal", "bias_init": LIVELY["bias_init"]}
+    return network(layers, (3, 9, 9), "heads", auxiliary=auxiliary, defaults=defaults)
+
+
 def ruff(folder: Path, sources: Mapping[str, str]) -> str:
     """What ruff's formatter and linter, without any configuration, find in sources by name."""
     for name, text in sources.items():
@@ -161,6 +204,12 @@ def sgd_network() -> Graph:
         layer("norm2", "batch_norm", eps=1.0e-3, decay=0.9, running_variance="biased"),
         layer("relu2", "relu"),
         layer("still", "conv2d", filters=6, kernel_size=1, trainable=False),
+        layer("norm3", "group_norm", groups=2, eps=1.0e-3),
+        layer("up", "conv2d_transpose", filters=4, kernel_size=3, stride=2, groups=2, padding=1),
+        layer("norm4", "layer_norm", eps=1.0e-3),
+        layer("factor", "scale"),
+        layer("larger", "upsample2d", scale=2, mode="bilinear"),
+        layer("active", "gelu"),
         layer("pool2", "global_avg_pool2d"),
         layer("logits", "dense", units=5),
     ]

@@ -27,6 +27,7 @@ class LayerAnalysis:
     formula: str
     costs: LayerCosts
     receptive_field: ReceptiveField | None
+    training_only: bool = False
 
     @property
     def name(self) -> str:
@@ -49,6 +50,7 @@ class LayerAnalysis:
             "receptive_field": (
                 {"size": list(field.size), "stride": list(field.stride)} if field else None
             ),
+            "training_only": self.training_only,
             "file": source.name if source else None,
             "line": self.node.line,
         }
@@ -87,6 +89,7 @@ class Analysis:
             "input": list(self.graph.input_shape),
             "batch": self.batch,
             "layers": [layer.to_json() for layer in self.layers],
+            "auxiliary": [a.model_dump() for a in self.graph.auxiliary],
             "totals": asdict(self.totals),
             "claims": [
                 {
@@ -123,6 +126,7 @@ def compute(graph: Graph, batch: int = 1) -> Analysis:
                 shapes.layers[node.name].formula,
                 costs[node.name],
                 fields[node.name],
+                node.name in graph.training_only,
             )
             for node in graph.nodes
             if node.name in shapes.layers

@@ -146,6 +146,10 @@ class _Facts:
         if quantity == "neurons" and about != NETWORK and len(self.shapes.of(about)) == 3:
             return _of_neurons(claimed, self.shapes.of(about))
         cost = self.sums if about == NETWORK else self.costs[about]
+        if quantity in ("macs", "flops") and about == NETWORK:
+            apart = self._training_only(quantity)
+            if apart and claimed == getattr(cost, quantity) + apart:
+                return f"that counts the {apart:,} of the layers used in training alone too"
         if quantity == "flops" and claimed == cost.macs:
             return "that counts multiply-accumulates; one of them is two floating-point operations"
         if quantity == "macs" and claimed in (2 * cost.macs, cost.flops):
@@ -159,6 +163,9 @@ class _Facts:
         buffers = sum(weight.size for weight in weights if weight.buffer)
         if buffers and claimed == cost.params + buffers:
             return f"that counts the {buffers:,} running statistics too, which are no parameters"
+        apart = self._training_only("params") if about == NETWORK else 0
+        if apart and claimed == cost.params - apart:
+            return f"the {apart:,} of the layers used in training alone are left out"
         biases = sum(weight.size for weight in weights if weight.name == "bias")
         if biases and claimed == cost.params - biases:
             return f"the {biases:,} biases are left out" + self._formula(about, "; with them it is")
@@ -177,6 +184,10 @@ class _Facts:
         if about != NETWORK and isinstance(layer, Conv2d):
             return _of_channels(claimed, layer, self.shapes.inputs(nodes[0])[0][0])
         return ""
+
+    def _training_only(self, quantity: str) -> int:
+        """The sum over the layers that are used in training alone."""
+        return sum(getattr(self.costs[name], quantity) for name in self.graph.training_only)
 
     def _formula(self, about: str, words: str) -> str:
         formula = "" if about == NETWORK else self.costs[about].params_formula

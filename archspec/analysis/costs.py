@@ -12,9 +12,6 @@ from archspec.spec.fields import INPUT
 
 BYTES_PER_ELEMENT = 4  # float32
 
-# Layers whose outputs are neurons of their own; other layers only reshape or rescale those.
-NEURON_LAYERS = ("conv2d", "dense")
-
 
 @dataclass(frozen=True, slots=True)
 class LayerCosts:
@@ -79,9 +76,12 @@ def layer_costs(graph: Graph, shapes: Shapes, batch: int) -> Mapping[str, LayerC
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over the layers that have a shape. `neurons` counts NEURON_LAYERS only.
+    """Sums over the layers that have a shape. `neurons` counts layers of neurons alone.
 
-    `training_step_matmul_flops` is forward and backward, 2 FLOPs a MAC and nothing else.
+    Parameters and bytes of weights are those of every layer. Of what one image costs at
+    inference (`macs`, `flops`, `neurons`, `connections`, `activation_bytes`), layers that are
+    used in training alone have no part; `backward_flops` and `training_step_matmul_flops`
+    (forward and backward, 2 FLOPs a MAC and nothing else) are those of training, with them.
     """
 
     params: int
@@ -100,24 +100,25 @@ class Totals:
 def totals(graph: Graph, costs: Mapping[str, LayerCosts]) -> Totals:
     """The sums of the layers' costs."""
     every = costs.values()
-    macs = sum([c.macs for c in every])
+    apart = graph.training_only
+    used = [cost for name, cost in costs.items() if name not in apart] if apart else every
     backward = sum([c.backward_flops for c in every])
     return Totals(
         params=sum([c.params for c in every]),
         trainable_params=sum([c.trainable_params for c in every]),
         non_trainable_params=sum([c.non_trainable_params for c in every]),
-        macs=macs,
-        flops=sum([c.flops for c in every]),
+        macs=sum([c.macs for c in used]),
+        flops=sum([c.flops for c in used]),
         backward_flops=backward,
-        training_step_matmul_flops=2 * macs + backward,
+        training_step_matmul_flops=2 * sum([c.macs for c in every]) + backward,
         neurons=sum(
             [
                 costs[node.name].neurons
                 for node in graph.nodes
-                if node.name in costs and node.layer.type in NEURON_LAYERS
+                if node.name in costs and node.layer.is_neurons and node.name not in apart
             ]
         ),
-        connections=sum([c.connections for c in every]),
+        connections=sum([c.connections for c in used]),
         weight_bytes=sum([c.weight_bytes for c in every]),
-        activation_bytes=sum([c.activation_bytes for c in every]),
+        activation_bytes=sum([c.activation_bytes for c in used]),
     )

@@ -49,7 +49,7 @@ class _Line:
         )
 
     def whole(self) -> _Line:
-        """Behind a layer that sees every position."""
+        """Behind a layer that sees every position and has one."""
         reach = (self.positions - 1) * self.stride
         return _Line(self.size + reach, self.stride * self.positions, self.start, 1)
 
@@ -94,14 +94,19 @@ def _behind(pair: tuple[_Line, _Line], inferred: Inferred) -> tuple[_Line, _Line
         return pair
     alike = pair[0] is pair[1]
     if inferred.sees == "all":
-        down = pair[0].whole()
-        return down, down if alike else pair[1].whole()
+        down = _everywhere(pair[0], *inferred.shape[1:2])
+        return down, down if alike else _everywhere(pair[1], *inferred.shape[2:])
     window = inferred.window
     if window is None:
         return None
     down = pair[0].through(window.height)
     alike = alike and window.height is window.width
     return down, down if alike else pair[1].through(window.width)
+
+
+def _everywhere(line: _Line, positions: int = 1) -> _Line:
+    """Behind a layer that sees every position; one that keeps them moves along as well."""
+    return line.whole() if positions == 1 else _joined([line, line.whole()])
 
 
 def _joined(lines: Sequence[_Line]) -> _Line:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import linecache
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from archspec.diagnostics import ArchspecError
@@ -81,6 +81,9 @@ class Backend(ABC):
 class Trainer(Protocol):
     """A model that learns. Images are N,H,W,C in float32, labels N class numbers.
 
+    The loss is the mean cross-entropy of the network's output, plus that of each auxiliary
+    output times its `loss_weight`.
+
     The update is the paper's, with the learning rate inside the velocity:
     v <- momentum v - lr (g + weight_decay w);  w <- w + v.
     """
@@ -89,7 +92,7 @@ class Trainer(Protocol):
     device: str
 
     def step(self, images: Array, labels: Labels, learning_rate: float) -> Any:
-        """One update. Returns the batch's mean loss before it, as something `float` takes."""
+        """One update. Returns the batch's loss before it, as something `float` takes."""
 
     def busy(self) -> bool:
         """Whether the device still works on steps it was given."""
@@ -121,14 +124,19 @@ class TrainableBackend(Backend):
 
     @abstractmethod
     def activations(self, graph: Graph, model: Any, images: Array) -> dict[str, Array]:
-        """Every layer's output at inference, canonical layout, by layer name."""
+        """Every layer's output at inference, canonical layout, by layer name.
+
+        That is with dropout off and running statistics, for layers that are used in training
+        alone too.
+        """
 
     @abstractmethod
     def gradients(
-        self, graph: Graph, model: Any, images: Array, cotangent: Array
+        self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
     ) -> dict[str, Array]:
         """The gradient of mean_n(sum(output_n * cotangent_n)) for every trainable parameter.
 
+        There is a cotangent for each of `graph.outputs`, and the gradient is that of the sum.
         The model is in training mode. Its weights are undefined afterwards.
         """
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,8 @@ from archspec.spec import initializers as init
 from archspec.version import __version__
 
 WIDTH = 88
+# The most layers that a paragraph of the emitted source should have: half a screen of lines.
+PARAGRAPH = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +250,63 @@ def portable(weight: Weight) -> init.AnyInitializer:
     return rule
 
 
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Layers that stand together in the emitted source: those of one block."""
+
+    block: str
+    training_only: bool
+    layers: tuple[LayerContext, ...]
+
+
+def paragraphs(graph: Graph, layers: Sequence[LayerContext]) -> list[Paragraph]:
+    """The layers in paragraphs, in the order of computation.
+
+    A block is one paragraph, unless it is longer than `PARAGRAPH` layers and made of blocks
+    itself. Layers outside of any block have the block "".
+    """
+    sizes: dict[str, int] = {}
+    made_of_blocks = set()
+    for node in graph.nodes:
+        around = blocks(node.name)
+        made_of_blocks.update(around[:-1])
+        for block in around:
+            sizes[block] = sizes.get(block, 0) + 1
+    whole = {b for b in sizes if b not in made_of_blocks or sizes[b] <= PARAGRAPH}
+
+    def place(context: LayerContext) -> tuple[str, bool]:
+        name = context.node.name
+        around = blocks(name)
+        innermost = around[-1] if around else ""
+        block = next((block for block in around if block in whole), innermost)
+        return block, name in graph.training_only
+
+    return [Paragraph(*key, tuple(run)) for key, run in groupby(layers, place)]
+
+
+def opening(paragraph: Paragraph) -> list[str]:
+    """The blank line and the comment in front of a paragraph."""
+    note = "used in training alone" if paragraph.training_only else ""
+    words = ", ".join(filter(None, (paragraph.block, note)))
+    return ["", f"        # {words}"] if words else [""]
+
+
+def blocks(name: str) -> list[str]:
+    """The blocks that a layer stands in, the outermost first: a, a.b of a.b.conv."""
+    ends = [index for index, char in enumerate(name) if char == "."]
+    return [name[:end] for end in ends]
+
+
 def identifiers(names: Iterable[str], reserved: Iterable[str]) -> dict[str, str]:
-    """A Python name for each layer: its own, with underscores added where that is taken."""
+    """A Python name for each layer: its own, with underscores for dots and where it is taken."""
+    return unique({name: name.replace(".", "_") for name in names}, reserved)
+
+
+def unique(wanted: Mapping[str, str], reserved: Iterable[str]) -> dict[str, str]:
+    """The wanted Python names, with underscores added where one is taken."""
     taken = set(reserved)
     found: dict[str, str] = {}
-    for name in names:
-        identifier = name
+    for name, identifier in wanted.items():
         while identifier in taken or keyword.iskeyword(identifier):
             identifier += "_"
         taken.add(identifier)
@@ -284,11 +338,15 @@ def dataflow(graph: Graph, names: Mapping[str, str], chain: str) -> dict[str, st
     """
     order = [node.name for node in graph.nodes]
     following = dict(zip(["input", *order], [*order, None], strict=True))
+    kept = {a.layer for a in graph.auxiliary}
+    if order[-1] != graph.output:
+        kept.add(graph.output)
     variables = {}
     for name in ("input", *order):
         readers = set(graph.consumers[name])
         alone = readers == {following[name]} or (name == graph.output and not readers)
-        variables[name] = chain if alone else names.get(name, "image")
+        passing = alone and name not in kept
+        variables[name] = chain if passing else names.get(name, "image")
     return variables
 
 

@@ -161,18 +161,25 @@ def _auxiliary(
     written: tuple[Auxiliary, ...], frame: Frame, root: Node, problems: Problems
 ) -> tuple[Auxiliary, ...]:
     """The auxiliary outputs with the full names of their layers."""
-    found = []
+    found: dict[str, Auxiliary] = {}
     for place, output in enumerate(written):
+        what = f"the auxiliary output `{shortened(output.layer)}`"
+        span = root.locate(("auxiliary", place, "layer"))
         reference = frame.inside(output.layer)
         layer = frame.unroller.resolve(reference) if reference is not None else None
-        if layer is not None:
-            found.append(output.model_copy(update={"layer": layer}))
-            continue
-        message = f"the auxiliary output `{shortened(output.layer)}` is no layer"
-        help_ = frame.near(output.layer, but=INPUT) or "name the layer whose output it is"
-        span = root.locate(("auxiliary", place, "layer"))
-        problems.add(Problem("unknown-input", message, help_, span=span))
-    return tuple(found)
+        if layer is None or layer == INPUT:
+            help_ = frame.near(output.layer, but=INPUT) or "name the layer whose output it is"
+            problems.add(Problem("unknown-input", f"{what} is no layer", help_, span=span))
+        elif layer == frame.unroller.resolve(frame.previous):
+            help_ = "name a layer before it, or the last one of a branch that leads to none"
+            message = f"{what} is the network's output already"
+            problems.add(Problem("wrong-value", message, help_, span=span))
+        elif layer in found:
+            help_ = "name each layer once, with the `loss_weight` that it has in all"
+            problems.add(Problem("wrong-value", f"{what} is there already", help_, span=span))
+        else:
+            found[layer] = output.model_copy(update={"layer": layer})
+    return tuple(found.values())
 
 
 def _check_changes(changes: Changes, problems: Problems) -> None:

@@ -66,8 +66,8 @@ class Inferred:
     """What a shape rule found: the output shape and the arithmetic that gives it.
 
     `sees` says which positions of the input one output position depends on: the same one, a
-    `window`, all of them, or a number that differs from place to place. `problems` are findings
-    that leave a usable shape (a non-integer quotient that was rounded).
+    `window`, all of them, or `irregular`: other ones than a window that moves along would hold.
+    `problems` are findings that leave a usable shape (a non-integer quotient that was rounded).
     """
 
     shape: Shape
@@ -86,9 +86,17 @@ class Example:
 
 
 class Layer(SpecModel):
-    """The fields and functions that every layer type has."""
+    """The fields and functions that every layer type has.
+
+    `arity` is the least and the largest number of inputs (None: no limit). `is_neurons` says
+    that the outputs are neurons of their own; other layers only reshape or rescale those.
+    `noise_off` holds the fields that make a layer which is random in training the same function
+    each time; it is empty for all others.
+    """
 
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
+    is_neurons: ClassVar[bool] = False
+    noise_off: ClassVar[Mapping[str, Any]] = {}
     examples: ClassVar[tuple[Example, ...]] = ()
     beside: ClassVar[tuple[str, ...]] = ENTRY_KEYS
 
@@ -137,6 +145,22 @@ class Layer(SpecModel):
         channels, height, width = shape
         return channels, height, width
 
+    def divide(self, counts: Mapping[str, int], groups: int) -> None:
+        """Raise ProblemsFound where one of the `counts` is no multiple of the field `groups`."""
+        for what, count in counts.items():
+            if count % groups:
+                common = math.gcd(*counts.values())
+                divisors = [str(g) for g in range(1, 65) if common % g == 0]
+                all_counts = " and ".join(f"{count} {what}" for what, count in counts.items())
+                both = " both" if len(counts) > 1 else ""
+                raise self.fail(
+                    "groups-do-not-divide",
+                    f"{count} {what} cannot be divided into {groups} groups "
+                    f"({count}/{groups} = {count / groups:.4g})",
+                    f"{all_counts} can{both} be divided into {', '.join(divisors)} groups",
+                    field="groups",
+                )
+
 
 class WeightedLayer(Layer):
     """A layer with a weight and perhaps a bias."""
@@ -148,14 +172,16 @@ class WeightedLayer(Layer):
     bias_init: Initializer | None = Field(default=None, description="default: `defaults.bias_init`")
     trainable: bool = Field(default=True, description="false freezes the layer's weights")
 
-    def weight_and_bias(self, shape: Shape, fan_in: int, fan_out: int) -> tuple[Weight, ...]:
-        """The weight of `shape` and, unless `bias` is false, a bias a unit."""
+    def weight_and_bias(
+        self, shape: Shape, units: int, fan_in: int, fan_out: int
+    ) -> tuple[Weight, ...]:
+        """The weight of `shape` and, unless `bias` is false, a bias for each of the `units`."""
         weight = Weight(
             "weight", shape, self.weight_init or Zeros(), fan_in, fan_out, self.trainable
         )
         if not self.bias:
             return (weight,)
-        bias = Weight("bias", shape[:1], self.bias_init or Zeros(), fan_in, fan_out, self.trainable)
+        bias = Weight("bias", (units,), self.bias_init or Zeros(), fan_in, fan_out, self.trainable)
         return (weight, bias)
 
 

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from archspec.layers.base import Cost, Example, Layer, Shape, Weight
-from archspec.spec.fields import Positive
+from archspec.layers.affine import AffineLayer
+from archspec.layers.base import Cost, Example, Shape, Weight
 from archspec.spec.initializers import Ones, Zeros
 
 
-class BatchNorm(Layer):
+class BatchNorm(AffineLayer):
     """Each channel to mean 0 and variance 1 over the batch, then scale and shift.
 
     `decay` is the share of the old running statistics that stays (Keras' `momentum`, one minus
@@ -22,9 +22,7 @@ class BatchNorm(Layer):
     """
 
     type: Literal["batch_norm"]
-    eps: Positive
     decay: Annotated[float, Field(ge=0, lt=1)]
-    affine: bool = Field(default=True, description="whether scale and shift are learned")
     running_variance: Literal["unbiased", "biased"] = "unbiased"
     trainable: bool = Field(
         default=True,
@@ -40,24 +38,12 @@ class BatchNorm(Layer):
     )
 
     def weights(self, inputs: tuple[Shape, ...]) -> tuple[Weight, ...]:
-        channels = inputs[0][0]
-        shape = (channels,)
-        learned = (
-            (
-                Weight("weight", shape, Ones(), 1, 1, self.trainable),
-                Weight("bias", shape, Zeros(), 1, 1, self.trainable),
-            )
-            if self.affine
-            else ()
-        )
+        shape = inputs[0][:1]
         return (
-            *learned,
+            *super().weights(inputs),
             Weight("running_mean", shape, Zeros(), 1, 1, trainable=False, buffer=True),
             Weight("running_var", shape, Ones(), 1, 1, trainable=False, buffer=True),
         )
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=2 * math.prod(output))
-
-    def params_formula(self, inputs: tuple[Shape, ...]) -> str:
-        return f"2*{inputs[0][0]}" if self.affine else ""

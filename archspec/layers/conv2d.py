@@ -24,6 +24,7 @@ class Conv2d(WindowedLayer, WeightedLayer):
     filters: Count
     dilation: Size2d = (1, 1)
     groups: Count = Field(default=1, description="both channels and filters are divided by it")
+    is_neurons = True
 
     examples = (
         Example({"filters": 6, "kernel_size": 3}, ((4, 7, 6),)),
@@ -56,17 +57,7 @@ class Conv2d(WindowedLayer, WeightedLayer):
 
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
         channels, _, _ = self.require_map(inputs[0])
-        for what, count in (("input channels", channels), ("filters", self.filters)):
-            if count % self.groups:
-                divisors = [g for g in range(1, 65) if math.gcd(channels, self.filters) % g == 0]
-                raise self.fail(
-                    "groups-do-not-divide",
-                    f"{count} {what} cannot be divided into {self.groups} groups "
-                    f"({count}/{self.groups} = {count / self.groups:.4g})",
-                    f"{channels} input channels and {self.filters} filters can both be divided "
-                    f"into {', '.join(map(str, divisors))} groups",
-                    field="groups",
-                )
+        self.divide({"input channels": channels, "filters": self.filters}, self.groups)
         window, problems = self.slide(inputs[0])
         return Inferred((self.filters, *window.output), window.formula, window, "window", problems)
 
@@ -74,7 +65,10 @@ class Conv2d(WindowedLayer, WeightedLayer):
         seen = inputs[0][0] // self.groups
         area = math.prod(self.kernel_size)
         return self.weight_and_bias(
-            (self.filters, seen, *self.kernel_size), area * seen, area * self.filters
+            (self.filters, seen, *self.kernel_size),
+            self.filters,
+            area * seen,
+            area * self.filters,
         )
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:

@@ -18,6 +18,7 @@ class Dense(WeightedLayer):
 
     type: Literal["dense"]
     units: Count
+    is_neurons = True
 
     examples = (
         Example({"units": 5}, ((7,),)),
@@ -37,7 +38,7 @@ class Dense(WeightedLayer):
 
     def weights(self, inputs: tuple[Shape, ...]) -> tuple[Weight, ...]:
         features = inputs[0][0]
-        return self.weight_and_bias((self.units, features), features, self.units)
+        return self.weight_and_bias((self.units, features), self.units, features, self.units)
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         features = inputs[0][0]

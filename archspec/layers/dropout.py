@@ -21,6 +21,7 @@ class Dropout(Layer):
     type: Literal["dropout"]
     rate: Annotated[float, Field(ge=0, lt=1)]
     scaling: Literal["inverted", "at_inference"] = "inverted"
+    noise_off = {"rate": 0.0}
 
     examples = (
         Example({"rate": 0.5}, ((6,),)),

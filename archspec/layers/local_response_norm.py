@@ -58,12 +58,7 @@ class LocalResponseNorm(Layer):
                 f"(a TensorFlow depth_radius of {self.size} is a size of {2 * self.size + 1})",
                 field="size",
             )
-        if channels % self.groups:
-            raise self.fail(
-                "groups-do-not-divide",
-                f"{channels} channels cannot be divided into {self.groups} groups",
-                field="groups",
-            )
+        self.divide({"channels": channels}, self.groups)
         return Inferred(inputs[0], show(inputs[0]))
 
     @property

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
+from typing import Literal
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape
 from archspec.layers.window import resolve
-from archspec.spec.fields import Padding, Sides
-
-
-def _four(value: Sides | str) -> Sides:
-    if isinstance(value, str):
-        raise PydanticCustomError("spec", "expected pixels: a number, two or four")
-    return value
+from archspec.spec.fields import Border
 
 
 class ZeroPad2d(Layer):
@@ -25,7 +16,7 @@ class ZeroPad2d(Layer):
     """
 
     type: Literal["zero_pad2d"]
-    padding: Annotated[Padding, AfterValidator(_four)]
+    padding: Border
 
     examples = (
         Example({"padding": 1}, ((2, 4, 5),)),
@@ -34,9 +25,9 @@ class ZeroPad2d(Layer):
 
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
         channels, height, width = self.require_map(inputs[0])
-        top, bottom, left, right = _four(self.padding)
+        top, bottom, left, right = self.padding
         # A window of one pixel: it moves nothing but says where the border is.
-        window = resolve((height, width), (1, 1), (1, 1), (top, bottom, left, right), "exact")
+        window = resolve((height, width), (1, 1), (1, 1), self.padding, "exact")
         shape = (channels, *window.output)
         formula = f"{height} + {top} + {bottom} = {shape[1]}"
         across = f"{width} + {left} + {right} = {shape[2]}"

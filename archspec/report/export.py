@@ -23,7 +23,10 @@ COLUMNS = (
     "neurons",
     "connections",
     "activation_bytes",
+    "training_only",
 )
+# What stands behind the name of a layer that is used in training alone.
+MARK = " *"
 
 
 def missing(analysis: Analysis) -> str:
@@ -35,6 +38,18 @@ def missing(analysis: Analysis) -> str:
     return (
         f"Left out: {names[0]}{others} of {len(analysis.graph.nodes)} layers, which have no "
         "output. The totals are those of the layers above."
+    )
+
+
+def training_only(analysis: Analysis) -> str:
+    """One line about the layers that are used in training alone, empty where there are none."""
+    count = sum(layer.training_only for layer in analysis.layers)
+    if not count:
+        return ""
+    layers = "this layer" if count == 1 else f"these {count} layers"
+    return (
+        "* used in training alone. MACs, FLOPs, neurons, connections and activations are without "
+        f"{layers}."
     )
 
 
@@ -50,6 +65,7 @@ def to_csv(analysis: Analysis) -> str:
     writer.writerow(COLUMNS)
     for layer in analysis.layers:
         row = layer.to_json() | {"output_shape": show(layer.output_shape)}
+        row["training_only"] = str(layer.training_only).lower()
         writer.writerow([row[column] for column in COLUMNS])
     return stream.getvalue().rstrip("\n")
 
@@ -68,7 +84,7 @@ def to_markdown(analysis: Analysis) -> str:
     ]
     for layer in analysis.layers:
         cells = (
-            layer.name,
+            layer.name + (MARK if layer.training_only else ""),
             layer.node.layer.type,
             show(layer.output_shape),
             layer.formula,
@@ -76,9 +92,8 @@ def to_markdown(analysis: Analysis) -> str:
             f"{layer.costs.macs:,}",
         )
         lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
-    left_out = missing(analysis)
-    if left_out:
-        lines += ["", _cell(left_out)]
+    for remark in filter(None, (missing(analysis), training_only(analysis))):
+        lines += ["", _cell(remark)]
     if analysis.claims:
         lines += ["", "| claim | stated | computed | verdict | source |", "|---|---:|---:|---|---|"]
         for claim in analysis.claims:

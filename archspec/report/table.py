@@ -14,7 +14,7 @@ from archspec.analysis import Analysis
 from archspec.analysis.claims import figure
 from archspec.layers.base import show
 from archspec.report.diagnostics import counts, print_diagnostics
-from archspec.report.export import missing
+from archspec.report.export import MARK, missing, training_only
 from archspec.report.numbers import printable, short_bytes, short_count
 
 # From this width on there is room for a column that the layer's name mostly repeats.
@@ -35,6 +35,10 @@ def print_analysis(console: Console, analysis: Analysis) -> None:
     if left_out:
         console.print()
         console.print(Text(left_out, style="bold red"))
+    apart = training_only(analysis)
+    if apart:
+        console.print()
+        console.print(Text(apart, style="dim"))
     console.print()
     _print_totals(console, analysis)
     if analysis.claims:
@@ -63,7 +67,10 @@ def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
         )
         rows.append(
             [
-                Text(layer.name, style="bold red" if layer.name in broken else ""),
+                Text(
+                    layer.name + (MARK if layer.training_only else ""),
+                    style="bold red" if layer.name in broken else "",
+                ),
                 Text(show(layer.output_shape)),
                 Text(layer.formula if computed else ""),
                 Text(f"{layer.costs.params:,}" if layer.costs.params else ""),

@@ -1,8 +1,9 @@
 """Nothing reads a layer, and it is not the network's output.
 
-The output of a network is its last layer. A layer that no other reads would be computed, would
-count in every total and would never be trained, because no gradient reaches it. Usually a join
-lacks one of its branches, or an `inputs:` jumps over the layer.
+The output of a network is its last layer; outputs in training alone are listed in `auxiliary`. A
+layer that no other reads would be computed, would count in every total and would never be trained,
+because no gradient reaches it. Usually a join lacks one of its branches, or an `inputs:` jumps over
+the layer.
 
 Example:
 

@@ -134,6 +134,12 @@ def _sides(value: Any) -> Any:
     return (vertical, vertical, horizontal, horizontal)
 
 
+def _border(value: Any) -> Any:
+    if isinstance(value, str):
+        raise wrong_value("pixels: a number, two or four")
+    return _sides(value)
+
+
 def _check_size(numbers: Iterable[int], least: int) -> None:
     if any(number < least for number in numbers):
         raise wrong_value(f"at least {least}")
@@ -173,19 +179,17 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Size2d = Annotated[Pair, BeforeValidator(_pair(1)), WithJsonSchema(_pair_schema(1))]
+Offset2d = Annotated[Pair, BeforeValidator(_pair(0)), WithJsonSchema(_pair_schema(0))]
 _PIXELS = {"type": "integer", "minimum": 0, "maximum": MAX_SIZE}
+_BORDER: list[dict[str, Any]] = [
+    _PIXELS,
+    {"type": "array", "items": _PIXELS, "minItems": 1, "maxItems": 2},
+    {"type": "array", "items": _PIXELS, "minItems": 4, "maxItems": 4},
+]
+Border = Annotated[Sides, BeforeValidator(_border), WithJsonSchema({"anyOf": _BORDER})]
 Padding = Annotated[
     Sides | Literal["same", "valid"],
     BeforeValidator(_sides),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": ["same", "valid"]},
-                _PIXELS,
-                {"type": "array", "items": _PIXELS, "minItems": 1, "maxItems": 2},
-                {"type": "array", "items": _PIXELS, "minItems": 4, "maxItems": 4},
-            ]
-        }
-    ),
+    WithJsonSchema({"anyOf": [{"enum": ["same", "valid"]}, *_BORDER]}),
 ]
 Rounding = Literal["exact", "floor", "ceil"]

@@ -249,27 +249,50 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
         if "classes" in written.variables and "classes" not in chosen:
             written = loading.load(spec, root=options.root, **chosen, classes=classes)
         spec = written
-    graph = loading.buildable(spec)
-    # The loss is computed from logits: a softmax at the end is left to it.
-    while graph.output != INPUT and graph.by_name[graph.output].layer.type == "softmax":
-        graph = graph.without(graph.output)
+    graph = _ending_in_logits(loading.buildable(spec))
     if graph.output == INPUT or not _trained(graph):
         raise ArchspecError(f"the network {graph.name} has no weights to train")
-    output = infer_shapes(graph).of(graph.output)
-    if output == (classes,):
+    shapes = infer_shapes(graph)
+    wrong = [name for name in graph.outputs if shapes.of(name) != (classes,)]
+    if not wrong:
         return graph
-    names = [shown(name) for name in source.classes[:10]]
-    found = f"the data has {classes} classes ({listing(names)}{' ...' if classes > 10 else ''})"
+    name, output = wrong[0], shapes.of(wrong[0])
+    shown_names = [shown(label) for label in source.classes[:10]]
+    more = " ..." if classes > 10 else ""
+    found = f"the data has {classes} classes ({listing(shown_names)}{more})"
     if len(output) > 1:
         advice = "end it with `flatten` or a global pool and a dense layer"
     elif "classes" in chosen:
         advice = "leave out `--set classes=...`, which the data decides"
     elif "classes" in graph.variables:
-        advice = f"let {graph.output} have `units: $classes`"
+        advice = f"let {name} have `units: $classes`"
     else:
-        advice = f"declare `variables: {{classes: {classes}}}` and let {graph.output} have "
+        advice = f"declare `variables: {{classes: {classes}}}` and let {name} have "
         advice += "`units: $classes`"
-    raise ArchspecError(f"the network's output is {show(output)} and {found}; {advice}")
+    what = "the network's output" if name == graph.output else f"the auxiliary output {name}"
+    raise ArchspecError(f"{what} is {show(output)} and {found}; {advice}")
+
+
+def _ending_in_logits(graph: Graph) -> Graph:
+    """The network without softmax layers at its ends: the loss is computed from logits."""
+    for place in range(len(graph.outputs)):
+        while (name := graph.outputs[place]) != INPUT:
+            if graph.by_name[name].layer.type != "softmax":
+                break
+            if graph.consumers[name]:
+                (before,) = graph.by_name[name].inputs
+                raise ArchspecError(
+                    f"the output {name} is a softmax, which the loss is computed without, and "
+                    f"{graph.consumers[name][0]} reads it; let that read {before}"
+                )
+            graph = graph.without(name)
+    repeated = [name for name in graph.outputs if graph.outputs.count(name) > 1]
+    if repeated:
+        raise ArchspecError(
+            f"without the softmax, which is left to the loss, two outputs are {repeated[0]}; "
+            "leave one of them out of `auxiliary`"
+        )
+    return graph
 
 
 def _trained(graph: Graph) -> bool:

@@ -55,6 +55,55 @@ def test_the_batch_scales_activations_alone() -> None:
     assert many.totals.weight_bytes == one.totals.weight_bytes
 
 
+HEAD = [
+    "name: conv, type: conv2d, filters: 2, kernel_size: 1",
+    "name: aux.pool, type: global_avg_pool2d",
+    "name: aux.fc, type: dense, units: 3",
+    "name: pool, type: global_avg_pool2d, inputs: [conv]",
+    "name: fc, type: dense, units: 3",
+]
+AUXILIARY = "auxiliary: [{layer: aux.fc, loss_weight: 0.3}]"
+
+
+def test_layers_that_are_used_in_training_alone(network: Network) -> None:
+    """Counted by hand: 3 -> 2 channels on 4 x 4 pixels, then 2 -> 3 features twice."""
+    found = archspec.analyze(network(HEAD, (3, 4, 4), AUXILIARY))
+    apart = {layer.name for layer in found.layers if layer.training_only}
+    assert apart == {"aux.pool", "aux.fc"}
+    totals = found.totals
+    assert (totals.params, totals.weight_bytes) == (8 + 9 + 9, 4 * 26)
+    assert totals.macs == 96 + 6
+    assert totals.flops == sum(found.by_name[x].costs.flops for x in ("conv", "pool", "fc"))
+    assert totals.backward_flops == 2 * 96 + 2 * (6 + 6) + 2 * (6 + 6)
+    assert totals.training_step_matmul_flops == 2 * (96 + 6 + 6) + totals.backward_flops
+    assert totals.neurons == 32 + 3
+    assert totals.connections == 32 * 4 + 9
+    assert totals.activation_bytes == 4 * (32 + 2 + 3)
+
+
+def test_an_auxiliary_output_that_the_output_needs_costs_nothing_more(network: Network) -> None:
+    layers = [*HEAD[:1], *HEAD[3:]]
+    plain = archspec.analyze(network(layers, (3, 4, 4)))
+    found = archspec.analyze(network(layers, (3, 4, 4), "auxiliary: [{layer: pool}]"))
+    assert found.totals == plain.totals
+    assert found.graph.hash != plain.graph.hash
+    assert not any(layer.training_only for layer in found.layers)
+
+
+def test_claims_are_about_inference(network: Network) -> None:
+    claims = [
+        "{about: network, params: 26}",
+        "{about: network, macs: 102}",
+        "{about: network, params: 17}",
+        "{about: network, macs: 108}",
+    ]
+    more = f"{AUXILIARY}\nclaims: [{', '.join(claims)}]"
+    found = archspec.analyze(network(HEAD, (3, 4, 4), more)).claims
+    assert [claim.verdict for claim in found] == ["holds", "holds", "contradicted", "contradicted"]
+    assert found[2].explanation == "the 9 of the layers used in training alone are left out"
+    assert found[3].explanation == "that counts the 6 of the layers used in training alone too"
+
+
 def test_layers_behind_an_impossible_one_are_left_out(network: Network) -> None:
     layers = [
         "name: a, type: conv2d, filters: 2, kernel_size: 3",

@@ -129,6 +129,70 @@ def test_a_branch_that_scales_channels_does_not_change_the_stride(network: Netwo
     assert pool.stride == (2, 2)
 
 
+@given(st.integers(1, 3), st.integers(1, 2), st.integers(0, 2), st.integers(0, 2))
+@settings(max_examples=30, deadline=None)
+def test_a_transposed_convolution_of_stride_1_is_a_convolution(
+    network: Network, kernel: int, dilation: int, before: int, after: int
+) -> None:
+    size = 12
+    layer = (
+        f"name: up, type: conv2d_transpose, filters: 1, kernel_size: {kernel}, "
+        f"dilation: {dilation}, padding: {[before, after] * 2}"
+    )
+    found = archspec.analyze(network([layer], (1, size, size)))
+    # Pixel i adds to the outputs i + tap D - before.
+    line: Line = [set() for _ in range(found.by_name["up"].output_shape[1])]
+    for pixel in range(size):
+        for tap in range(kernel):
+            output = pixel + tap * dilation - before
+            if 0 <= output < len(line):
+                line[output].add(pixel)
+    _agrees(found, "up", line, size)
+
+
+def test_a_norm_over_all_positions_sees_the_whole_image_and_moves_along(network: Network) -> None:
+    layers = [
+        "name: conv, type: conv2d, filters: 2, kernel_size: 2, stride: 2",
+        "name: norm, type: group_norm, groups: 1, eps: 1e-5",
+        "name: mean, type: global_avg_pool2d, keep_dims: true",
+        "name: one, type: group_norm, groups: 2, eps: 1e-5",
+    ]
+    found = archspec.analyze(network(layers, (1, 16, 16)))
+    fields = [layer.receptive_field for layer in found.layers]
+    assert [(f.size[0], f.stride[0], f.start[0]) for f in fields if f is not None] == [
+        (2, 2, 0),
+        (16, 2, 0),
+        (30, 16, 0),
+        (30, 16, 0),
+    ]
+
+
+def test_upsampled_maps_have_no_single_field(network: Network) -> None:
+    for layer in (
+        "type: upsample2d, scale: 2",
+        "type: conv2d_transpose, filters: 1, kernel_size: 2, stride: 2",
+    ):
+        layers = [f"name: up, {layer}", "name: behind, type: relu"]
+        found = archspec.analyze(network(layers, (1, 8, 8)))
+        assert found.by_name["up"].receptive_field is None
+        assert found.by_name["behind"].receptive_field is None
+
+
+def test_reshaped_elements(network: Network) -> None:
+    layers = [
+        "name: conv, type: conv2d, filters: 2, kernel_size: 2, stride: 2",
+        "name: flat, type: reshape, shape: [32]",
+        "name: pixel, type: reshape, shape: [32, 1, 1]",
+        "name: mixed, type: reshape, shape: [2, 2, 8]",
+    ]
+    found = archspec.analyze(network(layers, (1, 8, 8)))
+    fields = {layer.name: layer.receptive_field for layer in found.layers}
+    assert fields["flat"] == fields["conv"]
+    assert fields["pixel"] is not None
+    assert fields["pixel"].size == (8, 8)  # a convolution behind it mixes all channels
+    assert fields["mixed"] is None
+
+
 def test_a_layer_of_zeros_moves_the_field(network: Network) -> None:
     layers = [
         "name: pad, type: zero_pad2d, padding: [2, 0, 1, 0]",

@@ -14,19 +14,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import networks
 import numpy as np
-from networks import EXAMPLES, branching, example_network, recipe, sgd_network
+from networks import EXAMPLES, branching, example_network, heads, recipe, sgd_network
 
 from archspec import verification
 from archspec.backends.keras import BACKEND as KERAS
 from archspec.backends.keras import choose_engine
 from archspec.backends.numpy.initial import initial_weights
 from archspec.backends.torch import BACKEND as TORCH
+from archspec.graph import Graph
 
 
 def errors() -> dict[str, dict[str, float]]:
     """The largest error of outputs and gradients for each example, and for a larger network."""
     graphs = {id: example_network(kind, example) for id, kind, example in EXAMPLES}
-    graphs["branching"] = branching()
+    graphs |= {"branching": branching(), "heads": heads()}
     found = {}
     for id, graph in graphs.items():
         result = verification.verify(graph)
@@ -37,9 +38,9 @@ def errors() -> dict[str, dict[str, float]]:
     return found
 
 
-def training() -> float:
+def training(graph: Graph) -> float:
     """The largest difference of the weights after three steps in Keras and in PyTorch."""
-    graph, rules = sgd_network(), recipe()
+    rules = recipe()
     weights = initial_weights(graph, 0)
     numbers = np.random.default_rng(0)
     images = numbers.standard_normal((3, 8, 9, 9, 3)).astype("float32")
@@ -60,4 +61,6 @@ if __name__ == "__main__":
     import keras
 
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
-    print(json.dumps({"errors": errors(), "training": training()}))
+    print(
+        json.dumps({"errors": errors(), "training": [training(sgd_network()), training(heads())]})
+    )

@@ -57,6 +57,43 @@ NETWORKS: dict[str, Layers] = {
         layer("conv", "conv2d", trainable=False, **CONV),
         layer("norm", "batch_norm", eps=1e-3, decay=0.9, trainable=False),
     ],
+    "a block of ConvNeXt": [
+        layer("stem", "conv2d", filters=4, kernel_size=1),
+        layer("depthwise", "conv2d", filters=4, kernel_size=3, padding=1, groups=4),
+        layer("norm", "layer_norm", eps=1e-6),
+        layer("wide", "conv2d", filters=16, kernel_size=1),
+        layer("gelu", "gelu"),
+        layer("narrow", "conv2d", filters=4, kernel_size=1),
+        layer("factor", "scale", weight_init={"type": "constant", "value": 1e-6}),
+        layer("drop", "stochastic_depth", rate=0.1),
+        layer("sum", "add", "stem", "drop"),
+        layer("mean", "global_avg_pool2d", keep_dims=True),
+        layer("head_norm", "layer_norm", eps=1e-6),
+        layer("flat", "flatten"),
+    ],
+    "a unit of ShuffleNet v2": [
+        layer("stem", "conv2d", filters=6, kernel_size=1),
+        layer("kept", "split", "stem", channels=[0, "$half"]),
+        layer("other", "split", "stem", channels=["$half", 6]),
+        layer("depthwise", "conv2d", filters=3, kernel_size=3, padding=1, groups=3),
+        layer("joined", "concat", "kept", "depthwise"),
+        layer("shuffled", "channel_shuffle", groups=2),
+    ],
+    "squeeze and excitation with a reshape": [
+        layer("conv", "conv2d", **CONV),
+        layer("squeeze", "global_avg_pool2d"),
+        layer("excite", "dense", units=3),
+        layer("gate", "sigmoid"),
+        layer("column", "reshape", shape=[3, 1, 1]),
+        layer("scaled", "multiply", "conv", "column"),
+    ],
+    "down and up again": [
+        layer("conv", "conv2d", **CONV),
+        layer("down", "max_pool2d", kernel_size=2),
+        layer("up", "conv2d_transpose", filters=3, kernel_size=2, stride=2),
+        layer("again", "upsample2d", "down", scale=2, mode="bilinear"),
+        layer("joined", "concat", "conv", "up", "again"),
+    ],
     "a scale of channels first": [
         layer("conv", "conv2d", **CONV),
         layer("mean", "global_avg_pool2d", keep_dims=True),
@@ -74,7 +111,7 @@ NETWORKS: dict[str, Layers] = {
 
 @pytest.mark.parametrize("what", NETWORKS)
 def test_the_backends_agree(what: str) -> None:
-    found = verification.verify(network(NETWORKS[what]))
+    found = verification.verify(network(NETWORKS[what], variables={"half": 3}))
     assert found.equal, (found.outputs, found.gradients)
 
 
@@ -84,6 +121,13 @@ OVERWRITABLE = [
     [layer("a", "conv2d", **CONV), layer("sum", "add", "a", "a")],
     [layer("a", "conv2d", **CONV), layer("both", "concat", "a", "a")],
     [layer("flat", "flatten"), layer("dense", "dense", units=4)],
+    [layer("up", "conv2d_transpose", filters=2, kernel_size=2, stride=2)],
+    [layer("up", "conv2d_transpose", filters=2, kernel_size=2, padding=[0, 1, 0, 0])],
+    [layer("conv", "conv2d", **CONV), layer("norm", "layer_norm", eps=1e-3)],
+    [layer("flat", "flatten"), layer("norm", "layer_norm", eps=1e-3)],
+    [layer("conv", "conv2d", **CONV), layer("norm", "group_norm", eps=1e-3, groups=3)],
+    [layer("conv", "conv2d", **CONV), layer("scale", "scale")],
+    [layer("conv", "conv2d", **CONV), layer("scale", "scale", bias=True)],
 ]
 
 
@@ -93,7 +137,9 @@ def inplace(graph: Graph, name: str) -> bool:
 
 @pytest.mark.parametrize("before", OVERWRITABLE)
 def test_relu_overwrites_what_it_alone_reads(before: Layers) -> None:
-    assert inplace(network([*before, layer("relu", "relu")]), "relu")
+    graph = network([*before, layer("relu", "relu")])
+    assert inplace(graph, "relu")
+    assert verification.verify(graph).equal
 
 
 @pytest.mark.parametrize("before", OVERWRITABLE)
@@ -106,12 +152,25 @@ def test_relu_leaves_what_another_layer_reads(before: Layers) -> None:
     assert found.equal
 
 
-@pytest.mark.parametrize("kind", ["sigmoid", "tanh", "max_pool2d", "softmax", "split", "flatten"])
-def test_relu_leaves_what_a_gradient_needs(kind: str) -> None:
-    options = {"max_pool2d": {"kernel_size": 2}, "split": {"channels": [0, 2]}}
+LEFT: dict[str, dict[str, object]] = {
+    "sigmoid": {},
+    "tanh": {},
+    "max_pool2d": {"kernel_size": 2},
+    "softmax": {},
+    "split": {"channels": [0, 2]},
+    "flatten": {},
+    "reshape": {"shape": [4, 6, 8]},
+    "permute": {"order": ["width", "height", "channels"]},
+    "stochastic_depth": {"rate": 0.5},
+    "dropout": {"rate": 0.5},
+}
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_relu_leaves_what_a_gradient_needs_or_another_layer_owns(kind: str) -> None:
     before = [
         layer("conv", "conv2d", **CONV),
-        layer("before", kind, **options.get(kind, {})),
+        layer("before", kind, **LEFT[kind]),
         layer("relu", "relu"),
     ]
     assert not inplace(network(before), "relu")

@@ -7,15 +7,17 @@ files anew; read their diff before it is committed.
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from networks import EXAMPLES, branching, example_network, ruff
+from networks import EXAMPLES, branching, example_network, heads, layer, network, ruff
 
 import archspec
 from archspec.backends import get_backend
@@ -32,11 +34,11 @@ ALLOWED = {
 
 
 def golden_networks() -> dict[str, Graph]:
-    return {"alexnet": archspec.load("alexnet"), "branching": branching()}
+    return {"alexnet": archspec.load("alexnet"), "branching": branching(), "heads": heads()}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["alexnet", "branching"])
+@pytest.mark.parametrize("name", ["alexnet", "branching", "heads"])
 def test_the_source_is_the_golden_one(name: str, backend: str) -> None:
     source = get_backend(backend).emit(golden_networks()[name])
     source = source.replace(f"archspec {archspec.__version__} ", "archspec VERSION ")
@@ -52,6 +54,7 @@ def networks() -> Iterator[tuple[str, Graph]]:
     for id, kind, example in EXAMPLES:
         yield id, example_network(kind, example)
     yield "branching", branching()
+    yield "heads", heads()
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,36 @@ def test_the_header_says_where_it_comes_from(backend: str) -> None:
     assert f"Written by archspec {archspec.__version__} from the spec alexnet-2012-code" in doc
     assert graph.hash in doc
     assert "224" in doc
+
+
+def test_a_thousand_layers_in_blocks(tmp_path: Path) -> None:
+    """Written in a moment, in paragraphs, with one loop that draws what begins alike."""
+    layers = [layer("stem", "conv2d", filters=4, kernel_size=1)]
+    before = "stem"
+    for stage, block in itertools.product(range(1, 6), range(1, 41)):
+        name = f"stage{stage}.block{block}"
+        conv = {"filters": 4, "kernel_size": 3, "padding": 1, "bias": False}
+        layers += [
+            layer(f"{name}.first.conv", "conv2d", before, **conv),
+            layer(f"{name}.first.norm", "batch_norm", eps=1e-5, decay=0.9),
+            layer(f"{name}.relu", "relu"),
+            layer(f"{name}.second.conv", "conv2d", **conv),
+            layer(f"{name}.add", "add", f"{name}.second.conv", before),
+        ]
+        before = f"{name}.add"
+    graph = network([*layers, layer("pool", "global_avg_pool2d"), layer("fc", "dense", units=2)])
+    sources, began = {}, time.perf_counter()
+    for backend in BACKENDS:
+        sources[backend] = get_backend(backend).emit(graph)
+        compile(sources[backend], backend, "exec")
+    assert time.perf_counter() - began < 5  # half a second each on a slow processor
+    assert ruff(tmp_path, sources) == ""
+    assert sources["torch"].count("        block = self.stage") == 400
+    assert sources["torch"].count("isinstance(layer, nn.Conv2d)") == 1
+    assert sources["keras"].count("        # stage") == 200
+    drawn = get_backend("torch").build(graph)
+    assert drawn.stem.bias.std() > 0
+    assert drawn.stage5.block40.second.conv.weight.std() > 0.3
 
 
 def test_emitting_is_deterministic(emitted: dict[tuple[str, str], str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from networks import layer, network, ruff
+from networks import heads, layer, network, ruff
 
 from archspec import verification
 from archspec.backends import get_backend
@@ -83,6 +83,41 @@ def test_a_layer_keeps_its_name_where_it_can() -> None:
         "x": "x_",
         "every": "every",
     }
+
+
+DOTTED = """
+a a.b a.b_c a_b.c a.b.c a_b_c a.weight a.b.bias forward.x train.forward.conv block block.block
+_x.y x.self input_.image modules.type a.b.c.d.e.f stage1.block1.conv1 stage1_block1.conv1
+"""
+
+
+def test_names_with_dots_never_meet(tmp_path: Path) -> None:
+    graph = kept(DOTTED.split())
+    found = verification.verify(graph)
+    assert found.equal, (found.outputs, found.gradients)
+    sources = {b: get_backend(b).emit(graph) for b in BACKENDS}
+    for length in (20, 40, 60, 80, 99):
+        long = kept([f"{letter * length}.{letter * length}.conv" for letter in "ab"])
+        sources |= {f"{b}_{length}": get_backend(b).emit(long) for b in ("keras", "torch")}
+    assert ruff(tmp_path, sources) == ""
+
+
+def test_modules_have_the_paths_that_their_names_are() -> None:
+    found = attributes(kept(["a.b_c", "a_b.c", "stage1.block1.conv1", "a.b", "a.b.c", "x.train.y"]))
+    assert found == {
+        "a.b_c": "a.b_c",
+        "a_b.c": "a_b.c",
+        "stage1.block1.conv1": "stage1.block1.conv1",
+        "a.b": "a.b",
+        "a.b.c": "a.b_.c",
+        "x.train.y": "x_.train_.y",
+        "every": "every",
+    }
+    graph = heads()
+    model = get_backend("torch").build(graph)
+    keys = {key for key in model.state_dict() if not key.endswith("num_batches_tracked")}
+    assert keys == get_backend("torch").save_weights(graph, model).keys()
+    assert "body.block1.first.conv.weight" in keys
 
 
 @pytest.mark.parametrize("backend", ["keras", "torch"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks import EXAMPLES, branching, example_network
+from networks import EXAMPLES, branching, example_network, heads
 
 import archspec
 from archspec import verification
@@ -57,6 +57,10 @@ def test_the_backends_agree_on_a_network_with_branches() -> None:
     check(branching())
 
 
+def test_the_backends_agree_on_a_network_with_auxiliary_outputs() -> None:
+    check(heads())
+
+
 @pytest.mark.parametrize("engine", ["jax", "torch"])
 def test_keras_agrees_on_its_other_engines(engine: str) -> None:
     script = Path(__file__).with_name("engine.py")
@@ -69,14 +73,14 @@ def test_keras_agrees_on_its_other_engines(engine: str) -> None:
     )
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
-    assert found["errors"].keys() == {*(id for id, _, _ in EXAMPLES), "branching"}
+    assert found["errors"].keys() == {*(id for id, _, _ in EXAMPLES), "branching", "heads"}
     wrong = {
         id: errors
         for id, errors in found["errors"].items()
         if not (errors["outputs"] <= OUTPUT_BOUND and errors["gradients"] <= GRADIENT_BOUND)
     }
     assert wrong == {}
-    assert found["training"] < 5e-6  # weights of about 1, in float32
+    assert max(found["training"]) < 5e-6  # weights of about 1, in float32
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -15,6 +15,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from archspec.backends.numpy import functions
+from archspec.diagnostics import ProblemsFound
+from archspec.layers import layer_types
 from archspec.layers.window import resolve
 
 Array = npt.NDArray[np.float64]
@@ -94,6 +96,103 @@ def test_conv2d_is_the_sum_over_channels_and_kernel(
     found = functions.conv2d(x, weight, bias, stride, padding, dilation, groups)
     assert found.shape[2:] == window.output
     agree(found, loop_conv2d(x, weight, bias, stride, padding, dilation, groups))
+
+
+def loop_conv2d_transpose(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: tuple[int, int, int, int],
+    output_padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> Array:
+    """Each product goes to the one place that the convolution would have read it from."""
+    n, channels, height, width = x.shape
+    _, each, rows, columns = weight.shape
+    top, bottom, left, right = padding
+    out_h = (height - 1) * stride[0] - top - bottom + dilation[0] * (rows - 1) + 1
+    out_w = (width - 1) * stride[1] - left - right + dilation[1] * (columns - 1) + 1
+    size = (out_h + output_padding[0], out_w + output_padding[1])
+    out = np.zeros((n, groups * each, *size))
+    if bias is not None:
+        out += bias[:, None, None]
+    for image, c, i, j in itertools.product(range(n), range(channels), range(height), range(width)):
+        first = c // (channels // groups) * each
+        for o, u, v in itertools.product(range(each), range(rows), range(columns)):
+            y = i * stride[0] + u * dilation[0] - top
+            z = j * stride[1] + v * dilation[1] - left
+            if 0 <= y < size[0] and 0 <= z < size[1]:
+                out[image, first + o, y, z] += float(x[image, c, i, j] * weight[c, o, u, v])
+    return out
+
+
+@thorough
+@given(
+    sizes,
+    pairs,
+    pairs,
+    sides,
+    st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    pairs,
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_conv2d_transpose_is_the_scattered_sum_and_that_of_torch(
+    size: Pair,
+    kernel: Pair,
+    stride: Pair,
+    padding: tuple[int, int, int, int],
+    added: Pair,
+    dilation: Pair,
+    groups: int,
+    biased: bool,
+) -> None:
+    added = tuple(min(a, max(s, d) - 1) for a, s, d in zip(added, stride, dilation, strict=True))
+    fields = {
+        "filters": groups,
+        "kernel_size": list(kernel),
+        "stride": list(stride),
+        "padding": list(padding),
+        "output_padding": list(added),
+        "dilation": list(dilation),
+        "groups": groups,
+    }
+    layer = layer_types()["conv2d_transpose"].model_validate(
+        {"name": "up", "type": "conv2d_transpose", **fields}
+    )
+    x, weight = numbers(2, 2 * groups, *size), numbers(2 * groups, 1, *kernel)
+    bias = numbers(groups) if biased else None
+    try:
+        inferred = layer.infer((x.shape[1:],))
+    except ProblemsFound:
+        assume(False)
+    found = functions.conv2d_transpose(x, weight, bias, stride, padding, added, dilation, groups)
+    assert found.shape[1:] == inferred.shape
+    assert f"= {inferred.shape[1]}" in inferred.formula
+    agree(found, loop_conv2d_transpose(x, weight, bias, stride, padding, added, dilation, groups))
+    if padding[:1] + padding[2:3] == padding[1:2] + padding[3:]:
+        expected = F.conv_transpose2d(
+            torch.from_numpy(x),
+            torch.from_numpy(weight),
+            None if bias is None else torch.from_numpy(bias),
+            stride,
+            (padding[0], padding[2]),
+            added,
+            groups,
+            dilation,
+        )
+        agree(found, expected)
+
+
+@thorough
+@given(sizes, pairs)
+def test_upsample2d_is_that_of_torch(size: Pair, scale: Pair) -> None:
+    x = numbers(2, 2, *size)
+    for mode in ("nearest", "bilinear"):
+        expected = F.interpolate(torch.from_numpy(x), scale_factor=scale, mode=mode)
+        agree(functions.upsample2d(x, scale, mode), expected)
 
 
 def loop_windows(size: Pair, kernel: Pair, stride: Pair, window: Any) -> Any:
@@ -235,6 +334,35 @@ def test_batch_norm_is_the_formula(shape: tuple[int, ...], affine: bool) -> None
         if weight is not None and bias is not None:
             expected = weight[c] * expected + bias[c]
         assert found[index] == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (2, 6, 4, 5)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_image_norms_are_their_formulas(shape: tuple[int, ...], affine: bool) -> None:
+    x, eps = numbers(*shape), 1e-3
+    weight, bias = (numbers(6), numbers(6) + 1) if affine else (None, None)
+
+    def normalized(sets: Any) -> Array:
+        expected = np.empty_like(x)
+        for index in np.ndindex(*shape):
+            values = [float(v) for v in sets(index)]
+            mean = math.fsum(values) / len(values)
+            var = math.fsum((v - mean) ** 2 for v in values) / len(values)
+            expected[index] = (x[index] - mean) / math.sqrt(var + eps)
+            if weight is not None and bias is not None:
+                expected[index] = weight[index[1]] * expected[index] + bias[index[1]]
+        return expected
+
+    across = normalized(lambda at: x[(at[0], slice(None), *at[2:])].ravel())
+    agree(functions.layer_norm(x, weight, bias, eps), across)
+    grouped = normalized(lambda at: x[at[0], at[1] // 3 * 3 : at[1] // 3 * 3 + 3].ravel())
+    agree(functions.group_norm(x, weight, bias, 2, eps), grouped)
+
+
+def test_channel_shuffle_deals_the_groups_out() -> None:
+    x = np.arange(6.0).reshape(1, 6, 1, 1)
+    assert functions.channel_shuffle(x, 2).ravel().tolist() == [0, 3, 1, 4, 2, 5]
+    assert functions.channel_shuffle(x, 3).ravel().tolist() == [0, 2, 4, 1, 3, 5]
 
 
 ELEMENTWISE = {

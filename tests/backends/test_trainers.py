@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from networks import layer, network, recipe, sgd_network
+from networks import heads, layer, network, recipe, sgd_network
 
 from archspec.backends import get_backend
 from archspec.backends.base import Trainer
@@ -31,7 +31,7 @@ def batches() -> tuple[np.ndarray, np.ndarray]:
 
 def scale(name: str) -> tuple[float, float]:
     """The multipliers that `recipe` gives a parameter; its last rule that matches counts."""
-    layer_name, _, tensor = name.partition(".")
+    layer_name, _, tensor = name.rpartition(".")
     if layer_name == "conv2":
         return SCALES["conv2"]
     if tensor == "bias":
@@ -52,8 +52,12 @@ def documented(
     losses = []
     for images, labels, rate in zip(*batches(), RATES, strict=True):
         model.zero_grad()
-        logits = model(torch.from_numpy(images.transpose(0, 3, 1, 2)).double())
-        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels))
+        found = model(torch.from_numpy(images.transpose(0, 3, 1, 2)).double())
+        logits, *others = found if isinstance(found, tuple) else [found]
+        answers = torch.from_numpy(labels)
+        loss = torch.nn.functional.cross_entropy(logits, answers)
+        for other, weight in zip(others, [0.3, 0.5, 1.0], strict=False):
+            loss = loss + weight * torch.nn.functional.cross_entropy(other, answers)
         loss.backward()
         losses.append(loss.item())
         for name, velocity in velocities.items():
@@ -83,6 +87,39 @@ def close(found: Weights, expected: Weights) -> None:
     assert sorted(found) == sorted(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_auxiliary_outputs_are_trained_too(name: str) -> None:
+    graph = heads()
+    weights = initial_weights(graph, 0)
+    expected, velocities, losses = documented(graph, weights, 0.9)
+    found = trainer(name, graph, weights)
+    np.testing.assert_allclose(steps(found), losses, rtol=1e-3)
+    close(found.weights(), expected)
+    close(found.velocities(), velocities)
+    assert found.logits(batches()[0][0]).shape == (8, 5)
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """By its definition."""
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_the_loss_is_that_of_the_reference(name: str) -> None:
+    graph = heads(norms=False)
+    weights = initial_weights(graph, 0)
+    images, labels = (part[0] for part in batches())
+    numpy: Any = get_backend("numpy")
+    model = numpy.build(graph)
+    numpy.load_weights(graph, model, weights)
+    outputs = model.outputs(images.transpose(0, 3, 1, 2).astype("float64"))
+    shares = {"fc": 1.0, "aux1.fc": 0.3, "aux2.fc": 0.5, "early": 1.0}
+    expected = sum(w * cross_entropy(outputs[layer], labels) for layer, w in shares.items())
+    found = trainer(name, graph, weights)
+    assert float(found.step(images, labels, 0.05)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)

@@ -69,9 +69,62 @@ def test_convolutions(
     assert sum(weight.size for weight in weights) == len(used) + (filters if bias else 0)
 
 
+@given(
+    st.integers(1, 2),
+    st.integers(1, 2),
+    st.integers(1, 2),
+    st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.integers(1, 3),
+    st.booleans(),
+)
+@settings(max_examples=60)
+def test_transposed_convolutions(
+    groups: int,
+    channels_each: int,
+    filters_each: int,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: int,
+    bias: bool,
+) -> None:
+    channels, filters = groups * channels_each, groups * filters_each
+    layer = _layer(
+        "conv2d_transpose",
+        filters=filters,
+        kernel_size=list(kernel),
+        stride=stride,
+        groups=groups,
+        bias=bias,
+    )
+    shape = (channels, *size)
+    output = layer.infer((shape,)).shape
+    macs = 0
+    used: set[tuple[int, int, int, int]] = set()
+    for c, y, x in product(*map(range, shape)):
+        for f, i, j in product(range(filters), range(kernel[0]), range(kernel[1])):
+            assert y * stride + i < output[1]
+            assert x * stride + j < output[2]
+            if c // channels_each == f // filters_each:
+                macs += 1
+                used.add((c, f, i, j))
+    neurons = output[0] * output[1] * output[2]
+    cost = layer.cost((shape,), output)
+    assert (cost.macs, cost.connections) == (macs, macs + bias * neurons)
+    assert cost.other_flops == bias * neurons
+    weights = layer.weights((shape,))
+    assert [weight.size for weight in weights] == [len(used), filters][: 1 + bias]
+
+
 @pytest.mark.parametrize(
     ("type_", "fields", "shape"),
     [
+        ("conv2d_transpose", {"filters": 6, "kernel_size": [3, 2], "groups": 2}, (4, 5, 6)),
+        ("conv2d_transpose", {"filters": 6, "kernel_size": 3, "bias": False}, (4, 5, 6)),
+        ("layer_norm", {"eps": 1e-3}, (6, 2, 2)),
+        ("group_norm", {"eps": 1e-3, "groups": 3}, (6, 2, 2)),
+        ("scale", {}, (6, 2, 2)),
+        ("scale", {"bias": True}, (6,)),
         ("conv2d", {"filters": 6, "kernel_size": [3, 2], "groups": 2}, (4, 5, 6)),
         ("conv2d", {"filters": 6, "kernel_size": 3, "bias": False}, (4, 5, 6)),
         ("dense", {"units": 7}, (5,)),
@@ -114,6 +167,17 @@ def test_flops_of_pools_and_norms() -> None:
     norm = _layer("local_response_norm", size=5, alpha=1, beta=1, k=1, alpha_mode="sum")
     assert norm.cost((shape,), shape).other_flops == 108 * 9
     assert _layer("softmax").cost(((10,),), (10,)).other_flops == 9 + 10 + 10 + 9 + 10
+    # 36 positions of 3 channels, and one group of 108 elements.
+    plain = {"eps": 1e-3, "affine": False}
+    assert _layer("layer_norm", **plain).cost((shape,), shape).other_flops == 36 * (3 * 5 + 2)
+    assert _layer("layer_norm", eps=1e-3).cost((shape,), shape).other_flops == 36 * (3 * 7 + 2)
+    grouped = _layer("group_norm", groups=1, **plain)
+    assert grouped.cost((shape,), shape).other_flops == 108 * 5 + 2
+    assert _layer("scale").cost((shape,), shape).other_flops == 108
+    assert _layer("scale", bias=True).cost((shape,), shape).other_flops == 216
+    assert _layer("upsample2d", scale=2).cost((shape,), (3, 12, 12)).other_flops == 0
+    bilinear = _layer("upsample2d", scale=2, mode="bilinear")
+    assert bilinear.cost((shape,), (3, 12, 12)).other_flops == 3 * 144 * 7
     inverted = _layer("dropout", rate=0.5)
     assert inverted.cost((shape,), shape).other_flops == 0
     assert _layer("dropout", rate=0.5, scaling="at_inference").cost((shape,), shape).other_flops
@@ -168,6 +232,24 @@ def test_examples_have_shapes_and_costs(type_: str) -> None:
         ("max_pool2d", {"kernel_size": 2, "padding": 2}, ((3, 4, 4),), "padding-covers-window"),
         ("avg_pool2d", {"kernel_size": 2, "padding": 1}, ((3, 4, 4),), "missing-key"),
         ("dense", {"units": 2}, ((3, 4, 4),), "dense-on-map"),
+        (
+            "conv2d_transpose",
+            {"filters": 4, "kernel_size": 2, "padding": 2},
+            ((3, 3, 9),),
+            "padding-removes-output",
+        ),
+        (
+            "conv2d_transpose",
+            {"filters": 4, "kernel_size": 1, "groups": 2},
+            ((3, 4, 4),),
+            "groups-do-not",
+        ),
+        ("group_norm", {"groups": 2, "eps": 1e-3}, ((5,),), "groups-do-not"),
+        ("channel_shuffle", {"groups": 2}, ((3, 4, 4),), "groups-do-not"),
+        ("channel_shuffle", {"groups": 1}, ((4,),), "map-expected"),
+        ("upsample2d", {"scale": 2}, ((4,),), "map-expected"),
+        ("permute", {"order": ["height", "channels", "width"]}, ((4,),), "map-expected"),
+        ("reshape", {"shape": [4, 1, 1]}, ((5,),), "element-counts-differ"),
         ("add", {}, ((3, 4, 4), (3, 4, 5)), "shapes-differ"),
         ("multiply", {}, ((3, 4, 4), (2, 1, 1)), "shapes-differ"),
         ("concat", {}, ((3, 4, 4), (3, 5, 4)), "shapes-differ"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from networks import heads
 
 import archspec
 from archspec import catalog
@@ -72,7 +73,9 @@ def test_every_shipped_spec_has_the_same_keys_and_whole_numbers(spec: str) -> No
         assert type(value) is int
         sums_layers = count not in ("neurons", "weight_bytes", "training_step_matmul_flops")
         if sums_layers:
-            assert value == sum(layer[count] for layer in document["layers"])
+            every = count == "backward_flops" or count.endswith("params")
+            used = [layer for layer in document["layers"] if every or not layer["training_only"]]
+            assert value == sum(layer[count] for layer in used)
 
 
 def test_a_layer_of_alexnet() -> None:
@@ -100,6 +103,7 @@ def test_a_layer_of_alexnet() -> None:
         "connections": 105705600,
         "activation_bytes": 4 * 290400,
         "receptive_field": {"size": [11, 11], "stride": [4, 4]},
+        "training_only": False,
     }
     assert document["input"] == [3, 227, 227]
     assert (document["batch"], document["totals"]["macs"]) == (1, 724406816)
@@ -135,3 +139,13 @@ def test_a_branch_has_its_inputs(tmp_path: Path) -> None:
         "  - {name: a, type: relu}\n  - {name: b, type: add, inputs: [a, input]}\n"
     )
     assert _document(str(path))["layers"][1]["inputs"] == ["a", "input"]
+
+
+def test_auxiliary_outputs_are_listed() -> None:
+    document: dict[str, Any] = json.loads(to_json(archspec.analyze(heads())))
+    assert document["auxiliary"] == [
+        {"layer": "aux1.fc", "loss_weight": 0.3},
+        {"layer": "aux2.fc", "loss_weight": 0.5},
+        {"layer": "early", "loss_weight": 1.0},
+    ]
+    assert _document()["auxiliary"] == []

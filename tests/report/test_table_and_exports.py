@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from networks import heads
 from rich.console import Console
 
 import archspec
@@ -79,6 +80,24 @@ def test_layers_that_are_left_out_are_said_in_one_line() -> None:
     assert line in text
     assert line in to_markdown(found)
     assert "Left out" not in " ".join(_table(archspec.analyze("alexnet")))
+
+
+def test_layers_used_in_training_alone_have_a_mark() -> None:
+    found = archspec.analyze(heads())
+    lines = _table(found)
+    marked = {line.split()[0] for line in lines if re.match(r"aux\S+ \*", line)}
+    assert marked == {layer.name for layer in found.layers if layer.training_only}
+    remark = (
+        "* used in training alone. MACs, FLOPs, neurons, connections and activations are without "
+        "these 7 layers."
+    )
+    assert remark in " ".join(lines)
+    page = to_markdown(found)
+    assert "\\" + remark in page
+    assert r"| aux1.fc \* | dense |" in page
+    rows = csv.DictReader(io.StringIO(to_csv(found)))
+    assert {row["name"] for row in rows if row["training_only"] == "true"} == marked
+    assert "training alone" not in " ".join(_table(archspec.analyze("alexnet")))
 
 
 def test_repairs_stand_below_the_error() -> None:

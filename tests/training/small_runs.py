@@ -35,6 +35,14 @@ DROPOUT = TINY.replace(
     "  - {name: drop, type: dropout, rate: 0.5}\n"
     "  - {name: drop2, type: dropout, rate: 0.5, scaling: at_inference}\n  - {name: fc,",
 )
+# A head on the first layer, in training alone.
+AUXILIARY = TINY.replace(
+    "  - {name: flatten,",
+    "  - {name: aux.pool, type: max_pool2d, kernel_size: 3, inputs: [relu]}\n"
+    "  - {name: aux.flatten, type: flatten}\n"
+    "  - {name: aux.fc, type: dense, units: $classes}\n"
+    "  - {name: flatten, inputs: [relu],",
+).replace("training:", "auxiliary:\n  - {layer: aux.fc, loss_weight: 0.3}\ntraining:")
 
 # TensorFlow takes seconds to import: one test process does it.
 BACKENDS = [

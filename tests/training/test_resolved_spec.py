@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from networks import EXAMPLES, branching, example_network
+from networks import EXAMPLES, branching, example_network, heads
 from small_runs import recipe
 
 import archspec
@@ -42,6 +42,12 @@ def test_every_layer_with_its_options(
     name: str, kind: str, example: Example, tmp_path: Path
 ) -> None:
     reloaded(example_network(kind, example), tmp_path)
+
+
+def test_auxiliary_outputs(tmp_path: Path) -> None:
+    found = reloaded(heads(), tmp_path)
+    assert found.auxiliary == heads().auxiliary
+    assert found.training_only == heads().training_only
 
 
 def test_branches(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from small_runs import (
+    AUXILIARY,
     BACKENDS,
     DROPOUT,
     TINY,
@@ -151,7 +152,7 @@ def test_both_backends_see_the_same_images(tmp_path: Path, monkeypatch: pytest.M
 
 
 @both
-@pytest.mark.parametrize("text", [TINY, DROPOUT], ids=["plain", "dropout"])
+@pytest.mark.parametrize("text", [TINY, DROPOUT, AUXILIARY], ids=["plain", "dropout", "auxiliary"])
 def test_a_resumed_run_equals_the_uninterrupted_one(
     backend: str, text: str, tmp_path: Path
 ) -> None:
@@ -427,6 +428,64 @@ class TestNetworks:
         assert tensors(tmp_path / "run") == tensors(tmp_path / "logits")
         assert "softmax" not in (tmp_path / "run" / "spec.yaml").read_text()
         assert resume(tmp_path / "run", epochs=5).trained == 1
+
+    @both
+    def test_so_is_one_at_the_end_of_an_auxiliary_output(
+        self, backend: str, tmp_path: Path
+    ) -> None:
+        head = "  - {name: aux.softmax, type: softmax}\n  - {name: flatten, inputs"
+        softmax = AUXILIARY.replace("  - {name: flatten, inputs", head)
+        softmax = softmax.replace("layer: aux.fc", "layer: aux.softmax")
+        softmax = softmax.replace("auxiliary:", "  - {name: softmax, type: softmax}\nauxiliary:")
+        train(tmp_path, AUXILIARY, backend=backend, output=tmp_path / "logits")
+        train(tmp_path, softmax, backend=backend)
+        assert tensors(tmp_path / "run") == tensors(tmp_path / "logits")
+        assert "softmax" not in (tmp_path / "run" / "spec.yaml").read_text()
+        assert resume(tmp_path / "run", epochs=5).trained == 1
+
+    def test_layers_behind_the_output(self, tmp_path: Path) -> None:
+        """With the softmax away, the output is no longer the last layer of the file."""
+        text = TINY.replace(
+            "training:",
+            "  - {name: aux, type: dense, units: $classes, inputs: [flatten]}\n"
+            "  - {name: behind, type: dense, units: $classes, inputs: [fc]}\n"
+            "  - {name: softmax, type: softmax, inputs: [fc]}\n"
+            "auxiliary: [{layer: aux}, {layer: behind}]\ntraining:",
+        )
+        with_softmax = train(tmp_path, text, epochs=1)
+        assert with_softmax.trained == 1
+        assert resume(tmp_path / "run", epochs=2).trained == 1
+
+    def test_auxiliary_outputs_that_cannot_be_trained(self, tmp_path: Path) -> None:
+        said = self.said(
+            tmp_path, AUXILIARY.replace("auxiliary:\n", "auxiliary:\n  - {layer: conv}\n")
+        )
+        assert said.startswith("the auxiliary output conv is 4 x 6 x 6 and the data has 10 classes")
+        assert said.endswith("end it with `flatten` or a global pool and a dense layer")
+        said = self.said(tmp_path, AUXILIARY.replace("units: $classes", "units: 7", 1))
+        assert said.startswith("the auxiliary output aux.fc is 7 and the data has 10 classes")
+        assert said.endswith("let aux.fc have `units: $classes`")
+
+    def test_a_softmax_that_is_read(self, tmp_path: Path) -> None:
+        text = TINY.replace(
+            "training:",
+            "  - {name: softmax, type: softmax}\n  - {name: last, type: dense, units: 10}\n"
+            "auxiliary: [{layer: softmax}]\ntraining:",
+        )
+        assert self.said(tmp_path, text) == (
+            "the output softmax is a softmax, which the loss is computed without, and last reads "
+            "it; let that read fc"
+        )
+
+    def test_outputs_that_are_one_without_the_softmax(self, tmp_path: Path) -> None:
+        text = TINY.replace(
+            "training:",
+            "  - {name: softmax, type: softmax}\nauxiliary: [{layer: fc}]\ntraining:",
+        )
+        assert self.said(tmp_path, text) == (
+            "without the softmax, which is left to the loss, two outputs are fc; leave one of them "
+            "out of `auxiliary`"
+        )
 
     def test_other_classes_than_the_data(self, tmp_path: Path) -> None:
         said = self.said(tmp_path, TINY, variables={"classes": 7})

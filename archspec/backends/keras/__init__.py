@@ -8,11 +8,11 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import TrainableBackend
-from archspec.backends.keras.emit import emit, network_class
+from archspec.backends.keras.emit import emit, layer_names, network_class
 from archspec.graph import Graph
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 # layout into Keras' (O,I,H,W to H,W,I,O; out,in to in,out).
 TENSORS: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
     "conv2d": {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
+    "conv2d_transpose": {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
     "dense": {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))},
+    "group_norm": {"weight": ("gamma", (0,)), "bias": ("beta", (0,))},
+    "layer_norm": {"weight": ("gamma", (0,)), "bias": ("beta", (0,))},
+    "scale": {"weight": ("kernel", (0,)), "bias": ("bias", (0,))},
     "batch_norm": {
         "weight": ("gamma", (0,)),
         "bias": ("beta", (0,)),
@@ -37,7 +41,10 @@ ENGINES = ("tensorflow", "jax", "torch")
 
 
 class KerasBackend(TrainableBackend):
-    """Emits a functional `keras.Model` with the spec's layer names, channels last."""
+    """Emits a functional `keras.Model` with the spec's layer names, channels last.
+
+    A dot in a name is an underscore in Keras.
+    """
 
     name = "keras"
     extra = "keras"
@@ -80,7 +87,8 @@ class KerasBackend(TrainableBackend):
     def activations(self, graph: Graph, model: Any, images: Array) -> dict[str, Array]:
         import keras
 
-        outputs = [model.get_layer(node.name).output for node in graph.nodes]
+        by_name = named_layers(graph, model)
+        outputs = [by_name[node.name].output for node in graph.nodes]
         with _precision(str(images.dtype)):
             every = keras.Model(model.inputs, outputs)
             found = (
@@ -95,7 +103,7 @@ class KerasBackend(TrainableBackend):
         }
 
     def gradients(
-        self, graph: Graph, model: Any, images: Array, cotangent: Array
+        self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
     ) -> dict[str, Array]:
         import keras
 
@@ -119,9 +127,15 @@ class KerasBackend(TrainableBackend):
         if not trainable:
             return {}
         with _precision(str(images.dtype)):
+            # All outputs, without the weights that the network gives their losses.
+            every = keras.Model(model.inputs[0], model.outputs)
             # The loss wrapper averages over samples, as the definition does.
-            model.compile(optimizer=Probe(), loss=projection, run_eagerly=_eager())
-            model.train_on_batch(_last(images), _last(cotangent))
+            every.compile(
+                optimizer=Probe(),
+                loss=[projection for _ in cotangents],
+                run_eagerly=_eager(),
+            )
+            every.train_on_batch(_last(images), [_last(c) for c in cotangents])
         return {name: canonical(*pair) for name, pair in trainable.items()}
 
     def trainer(
@@ -225,12 +239,19 @@ def devices() -> list[str]:
     return [str(name) for name in keras.distribution.list_devices()]
 
 
+def named_layers(graph: Graph, model: Any) -> dict[str, Any]:
+    """The model's layers by the names that the graph has for them."""
+    found = {layer.name: layer for layer in model.layers}
+    return {name: found[called] for name, called in layer_names(graph).items()}
+
+
 def variables(graph: Graph, model: Any) -> dict[str, tuple[Any, tuple[int, ...]]]:
     """The model's variables by canonical name, each with the axes from canonical to Keras."""
     found = {}
+    by_name = named_layers(graph, model)
     for node in graph.nodes:
         for tensor, (attribute, axes) in TENSORS.get(node.layer.type, {}).items():
-            variable = getattr(model.get_layer(node.name), attribute, None)
+            variable = getattr(by_name[node.name], attribute, None)
             if variable is not None:
                 found[f"{node.name}.{tensor}"] = variable, axes
     return found

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from archspec.backends.source import Call, LayerContext, Raw, call, portable
+from archspec.layers.base import Shape
 from archspec.layers.window import Axis, Window, resolve_axis
 from archspec.spec import initializers as init
 from archspec.spec.fields import Pair, Sides
@@ -117,6 +118,25 @@ def _conv2d(c: LayerContext) -> list[Call]:
     return [*before, call(name, layer.filters, kernel, **options)]
 
 
+def _conv2d_transpose(c: LayerContext) -> list[Call]:
+    layer = c.layer
+    options: dict[str, Any] = {}
+    if layer.stride != (1, 1):
+        options["strides"] = layer.stride
+    if any(layer.padding):
+        options["sides"] = _sides(layer.padding)
+    if any(layer.output_padding):
+        options["output_padding"] = layer.output_padding
+    if layer.dilation != (1, 1):
+        options["dilation_rate"] = layer.dilation
+    if layer.groups > 1:
+        options["groups"] = layer.groups
+    if not layer.bias:
+        options["use_bias"] = False
+    options |= {**_initializers(c), **_trainable(layer)}
+    return [call("TransposedConv2D", layer.filters, layer.kernel_size, **options)]
+
+
 def _max_pool2d(c: LayerContext) -> list[Call]:
     window = _window(c)
     kernel, stride = window.kernel_size, window.stride
@@ -157,6 +177,54 @@ def _batch_norm(c: LayerContext) -> list[Call]:
     return [call(name, **options, **_trainable(layer))]
 
 
+def _layer_norm(c: LayerContext) -> list[Call]:
+    layer = c.layer
+    affine = {} if layer.affine else {"center": False, "scale": False}
+    options = {"epsilon": layer.eps, **affine, **_trainable(layer)}
+    return [call("layers.LayerNormalization", **options)]
+
+
+def _group_norm(c: LayerContext) -> list[Call]:
+    layer = c.layer
+    affine = {} if layer.affine else {"center": False, "scale": False}
+    options = {"epsilon": layer.eps, **affine, **_trainable(layer)}
+    return [call("layers.GroupNormalization", layer.groups, **options)]
+
+
+def _scale(c: LayerContext) -> list[Call]:
+    bias = {"use_bias": True} if c.layer.bias else {}
+    return [call("Scale", **bias, **_initializers(c), **_trainable(c.layer))]
+
+
+def _stochastic_depth(c: LayerContext) -> list[Call]:
+    # One draw an image.
+    shape = (None, *(1 for _ in c.output))
+    return [call("layers.Dropout", c.layer.rate, noise_shape=shape)]
+
+
+def _upsample2d(c: LayerContext) -> list[Call]:
+    nearest = c.layer.mode == "nearest"
+    name = "layers.UpSampling2D" if nearest else "BilinearUpsampling2D"
+    return [call(name, _one(c.layer.scale) if nearest else c.layer.scale)]
+
+
+def _reshape(c: LayerContext) -> list[Call]:
+    before, after = c.inputs[0], c.output
+    to_channels_first = [] if _ordered(before) else [call("layers.Permute", (3, 1, 2))]
+    if len(after) == 1:
+        return [*to_channels_first, call("layers.Reshape", after)]
+    if _ordered(after):
+        return [*to_channels_first, call("layers.Reshape", (*after[1:], after[0]))]
+    cut = call("layers.Reshape", after)
+    return [*to_channels_first, cut, call("layers.Permute", (2, 3, 1))]
+
+
+def _permute(c: LayerContext) -> list[Call]:
+    # Keras counts the axes height, width, channels from 1.
+    channels, height, width = (axis or 3 for axis in c.layer.axes)
+    return [call("layers.Permute", (height, width, channels))]
+
+
 def _lrn(c: LayerContext) -> list[Call]:
     layer = c.layer
     options = {
@@ -180,11 +248,14 @@ def _dense(c: LayerContext) -> list[Call]:
     ]
 
 
+def _ordered(shape: Shape) -> bool:
+    """Whether the elements stand in the same order with the channels first and last."""
+    return len(shape) == 1 or shape[0] == 1 or shape[1:] == (1, 1)
+
+
 def _flatten(c: LayerContext) -> list[Call]:
-    shape = c.inputs[0]
-    ordered = len(shape) == 1 or shape[0] == 1 or shape[1:] == (1, 1)
     # Channels first, so that a dense layer behind it sees the canonical order.
-    before = [] if ordered else [call("layers.Permute", (3, 1, 2))]
+    before = [] if _ordered(c.inputs[0]) else [call("layers.Permute", (3, 1, 2))]
     return [*before, call("layers.Flatten")]
 
 
@@ -217,25 +288,34 @@ LAYERS: dict[str, Entry] = {
     "add": _plain("layers.Add"),
     "avg_pool2d": _avg_pool2d,
     "batch_norm": _batch_norm,
+    "channel_shuffle": lambda c: [call("ChannelShuffle", c.layer.groups)],
     "concat": _plain("layers.Concatenate"),
     "conv2d": _conv2d,
+    "conv2d_transpose": _conv2d_transpose,
     "dense": _dense,
     "dropout": _dropout,
     "flatten": _flatten,
     "gelu": _gelu,
     "global_avg_pool2d": _global_avg_pool2d,
+    "group_norm": _group_norm,
     "hard_sigmoid": _activation("hard_sigmoid"),
     "hard_swish": _plain("layers.Activation", "hard_silu"),
+    "layer_norm": _layer_norm,
     "leaky_relu": lambda c: [call("LeakyReLU", c.layer.negative_slope)],
     "local_response_norm": _lrn,
     "max_pool2d": _max_pool2d,
     "multiply": _plain("layers.Multiply"),
+    "permute": _permute,
     "relu": _plain("layers.ReLU"),
     "relu6": _plain("layers.ReLU", max_value=6.0),
+    "reshape": _reshape,
+    "scale": _scale,
     "sigmoid": _plain("layers.Activation", "sigmoid"),
     "silu": _plain("layers.Activation", "silu"),
     "softmax": _plain("layers.Softmax"),
     "split": lambda c: [call("Split", *c.layer.channels)],
+    "stochastic_depth": _stochastic_depth,
     "tanh": _plain("layers.Activation", "tanh"),
+    "upsample2d": _upsample2d,
     "zero_pad2d": lambda c: [call("layers.ZeroPadding2D", _sides(c.layer.padding))],
 }

@@ -76,6 +76,85 @@ class TowerConv2D(layers.Layer):
         return x[:, :: self.strides[0], :: self.strides[1]]
 
 
+class TransposedConv2D(layers.Layer):
+    """A transposed convolution of full extent, cut by `sides` and grown at its end.
+
+    The kernel is (height, width, filters / groups, channels), as in
+    `layers.Conv2DTranspose`, which has neither groups nor a padding for each side.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: tuple[int, int],
+        strides: tuple[int, int] = (1, 1),
+        sides: Sides = ((0, 0), (0, 0)),
+        output_padding: tuple[int, int] = (0, 0),
+        dilation_rate: tuple[int, int] = (1, 1),
+        groups: int = 1,
+        use_bias: bool = True,
+        kernel_initializer: object = "glorot_uniform",
+        bias_initializer: object = "zeros",
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size = filters, kernel_size
+        self.strides, self.sides = strides, sides
+        self.output_padding, self.dilation_rate = output_padding, dilation_rate
+        self.groups, self.use_bias = groups, use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        size = (*self.kernel_size, self.filters // self.groups, shape[-1])
+        self.kernel = self.add_weight(
+            shape=size, initializer=self.kernel_initializer, name="kernel"
+        )
+        self.bias = (
+            self.add_weight(
+                shape=(self.filters,), initializer=self.bias_initializer, name="bias"
+            )
+            if self.use_bias
+            else None
+        )
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        kernel = self.dilated(ops.convert_to_tensor(self.kernel))
+        (top, bottom), (left, right) = self.sides
+        rows, columns = (
+            (size - 1) * stride + extent + added
+            for size, stride, extent, added in zip(
+                x.shape[1:3],
+                self.strides,
+                kernel.shape[:2],
+                self.output_padding,
+                strict=True,
+            )
+        )
+        towers = zip(
+            ops.split(x, self.groups, axis=-1),
+            ops.split(kernel, self.groups, axis=-1),
+            strict=True,
+        )
+        full = [ops.conv_transpose(*tower, self.strides, "valid") for tower in towers]
+        x = ops.concatenate(full, axis=-1)
+        grown = [(0, size) for size in self.output_padding]
+        x = ops.pad(x, [(0, 0), *grown, (0, 0)])
+        x = x[:, top : rows - bottom, left : columns - right]
+        return x if self.bias is None else x + self.bias
+
+    def dilated(self, kernel: keras.KerasTensor) -> keras.KerasTensor:
+        """Put zeros between the elements of the kernel."""
+        if self.dilation_rate == (1, 1):
+            return kernel
+        (rows, columns, *channels), (down, across) = kernel.shape, self.dilation_rate
+        kernel = ops.reshape(kernel, (rows, 1, columns, 1, *channels))
+        gaps = [(0, 0), (0, down - 1), (0, 0), (0, across - 1), (0, 0), (0, 0)]
+        kernel = ops.pad(kernel, gaps)
+        kernel = ops.reshape(kernel, (rows * down, columns * across, *channels))
+        return kernel[: (rows - 1) * down + 1, : (columns - 1) * across + 1]
+
+
 class LocalResponseNorm(layers.Layer):
     """Divide by (k + scale * sum of squares over `size` channels) ** beta.
 
@@ -239,6 +318,78 @@ class DropoutAtInference(layers.Layer):
             return x * (1 - self.rate)
         kept = keras.random.uniform(ops.shape(x), seed=self.random) >= self.rate
         return x * ops.cast(kept, x.dtype)
+
+
+class Scale(layers.Layer):
+    """A factor, and perhaps a bias, for each channel."""
+
+    def __init__(
+        self,
+        use_bias: bool = False,
+        kernel_initializer: object = "ones",
+        bias_initializer: object = "zeros",
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        size = shape[-1:]
+        self.kernel = self.add_weight(
+            shape=size, initializer=self.kernel_initializer, name="kernel"
+        )
+        self.bias = (
+            self.add_weight(shape=size, initializer=self.bias_initializer, name="bias")
+            if self.use_bias
+            else None
+        )
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        x = x * self.kernel
+        return x if self.bias is None else x + self.bias
+
+
+class ChannelShuffle(layers.Layer):
+    """The first channel of every group, then the second of every group, and so on."""
+
+    def __init__(self, groups: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.groups = groups
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        _, height, width, channels = x.shape
+        grouped = (-1, height, width, self.groups, channels // self.groups)
+        x = ops.swapaxes(ops.reshape(x, grouped), -1, -2)
+        return ops.reshape(x, (-1, height, width, channels))
+
+
+class BilinearUpsampling2D(layers.Layer):
+    """Interpolates between the centres of pixels, in full precision also in float64."""
+
+    def __init__(self, size: tuple[int, int], **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return self.stretch(self.stretch(x, 1, self.size[0]), 2, self.size[1])
+
+    def stretch(self, x: keras.KerasTensor, axis: int, size: int) -> keras.KerasTensor:
+        """Make an axis `size` times as long; beyond the edge its last pixel goes on."""
+        every = (slice(None),) * axis
+        ends = x[(*every, slice(1))], x[(*every, slice(-1, None))]
+        wide = ops.concatenate([ends[0], x, ends[1]], axis)
+        before, after = wide[(*every, slice(-2))], wide[(*every, slice(2, None))]
+        parts = []
+        for i in range(size):
+            # How far the centre of part i lies behind that of its pixel.
+            offset = (i + 0.5) / size - 0.5
+            neighbour = before if offset < 0 else after
+            parts.append(x * (1 - abs(offset)) + neighbour * abs(offset))
+        shape = [-1, *x.shape[1:]]
+        shape[axis] *= size
+        return ops.reshape(ops.stack(parts, axis + 1), shape)
 
 
 class Split(layers.Layer):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.backends.base import Backend
 from archspec.backends.numpy.layers import LAYERS
 from archspec.backends.source import (
+    Call,
     Raw,
     call,
     class_name,
@@ -16,10 +17,12 @@ from archspec.backends.source import (
     definitions,
     header,
     helper_source,
+    opening,
+    paragraphs,
     statement,
 )
 from archspec.graph import Graph
-from archspec.layers.base import show
+from archspec.layers.base import Weight, show
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,30 +44,27 @@ class NumpyBackend(Backend):
         return class_name(graph, {*definitions(FUNCTIONS), *definitions(INITIAL)})
 
     def emit(self, graph: Graph) -> str:
-        from archspec.backends.numpy.initial import drawing
-
         layers = contexts(graph)
         weights: list[str] = []
         body: list[str] = []
         used: set[str] = set()
-        for context in layers:
-            node = context.node
-            for weight in context.weights:
-                name = f"{node.name}.{weight.name}"
-                function, numbers = drawing(weight)
-                if function == "constant":
-                    draw = call("np.full", weight.shape, numbers["value"])
-                else:
-                    draw = call(function, Raw("seed"), name, weight.shape, **numbers)
-                    used.add(function)
-                weights += statement(f'"{name}": ', draw, ",", indent=12)
-            inputs = [Raw(f'out["{name}"]') for name in node.inputs]
-            value = LAYERS[node.layer.type](context, inputs)
-            used.add(value.function)
-            used.update(getattr(arg, "function", "") for arg in value.args)
-            body += statement(
-                f'out["{node.name}"] = ', value, comment=show(context.output)
-            )
+        found = paragraphs(graph, layers)
+        for paragraph in found:
+            body += opening(paragraph) if len(found) > 1 else []
+            for context in paragraph.layers:
+                node = context.node
+                for weight in context.weights:
+                    name = f"{node.name}.{weight.name}"
+                    draw = _draw(name, weight)
+                    used.add(draw.function)
+                    weights += statement(f'"{name}": ', draw, ",", indent=12)
+                inputs = [Raw(f'out["{name}"]') for name in node.inputs]
+                value = LAYERS[node.layer.type](context, inputs)
+                used.add(value.function)
+                used.update(getattr(arg, "function", "") for arg in value.args)
+                target = f'out["{node.name}"] = '
+                body += statement(target, value, comment=show(context.output))
+        body += [""] if len(found) > 1 else []
         network = self.class_name(graph)
         shape = graph.input_shape
         initial = helper_source(INITIAL, used)
@@ -133,6 +133,16 @@ class NumpyBackend(Backend):
         """Every layer's output, by layer name."""
         out: dict[str, np.ndarray] = model.outputs(images)
         return out
+
+
+def _draw(name: str, weight: Weight) -> Call:
+    """How the weight called `name` begins."""
+    from archspec.backends.numpy.initial import drawing
+
+    function, numbers = drawing(weight)
+    if function == "constant":
+        return call("np.full", weight.shape, numbers["value"])
+    return call(function, Raw("seed"), name, weight.shape, **numbers)
 
 
 def _commas(shape: tuple[int, ...]) -> str:

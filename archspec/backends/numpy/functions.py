@@ -45,6 +45,42 @@ def conv2d(
     return out if bias is None else out + bias[:, None, None]
 
 
+def conv2d_transpose(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    output_padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Add x[n, c, i, j] * weight[c, o, u, v] at row i * stride + u * dilation."""
+    n, channels, height, width = x.shape
+    _, each, rows, columns = weight.shape
+    full_h = (height - 1) * stride[0] + (rows - 1) * dilation[0] + 1
+    full_w = (width - 1) * stride[1] + (columns - 1) * dilation[1] + 1
+    size = (full_h + output_padding[0], full_w + output_padding[1])
+    out = np.zeros((n, groups * each, *size), dtype=x.dtype)
+    seen = channels // groups
+    for group in range(groups):
+        mine = slice(group * each, (group + 1) * each)
+        part = slice(group * seen, (group + 1) * seen)
+        for row in range(rows):
+            for column in range(columns):
+                top, left = row * dilation[0], column * dilation[1]
+                product = np.tensordot(weight[part, :, row, column], x[:, part], (0, 1))
+                out[
+                    :,
+                    mine,
+                    top : top + (height - 1) * stride[0] + 1 : stride[0],
+                    left : left + (width - 1) * stride[1] + 1 : stride[1],
+                ] += product.swapaxes(0, 1)
+    top, bottom, left, right = padding
+    out = out[:, :, top : size[0] - bottom, left : size[1] - right]
+    return out if bias is None else out + bias[:, None, None]
+
+
 def pad2d(
     x: np.ndarray, padding: tuple[int, int, int, int], value: float
 ) -> np.ndarray:
@@ -127,9 +163,64 @@ def batch_norm(
     """Normalise each channel by its running statistics, then scale and shift."""
     shape = (1, -1) + (1,) * (x.ndim - 2)
     out = (x - running_mean.reshape(shape)) / np.sqrt(running_var.reshape(shape) + eps)
-    if weight is None or bias is None:
-        return out
-    return out * weight.reshape(shape) + bias.reshape(shape)
+    return scale_channels(out, weight, bias)
+
+
+def layer_norm(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
+) -> np.ndarray:
+    """Normalise across the channels of each position, then scale and shift."""
+    difference = x - x.mean(axis=1, keepdims=True)
+    variance = (difference * difference).mean(axis=1, keepdims=True)
+    return scale_channels(difference / np.sqrt(variance + eps), weight, bias)
+
+
+def group_norm(
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
+    groups: int,
+    eps: float,
+) -> np.ndarray:
+    """Normalise each group of channels, all positions together, then scale and shift."""
+    rows = x.reshape(x.shape[0], groups, -1)
+    difference = rows - rows.mean(axis=2, keepdims=True)
+    variance = (difference * difference).mean(axis=2, keepdims=True)
+    out = (difference / np.sqrt(variance + eps)).reshape(x.shape)
+    return scale_channels(out, weight, bias)
+
+
+def scale_channels(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None
+) -> np.ndarray:
+    """Multiply each channel by its weight and add its bias, where there are any."""
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    out = x if weight is None else x * weight.reshape(shape)
+    return out if bias is None else out + bias.reshape(shape)
+
+
+def channel_shuffle(x: np.ndarray, groups: int) -> np.ndarray:
+    """Take the first channel of every group, then the second of every group, ..."""
+    grouped = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
+    return grouped.swapaxes(1, 2).reshape(x.shape)
+
+
+def upsample2d(x: np.ndarray, scale: tuple[int, int], mode: str) -> np.ndarray:
+    """Repeat pixels, or interpolate between their centres."""
+    for axis, factor in zip((2, 3), scale, strict=True):
+        size = x.shape[axis]
+        # Where the centre of each output pixel lies, in input pixels.
+        places = (np.arange(size * factor) + 0.5) / factor - 0.5
+        if mode == "nearest":
+            x = x.take(np.rint(places).astype(int), axis)
+            continue
+        places = places.clip(0, size - 1)
+        below = places.astype(int)
+        above = np.minimum(below + 1, size - 1)
+        share = (places - below).astype(x.dtype)
+        share = share[:, None] if axis == 2 else share
+        x = x.take(below, axis) * (1 - share) + x.take(above, axis) * share
+    return x
 
 
 def dense(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:

@@ -30,6 +30,21 @@ def _conv2d(c: LayerContext, x: list[Raw]) -> Call:
     )
 
 
+def _conv2d_transpose(c: LayerContext, x: list[Raw]) -> Call:
+    layer = c.layer
+    return call(
+        "conv2d_transpose",
+        *x,
+        _weight(c, "weight"),
+        _weight(c, "bias"),
+        stride=layer.stride,
+        padding=layer.padding,
+        output_padding=layer.output_padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+    )
+
+
 def _max_pool2d(c: LayerContext, x: list[Raw]) -> Call:
     window = c.inferred.window
     assert window is not None
@@ -85,8 +100,12 @@ def _zero_pad2d(c: LayerContext, x: list[Raw]) -> Call:
     return call("pad2d", *x, c.layer.padding, 0.0)
 
 
-def _dense(c: LayerContext, x: list[Raw]) -> Call:
-    return call("dense", *x, _weight(c, "weight"), _weight(c, "bias"))
+def _reshape(c: LayerContext, x: list[Raw]) -> Call:
+    return call(f"{x[0].text}.reshape", Raw(f"{x[0].text}.shape[0]"), *c.output)
+
+
+def _permute(c: LayerContext, x: list[Raw]) -> Call:
+    return call(f"{x[0].text}.transpose", 0, *(axis + 1 for axis in c.layer.axes))
 
 
 def _dropout(c: LayerContext, x: list[Raw]) -> Call:
@@ -120,10 +139,22 @@ def _concat(c: LayerContext, x: list[Raw]) -> Call:
 
 
 def _function(name: str, *fields: str) -> Entry:
-    """An elementwise function whose arguments are fields of the layer."""
+    """A function whose arguments are fields of the layer."""
 
     def emit(c: LayerContext, x: list[Raw]) -> Call:
         return call(name, *x, **{field: getattr(c.layer, field) for field in fields})
+
+    return emit
+
+
+def _affine(name: str, *fields: str) -> Entry:
+    """A function whose arguments are a weight, a bias, and fields of the layer."""
+
+    def emit(c: LayerContext, x: list[Raw]) -> Call:
+        pair = _weight(c, "weight"), _weight(c, "bias")
+        return call(
+            name, *x, *pair, **{field: getattr(c.layer, field) for field in fields}
+        )
 
     return emit
 
@@ -133,25 +164,34 @@ LAYERS: dict[str, Entry] = {
     "add": _fold("np.add"),
     "avg_pool2d": _avg_pool2d,
     "batch_norm": _batch_norm,
+    "channel_shuffle": _function("channel_shuffle", "groups"),
     "concat": _concat,
     "conv2d": _conv2d,
-    "dense": _dense,
+    "conv2d_transpose": _conv2d_transpose,
+    "dense": _affine("dense"),
     "dropout": _dropout,
     "flatten": _flatten,
     "gelu": _function("gelu", "approximate"),
     "global_avg_pool2d": _global_avg_pool2d,
+    "group_norm": _affine("group_norm", "groups", "eps"),
     "hard_sigmoid": _function("hard_sigmoid"),
     "hard_swish": _function("hard_swish"),
+    "layer_norm": _affine("layer_norm", "eps"),
     "leaky_relu": _function("leaky_relu", "negative_slope"),
     "local_response_norm": _lrn,
     "max_pool2d": _max_pool2d,
     "multiply": _fold("np.multiply"),
+    "permute": _permute,
     "relu": _function("relu"),
     "relu6": _function("relu6"),
+    "reshape": _reshape,
+    "scale": _affine("scale_channels"),
     "sigmoid": _function("sigmoid"),
     "silu": _function("silu"),
     "softmax": _function("softmax"),
     "split": _split,
+    "stochastic_depth": lambda c, x: call("np.multiply", *x, 1.0),
     "tanh": _function("np.tanh"),
+    "upsample2d": _function("upsample2d", "scale", "mode"),
     "zero_pad2d": _zero_pad2d,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import TrainableBackend
@@ -60,19 +60,24 @@ class TorchBackend(TrainableBackend):
 
         names = attributes(graph)
         modules = [
-            (node.name, getattr(model, names[node.name])) for node in graph.nodes
+            (node.name, model.get_submodule(names[node.name])) for node in graph.nodes
         ]
+        model.eval()
+        # What leads to auxiliary outputs is computed when the network is in training; the
+        # layers themselves stay at inference.
+        model.training = bool(graph.auxiliary)
         hooks = [module.register_forward_hook(keep(name)) for name, module in modules]
         try:
             with torch.no_grad():
-                model.eval()(torch.from_numpy(images))
+                model(torch.from_numpy(images))
         finally:
+            model.eval()
             for hook in hooks:
                 hook.remove()
         return found
 
     def gradients(
-        self, graph: Graph, model: Any, images: Array, cotangent: Array
+        self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
     ) -> dict[str, Array]:
         import torch
 
@@ -85,8 +90,13 @@ class TorchBackend(TrainableBackend):
             return {}
         model.train()
         model.zero_grad()
-        output = model(torch.from_numpy(images))
-        (output * torch.from_numpy(cotangent)).sum().div(len(images)).backward()
+        total = sum(
+            (output * torch.from_numpy(cotangent)).sum()
+            for output, cotangent in zip(
+                outputs(model(torch.from_numpy(images))), cotangents, strict=True
+            )
+        )
+        (total / len(images)).backward()
         return {name: tensor.grad.numpy().copy() for name, tensor in trainable.items()}
 
     def trainer(
@@ -97,14 +107,19 @@ class TorchBackend(TrainableBackend):
         return TorchTrainer(self, graph, recipe, weights, device)
 
 
+def outputs(found: Any) -> tuple[Any, ...]:
+    """What a model returns, the network's output first: one tensor, in training perhaps several."""
+    return found if isinstance(found, tuple) else (found,)
+
+
 def tensors(graph: Graph, model: Any) -> dict[str, Any]:
     """The model's parameters and buffers by canonical name."""
-    by_attribute = {attribute: name for name, attribute in attributes(graph).items()}
     found = {}
-    for key, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        attribute, _, tensor_name = key.partition(".")
-        if tensor_name != "num_batches_tracked":
-            found[f"{by_attribute[attribute]}.{tensor_name}"] = tensor
+    for name, path in attributes(graph).items():
+        module = model.get_submodule(path)
+        for key, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            if key != "num_batches_tracked":
+                found[f"{name}.{key}"] = tensor
     return found
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Iterable
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
+from archspec.analysis.shapes import infer_shapes
 from archspec.backends.source import (
+    WIDTH,
     Call,
     LayerContext,
+    Paragraph,
     Raw,
+    blocks,
     call,
     class_name,
     contexts,
@@ -20,11 +27,14 @@ from archspec.backends.source import (
     helper_source,
     identifiers,
     items,
+    paragraphs,
     portable,
     statement,
+    unique,
 )
 from archspec.backends.torch.layers import LAYERS
 from archspec.graph import Graph
+from archspec.layers.affine import AffineLayer
 from archspec.layers.base import Weight, show
 from archspec.spec import initializers as init
 
@@ -46,6 +56,11 @@ reset_parameters x image layer self torch nn F Sides main
 """
 RESERVED = frozenset(_TAKEN.split())
 
+# A loop over more layers than this is one over their class, where it can be.
+_MANY = 12
+# A paragraph with more layers of one block than this calls the block `block`.
+_FEW = 2
+
 
 def network_class(graph: Graph) -> str:
     """The name of the emitted class."""
@@ -53,39 +68,61 @@ def network_class(graph: Graph) -> str:
 
 
 def attributes(graph: Graph) -> dict[str, str]:
-    """The module's attribute for each layer: its name, unless that is taken.
+    """The path of each layer's module: `stage2.block1.conv1`, its name where it can be.
 
-    A name that begins with an underscore counts as taken: nn.Module has many of those.
+    So PyTorch's names of the weights are the canonical ones. A name that begins with an
+    underscore counts as taken: nn.Module has many of those.
     """
-    names = [node.name for node in graph.nodes]
-    return identifiers(names, RESERVED.union(n for n in names if n.startswith("_")))
+    paths = _paths(graph)
+    return {node.name: paths[node.name] for node in graph.nodes}
+
+
+def _paths(graph: Graph) -> dict[str, str]:
+    """The path of each layer, and under their names with a dot behind that of each block."""
+    members: dict[str, dict[str, str]] = {"": {}}
+    for node in graph.nodes:
+        *around, last = node.name.split(".")
+        scope = ""
+        for part in around:
+            block = f"{scope}{part}."
+            members[scope][block] = part
+            members.setdefault(block, {})
+            scope = block
+        members[scope][node.name] = last
+    paths: dict[str, str] = {}
+    for scope, wanted in members.items():  # outer blocks come first
+        before = f"{paths[scope]}." if scope else ""
+        taken = RESERVED.union(p for p in wanted.values() if p.startswith("_"))
+        for name, identifier in unique(wanted, taken).items():
+            paths[name] = before + identifier
+    return paths
 
 
 def emit(graph: Graph) -> str:
     """The source of a file with the network as a class and a `main` that runs it."""
     layers = contexts(graph)
-    names = attributes(graph)
+    paths = _paths(graph)
     modules = {c.node.name: LAYERS[c.node.layer.type](c) for c in layers}
     helpers = helper_source(MODULES, {module.function for module in modules.values()})
     frozen = [
-        names[c.node.name]
+        paths[c.node.name]
         for c in layers
         if any(not (weight.trainable or weight.buffer) for weight in c.weights)
     ]
     network = network_class(graph)
-    shape = graph.input_shape
-    reset = _reset(layers, names)
+    shape, output = graph.input_shape, infer_shapes(graph).of(graph.output)
+    reset = _reset(layers, paths, modules)
     body = [
         f"class {network}(nn.Module):",
-        f'    """{show(shape)} in, {show(layers[-1].output)} out."""',
+        f'    """{show(shape)} in, {show(output)} out."""',
         "",
         "    def __init__(self) -> None:",
         "        super().__init__()",
-        *_modules(modules, names),
-        *(f"        self.{name}.requires_grad_(False)" for name in frozen),
+        *_modules(graph, layers, modules, paths),
+        *(f"        self.{path}.requires_grad_(False)" for path in frozen),
         *(["        self.reset_parameters()", "", *reset] if reset else []),
         "",
-        *_forward(graph, layers, names),
+        *_forward(graph, layers, paths),
     ]
     text = "\n".join(helpers)
     return (
@@ -110,54 +147,153 @@ def emit(graph: Graph) -> str:
     )
 
 
-def _modules(modules: dict[str, Call], names: dict[str, str]) -> list[str]:
+def _modules(
+    graph: Graph,
+    layers: list[LayerContext],
+    modules: dict[str, Call],
+    paths: dict[str, str],
+) -> list[str]:
+    """A module for each layer, and an empty one for each block, which holds its layers."""
     lines: list[str] = []
-    for name, module in modules.items():
-        lines += statement(f"self.{names[name]} = ", module)
-    return lines
+    made = {""}
+    found = paragraphs(graph, layers)
+    for paragraph in found:
+        if len(found) > 1:
+            lines.append("")
+        place = _Place(paragraph, paths)
+        if place.called and paragraph.block in made:
+            lines.append(f"        block = {place.block}")
+        for context in paragraph.layers:
+            name = context.node.name
+            for block in blocks(name):
+                if block not in made:
+                    made.add(block)
+                    alias = place.called and block == paragraph.block
+                    target = (
+                        f"block = {place.block}" if alias else place.of(f"{block}.")
+                    )
+                    lines.append(f"        {target} = nn.Module()")
+            lines += statement(f"{place.of(name)} = ", modules[name])
+    # What follows is about all of them.
+    return [*lines, ""] if len(found) > 1 else lines
+
+
+class _Place:
+    """How the modules of a paragraph are written: `self.stem`, or `block.conv` in a block."""
+
+    def __init__(self, paragraph: Paragraph, paths: dict[str, str]) -> None:
+        self._paths, self._within = paths, f"{paragraph.block}."
+        self.called = paragraph.block != "" and len(paragraph.layers) > _FEW
+        self.block = f"self.{paths[self._within]}" if self.called else ""
+
+    def of(self, name: str) -> str:
+        """A layer, or a block, whose name has a dot behind it."""
+        path = f"self.{self._paths[name]}"
+        if self.called and name.startswith(self._within):
+            return "block" + path[len(self.block) :]
+        return path
 
 
 def _forward(
-    graph: Graph, layers: list[LayerContext], names: dict[str, str]
+    graph: Graph, layers: list[LayerContext], paths: dict[str, str]
 ) -> list[str]:
-    variables = dataflow(graph, names, "x")
-    image = variables["input"]
-    lines = [f"    def forward(self, {image}: torch.Tensor) -> torch.Tensor:"]
-    for context in layers:
-        node = context.node
-        value = call(
-            f"self.{names[node.name]}", *(Raw(variables[name]) for name in node.inputs)
-        )
-        target = variables[node.name]
-        if node.name == graph.output:
-            target = "x"
-        lines += statement(f"{target} = ", value, comment=show(context.output))
-    return [*lines, "        return x"]
+    layer_names = [node.name for node in graph.nodes]
+    taken = RESERVED.union(["block"], (n for n in layer_names if n.startswith("_")))
+    variables = dataflow(graph, identifiers(layer_names, taken), "x")
+    image, auxiliary = variables["input"], graph.auxiliary
+    returns = "torch.Tensor" + (" | tuple[torch.Tensor, ...]" if auxiliary else "")
+    lines = [f"    def forward(self, {image}: torch.Tensor) -> {returns}:"]
+    if auxiliary:
+        lines += [
+            '        """Compute the output, in training followed by the auxiliary outputs.',
+            "",
+            "        Their losses are added to that of the output, multiplied by",
+            *(f"        {a.layer}: {a.loss_weight}" for a in auxiliary),
+            '        """',
+        ]
+    training = False
+    for number, paragraph in enumerate(paragraphs(graph, layers)):
+        lines += [""] if number else []
+        if paragraph.training_only and not training:
+            lines.append("        if self.training:")
+        training = paragraph.training_only
+        indent = 12 if training else 8
+        place = _Place(paragraph, paths)
+        if place.called:
+            lines.append(f"{' ' * indent}block = {place.block}")
+        for context in paragraph.layers:
+            node = context.node
+            inputs = (Raw(variables[name]) for name in node.inputs)
+            value = call(place.of(node.name), *inputs)
+            target = f"{variables[node.name]} = "
+            comment = show(context.output)
+            lines += statement(target, value, indent=indent, comment=comment)
+    if auxiliary:
+        outputs = [variables[name] for name in graph.outputs]
+        lines += ["", "        if self.training:"]
+        one = f"            return {', '.join(outputs)}"
+        lines += [one] if len(one) <= WIDTH else items("return ", outputs, "", 12)
+    return [*lines, f"        return {variables[graph.output]}"]
 
 
-def _reset(layers: list[LayerContext], names: dict[str, str]) -> list[str]:
-    """`reset_parameters`: layers with the same initialisers share a loop."""
-    groups: dict[tuple[str, ...], list[str]] = {}
+def _reset(
+    layers: list[LayerContext], paths: dict[str, str], modules: dict[str, Call]
+) -> list[str]:
+    """`reset_parameters`: layers with the same initialisers share a loop.
+
+    For many of them it is over all modules of a class. That comes first: the few of the class
+    that begin otherwise are drawn again behind it.
+    """
+    groups: dict[tuple[str, ...], list[LayerContext]] = {}
     for context in layers:
-        if context.node.layer.type == "batch_norm":
+        if isinstance(context.layer, AffineLayer):
             continue  # ones and zeros already
         lines = tuple(_draw(weight) for weight in context.weights)
         if lines:
-            groups.setdefault(lines, []).append(names[context.node.name])
+            groups.setdefault(lines, []).append(context)
     if not groups:
         return []
-    body = [
+    # What is drawn of all modules of a class: their weights must be what every one of them has.
+    common: dict[str, set[str]] = {}
+    for context in chain(*groups.values()):
+        names = {weight.name for weight in context.weights}
+        base = _base(modules[context.node.name].function)
+        common[base] = common.get(base, names) & names
+    by_class: list[str] = []
+    by_name: list[str] = []
+    for lines, members in groups.items():
+        bases = sorted({_base(modules[c.node.name].function) for c in members})
+        drawn = {weight.name for weight in members[0].weights}
+        if len(members) > _MANY and all(drawn <= common.get(b, set()) for b in bases):
+            for base in bases:
+                del common[base]  # once is enough
+            some = bases[0] if len(bases) == 1 else f"({', '.join(bases)})"
+            by_class += [
+                "        for layer in self.modules():",
+                f"            if isinstance(layer, {some}):",
+                *(f"                {line}" for line in lines),
+            ]
+        elif len(members) == 1:
+            by_name.append(f"        layer = self.{paths[members[0].node.name]}")
+            by_name += [f"        {line}" for line in lines]
+        else:
+            every = [f"self.{paths[c.node.name]}" for c in members]
+            by_name += items("for layer in ", every, ":", 8)
+            by_name += [f"            {line}" for line in lines]
+    return [
         "    def reset_parameters(self) -> None:",
         '        """Draw the weights anew."""',
+        *by_class,
+        *by_name,
     ]
-    for lines, members in groups.items():
-        if len(members) == 1:
-            body.append(f"        layer = self.{members[0]}")
-            body += [f"        {line}" for line in lines]
-        else:
-            body += items("for layer in ", [f"self.{m}" for m in members], ":", 8)
-            body += [f"            {line}" for line in lines]
-    return body
+
+
+@cache
+def _base(name: str) -> str:
+    """The class of `torch.nn` that a class of the emitted file derives from, or itself."""
+    text, _ = definitions(MODULES).get(name, ("", frozenset()))
+    base = re.match(r"class \w+\((nn\.\w+)\)", text)
+    return base[1] if base and base[1] != "nn.Module" else name
 
 
 def _draw(weight: Weight) -> str:

@@ -12,7 +12,17 @@ from archspec.spec.fields import Pair, Sides
 Entry = Callable[[LayerContext], Call]
 
 # Layers whose output nothing else needs for its gradient, so that ReLU may overwrite it.
-OVERWRITABLE = ("conv2d", "dense", "batch_norm", "add", "concat")
+OVERWRITABLE = (
+    "add",
+    "batch_norm",
+    "concat",
+    "conv2d",
+    "conv2d_transpose",
+    "dense",
+    "group_norm",
+    "layer_norm",
+    "scale",
+)
 
 
 def _window(context: LayerContext) -> Window:
@@ -54,6 +64,24 @@ def _conv2d(c: LayerContext) -> Call:
     if padded:
         options["sides"] = _sides(reach)
     name = "PaddedConv2d" if padded else "nn.Conv2d"
+    return call(name, c.inputs[0][0], layer.filters, **options)
+
+
+def _conv2d_transpose(c: LayerContext) -> Call:
+    layer = c.layer
+    options = {
+        "kernel_size": _one(layer.kernel_size),
+        **_unless(1, stride=_one(layer.stride)),
+    }
+    cropped = not _symmetric(layer.padding)
+    if not cropped:
+        options |= _unless(0, padding=_one((layer.padding[0], layer.padding[2])))
+    options |= _unless(0, output_padding=_one(layer.output_padding))
+    options |= {**_unless(1, groups=layer.groups), **_unless(True, bias=layer.bias)}
+    options |= _unless(1, dilation=_one(layer.dilation))
+    if cropped:
+        options["sides"] = _sides(layer.padding)
+    name = "CroppedConvTranspose2d" if cropped else "nn.ConvTranspose2d"
     return call(name, c.inputs[0][0], layer.filters, **options)
 
 
@@ -115,6 +143,23 @@ def _batch_norm(c: LayerContext) -> Call:
     return call(name, output[0], **options)
 
 
+def _layer_norm(c: LayerContext) -> Call:
+    layer = c.layer
+    name = "nn.LayerNorm" if len(c.output) == 1 else "LayerNorm2d"
+    affine = _unless(True, elementwise_affine=layer.affine)
+    return call(name, c.output[0], eps=layer.eps, **affine)
+
+
+def _group_norm(c: LayerContext) -> Call:
+    layer = c.layer
+    affine = _unless(True, affine=layer.affine)
+    return call("nn.GroupNorm", layer.groups, c.output[0], eps=layer.eps, **affine)
+
+
+def _upsample2d(c: LayerContext) -> Call:
+    return call("nn.Upsample", scale_factor=_one(c.layer.scale), mode=c.layer.mode)
+
+
 def _complement(decay: float) -> float:
     """1 - decay without the last digits that binary subtraction adds (0.1, not 0.09999...)."""
     return float(f"{1 - decay:.12g}")
@@ -138,7 +183,9 @@ def _relu(c: LayerContext) -> Call:
 def _may_overwrite(c: LayerContext) -> bool:
     (source,) = c.node.inputs
     before = c.graph.by_name.get(source)
-    alone = c.graph.consumers[source] == (c.node.name,)
+    alone = (
+        c.graph.consumers[source] == (c.node.name,) and source not in c.graph.outputs
+    )
     return before is not None and alone and before.layer.type in OVERWRITABLE
 
 
@@ -172,25 +219,34 @@ LAYERS: dict[str, Entry] = {
     "add": _plain("Add"),
     "avg_pool2d": _avg_pool2d,
     "batch_norm": _batch_norm,
+    "channel_shuffle": lambda c: call("nn.ChannelShuffle", c.layer.groups),
     "concat": _plain("Concat"),
     "conv2d": _conv2d,
+    "conv2d_transpose": _conv2d_transpose,
     "dense": _dense,
     "dropout": _dropout,
     "flatten": _plain("nn.Flatten"),
     "gelu": _gelu,
     "global_avg_pool2d": _global_avg_pool2d,
+    "group_norm": _group_norm,
     "hard_sigmoid": _plain("Hardsigmoid"),
     "hard_swish": _plain("nn.Hardswish"),
+    "layer_norm": _layer_norm,
     "leaky_relu": lambda c: call("nn.LeakyReLU", c.layer.negative_slope),
     "local_response_norm": _lrn,
     "max_pool2d": _max_pool2d,
     "multiply": _plain("Multiply"),
+    "permute": lambda c: call("Permute", *c.layer.axes),
     "relu": _relu,
     "relu6": _plain("nn.ReLU6"),
+    "reshape": lambda c: call("Reshape", *c.output),
+    "scale": lambda c: call("Scale", c.output[0], **_unless(False, bias=c.layer.bias)),
     "sigmoid": _plain("nn.Sigmoid"),
     "silu": _plain("nn.SiLU"),
     "softmax": _plain("nn.Softmax", dim=1),
     "split": lambda c: call("Split", *c.layer.channels),
+    "stochastic_depth": lambda c: call("StochasticDepth", c.layer.rate),
     "tanh": _plain("nn.Tanh"),
+    "upsample2d": _upsample2d,
     "zero_pad2d": lambda c: call("nn.ZeroPad2d", _sides(c.layer.padding)),
 }

@@ -49,6 +49,17 @@ class PaddedConv2d(nn.Conv2d):
         return super().forward(F.pad(x, self.sides))
 
 
+class CroppedConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution that takes away other widths at each side."""
+
+    def __init__(self, *args: int, sides: Sides, **kwargs: int) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = sides
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.pad(super().forward(x), [-width for width in self.sides])
+
+
 class PaddedMaxPool2d(nn.MaxPool2d):
     """A max pool with a padding of its own for each side, which never wins."""
 
@@ -134,6 +145,27 @@ class FrozenBatchNorm(nn.Module):
         return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
 
 
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation across the channels of each position."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Scale(nn.Module):
+    """A factor, and perhaps a bias, for each channel."""
+
+    def __init__(self, channels: int, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shape = (-1,) + (1,) * (x.dim() - 2)
+        x = x * self.weight.reshape(shape)
+        return x if self.bias is None else x + self.bias.reshape(shape)
+
+
 class DropoutAtInference(nn.Module):
     """Dropout that scales at inference: outputs are multiplied by 1 - p."""
 
@@ -145,6 +177,20 @@ class DropoutAtInference(nn.Module):
         if self.training:
             return x * torch.empty_like(x).bernoulli_(1 - self.p)
         return x * (1 - self.p)
+
+
+class StochasticDepth(nn.Module):
+    """Drops a whole image with probability p in training, and divides what stays by 1 - p."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x
+        shape = (x.shape[0],) + (1,) * (x.dim() - 1)
+        return x * x.new_empty(shape).bernoulli_(1 - self.p).div_(1 - self.p)
 
 
 class Hardsigmoid(nn.Module):
@@ -199,3 +245,25 @@ class Split(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, self.first : self.end]
+
+
+class Reshape(nn.Module):
+    """The same elements in another shape."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(x.shape[0], *self.shape)
+
+
+class Permute(nn.Module):
+    """The axes of a map in another order: 0 is channels, 1 height, 2 width."""
+
+    def __init__(self, *order: int) -> None:
+        super().__init__()
+        self.order = order
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, *(axis + 1 for axis in self.order))

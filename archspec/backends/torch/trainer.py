@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from archspec.backends.torch import outputs, tensors
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
@@ -67,7 +68,10 @@ class TorchTrainer:
         self._optimizer.zero_grad(set_to_none=True)
         targets = self._on_device(labels).long()
         try:
-            loss = F.cross_entropy(self._model(self._maps(images)), targets)
+            output, *others = outputs(self._model(self._maps(images)))
+            loss = F.cross_entropy(output, targets)
+            for auxiliary, other in zip(self._graph.auxiliary, others, strict=True):
+                loss = loss + auxiliary.loss_weight * F.cross_entropy(other, targets)
             loss.backward()
             self._optimizer.step()
         except torch.OutOfMemoryError:
@@ -147,8 +151,6 @@ class TorchTrainer:
 def _named_parameters(
     backend: TrainableBackend, graph: Graph, model: Any
 ) -> dict[str, torch.Tensor]:
-    from archspec.backends.torch import tensors
-
     return {
         name: tensor
         for name, tensor in tensors(graph, model).items()

@@ -1,0 +1,32 @@
+"""Stochastic depth (Huang et al., 2016), also called drop path."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from archspec.layers.base import Cost, Example, Layer, Shape
+
+
+class StochasticDepth(Layer):
+    """Zeroes the whole of an image with probability `rate` in training, for each image by itself.
+
+    It stands at the end of a residual branch, before the `add`, so that the block is the shortcut
+    alone for the images it drops. What stays is divided by 1 - rate, so that inference is the
+    identity (torchvision's mode `row`; Huang et al. multiply by 1 - rate at inference instead).
+    FLOPs at inference: none.
+    """
+
+    type: Literal["stochastic_depth"]
+    rate: Annotated[float, Field(ge=0, lt=1)]
+    noise_off = {"rate": 0.0}
+
+    examples = (
+        Example({"rate": 0.2}, ((3, 4, 5),)),
+        Example({"rate": 0.5}, ((6,),)),
+        Example({"rate": 0.0}, ((2, 3, 3),)),
+    )
+
+    def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
+        return Cost()
