@@ -175,8 +175,8 @@ def _auxiliary(
         span = root.locate(("auxiliary", place, "layer"))
         reference = frame.inside(output.layer)
         layer = resolve(reference) if reference is not None else None
-        if layer is None:
-            help_ = did_you_mean(output.layer, frame.names()) or "name the layer whose output it is"
+        if layer is None or layer == INPUT:
+            help_ = frame.near(output.layer, but=INPUT) or "name the layer whose output it is"
             problems.add(Problem("unknown-input", f"{what} is no layer", help_, span=span))
         elif layer == resolve(frame.previous):
             help_ = "name a layer before it, or the last one of a branch that leads to none"

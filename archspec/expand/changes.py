@@ -70,7 +70,9 @@ class Changes:
                     yield Problem(
                         "unknown-change",
                         f"there is no `{shortened(change.target)}` to {_WORDS[change.verb]}",
-                        did_you_mean(change.target, self.names)
+                        "an earlier change has taken it away"
+                        if change.target in self.names
+                        else did_you_mean(change.target, self.names)
                         or "`archspec expand` lists the names",
                         span=change.place.span,
                     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -18,13 +19,16 @@ from archspec.expand.scope import (
     substituted,
     unusable,
 )
-from archspec.expressions import Unusable, Value, written
+from archspec.expressions import WORDS, Unusable, Value, written
 from archspec.source import Entry as Keyed
 from archspec.source import Node
 from archspec.spec.blocks import ENTRY_KEYS
+from archspec.spec.fields import NAME_PATTERN
 from archspec.spec.reading import Model, read, shown
 
 Kind = Literal["layer", "block", "group"]
+# The number of the round, in whatever is repeated.
+INDEX = "index"
 
 
 @dataclass(slots=True, eq=False)
@@ -157,7 +161,7 @@ def rounds(
             message = "an entry has either `repeat` or `for_each`, not both"
             help_ = "put one of the two around the other as a group"
             raise fail("wrong-value", message, help_, repeat)
-        count = evaluator.value(repeat, frame.scope, frame.uses)
+        count = given(repeat, frame.scope, frame, "`repeat` must be a whole number")
         if isinstance(count, bool) or not isinstance(count, int):
             message = f"`repeat` must be a whole number, not {said(count)}"
             raise fail("wrong-type", message, None, repeat)
@@ -166,38 +170,64 @@ def rounds(
         bound(count, repeat)
         return [{} for _ in range(count)]
     if names is None or rows is None:
-        given, lacking = ("for_each", "in") if rows is None else ("in", "for_each")
-        message = f"an entry with `{given}` needs `{lacking}`"
+        there, lacking = ("for_each", "in") if rows is None else ("in", "for_each")
+        message = f"an entry with `{there}` needs `{lacking}`"
         help_ = "write `for_each: [filters, stride]` and `in: [[64, 1], [128, 2]]`"
         raise fail("missing-key", message, help_, entry.node)
     words = _loop_names(names, fail)
-    table = evaluator.value(rows, frame.scope, frame.uses)
+    table = given(rows, frame.scope, frame, "`in` must be a list")
     if not isinstance(table, tuple):
         raise fail("wrong-type", f"`in` must be a list, not {said(table)}", None, rows)
     bound(len(table), rows)
     if isinstance(words, str):
         return [{words: row} for row in table]
+    found: list[dict[str, Definition]] = []
     for place, row in enumerate(table):
-        if not isinstance(row, tuple) or len(row) != len(words):
-            wanted = f"a row of {len(words)} values ({', '.join(words)})"
-            given = f"a row of {len(row)}" if isinstance(row, tuple) else said(row)
-            message = f"row {place + 1} of `in` must be {wanted}, not {given}"
-            where = rows.items[place] if rows.items else rows
-            raise fail("wrong-value", message, None, where)
-    return [dict(zip(words, row, strict=True)) for row in table]
+        if isinstance(row, tuple) and len(row) == len(words):
+            found.append(dict(zip(words, row, strict=True)))
+            continue
+        wanted = f"a row of {len(words)} values ({', '.join(words)})"
+        there = f"a row of {len(row)}" if isinstance(row, tuple) else said(row)
+        message = f"row {place + 1} of `in` must be {wanted}, not {there}"
+        fail("wrong-value", message, None, rows.items[place] if rows.items else rows)
+    if len(found) < len(table):
+        raise Unusable
+    return found
+
+
+def given(node: Node, scope: Scope, frame: Frame, must: str) -> Value:
+    """What a key of an entry is worth; `must` says in a message what it takes."""
+    if node.value is None and node.items is None and not node.broken:
+        message = f"{must}, not {shown(node)}"
+        problem = Problem("wrong-type", message, span=node.span, uses=frame.uses)
+        scope.evaluator.problems.add(problem)
+        raise Unusable
+    return scope.evaluator.value(node, scope, frame.uses)
 
 
 def _loop_names(node: Node, fail: Callable[..., Unusable]) -> list[str] | str:
     """The names of `for_each`: several for a row's values, or one for the whole of it."""
-    items = node.items if node.items is not None else [node]
-    for item in items:
-        if node.broken or item.broken:
+    if node.broken:
+        raise Unusable
+    names: list[str] = []
+    help_ = "write `for_each: [filters, stride]`"
+    for item in node.items if node.items is not None else [node]:
+        name = item.value
+        if item.broken:
             raise Unusable
-        if not isinstance(item.value, str) or not item.value.isidentifier():
+        if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
             message = f"`for_each` takes names for the values of a row, not {shown(item)}"
-            raise fail("wrong-value", message, "write `for_each: [filters, stride]`", item)
-    words = [item.value for item in items]
-    return words if node.items is not None else str(words[0])
+            raise fail("wrong-value", message, help_, item)
+        if name in (*WORDS, INDEX):
+            message = f"`for_each` cannot use the name `{name}`: it has a meaning of its own"
+            raise fail("invalid-name", message, None, item)
+        if name in names:
+            raise fail("wrong-value", f"`for_each` has the name `{name}` twice", None, item)
+        names.append(name)
+    if not names:
+        message = "`for_each` takes names for the values of a row, not an empty list"
+        raise fail("wrong-value", message, help_, node)
+    return names if node.items is not None else names[0]
 
 
 def said(value: Value) -> str:

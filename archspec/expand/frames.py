@@ -23,6 +23,7 @@ class Pending:
     reader: str
     span: Span
     uses: tuple[Span, ...]
+    layer: str | None = None  # what was found
 
 
 # A layer's name in the network (or `input`), or what will lead to one.
@@ -67,7 +68,8 @@ class Frame:
     """One list of layers that is being unrolled: the network's, a block's or a group's.
 
     `outer` is the list whose layers a group's own may read; a block's may not. Changes before
-    number `first` do not reach what stands here. `shape_of` infers the shape of a layer.
+    number `first` do not reach what stands here. `shape_of` infers the shape of a layer;
+    `missing` are the full names of all entries that something is wrong with.
     """
 
     prefix: str
@@ -76,12 +78,12 @@ class Frame:
     inputs: dict[str, Reference]
     previous: Reference
     shape_of: Callable[[Reference], Shape | None]
+    missing: set[str]
     outer: Frame | None = None
     uses: tuple[Span, ...] = ()
     blocks: tuple[BlockDefinition, ...] = ()
     first: int = 0
     targets: dict[str, Target] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
 
     def find(self, name: str) -> Reference | None:
         """What a name means to a layer that stands here."""
@@ -110,7 +112,10 @@ class Frame:
             if isinstance(block, Instance):
                 return block.frame._target(name[end + 1 :])
             end = name.rfind(".", 0, end)
-        return None
+        # What would stand in a block, or be a repetition, that something is wrong with.
+        head = name.partition(".")[0]
+        above = self.targets.get(head) or self.targets.get(head.rstrip("0123456789"))
+        return above if isinstance(above, str) and above in self.missing else None
 
     def full_names(self, name: str) -> list[str]:
         """The layer or block that is called `name` here; all repetitions of a repeated one."""
@@ -135,12 +140,27 @@ class Frame:
             frame = frame.outer
         return found
 
+    def near(self, name: str, but: str | None = None) -> str | None:
+        """A suggestion for a name that leads nowhere, from as far inside as its dots lead.
+
+        The layer whose full name is `but` is not suggested: it is the one that reads.
+        """
+        frame, path, rest = self, "", name
+        while "." in rest:
+            head, _, inside = rest.partition(".")
+            block = frame.targets.get(head)
+            if not isinstance(block, Instance):
+                break
+            frame, path, rest = block.frame, f"{path}{head}.", inside
+        known = [path + word for word in frame.targets] if path else self.names()
+        return did_you_mean(name, [word for word in known if self.prefix + word != but])
+
     def channels(self, name: str, start: int, end: int) -> int:
         """The channels of a layer's output, for an expression."""
         found = self.find(name)
         if found is None:
             message = f"`{shortened(name)}` is no layer that stands above"
-            help_ = did_you_mean(name, self.names()) or "name a layer above, or `input`"
+            help_ = self.near(name) or "name a layer above, or `input`"
             raise ExpressionError("unknown-input", message, start, end, help_)
         shape = self.shape_of(found)
         if shape is None:

@@ -12,7 +12,7 @@ from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope, Waitin
 from archspec.source import Document, Entry, Node, Problems, SourceText
 from archspec.spec.blocks import Block, Library
 from archspec.spec.fields import INPUT
-from archspec.spec.reading import read
+from archspec.spec.reading import read, shown
 
 # What stands beside a block's parameters where it is used, so none may be called so.
 USE_KEYS = ("name", "block", "inputs", "when", "repeat", "for_each", "in")
@@ -73,12 +73,16 @@ class BlockDefinition:
 
 @dataclass(slots=True, eq=False)
 class Module:
-    """One file's blocks, variables and imports (a spec and what it extends count as one)."""
+    """One file's blocks, variables and imports (a spec and what it extends count as one).
+
+    It is not `complete` where a whole section cannot be read: then no name is called unknown.
+    """
 
     scope: Scope
     blocks: dict[str, BlockDefinition] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     imports: dict[str, Module | None] = field(default_factory=dict)
+    complete: bool = True
 
     def find(self, name: str) -> BlockDefinition | None:
         """The block called `name`; None for one that is wrong, which is reported elsewhere.
@@ -89,16 +93,19 @@ class Module:
         alias, dot, inside = name.partition(".")
         if dot:
             if alias not in self.imports:
+                if not self.complete:
+                    return None
                 near = did_you_mean(alias, self.imports)
                 raise KeyError(near or "name the file under `imports:`")
             imported = self.imports[alias]
             if imported is None:
                 return None
             module, name = imported, inside
-        if name in module.broken:
+        if name in module.broken or (name not in module.blocks and not module.complete):
             return None
         if name not in module.blocks:
-            known = [f"{alias}{dot}{block}" for block in module.blocks]
+            prefix = f"{alias}." if dot else ""
+            known = [f"{prefix}{block}" for block in module.blocks]
             known += (
                 []
                 if dot
@@ -122,6 +129,10 @@ def inherit(document: Document, files: Files, problems: Problems) -> tuple[Node,
     chain = [document]
     opened = {identity(document)}
     while (reference := chain[-1].root.get("extends")) is not None:
+        if not reference.broken and not isinstance(reference.value, str):
+            message = f"`extends` must be text, not {shown(reference)}"
+            help_ = "name a shipped spec, or a file next to this one: `extends: base.yaml`"
+            problems.add(Problem("wrong-type", message, help_, span=reference.span))
         base = _open(files.base, reference, problems)
         if base is None:
             # What the base would have brought is not known, so nothing is called missing.
@@ -204,6 +215,10 @@ def module(
         found.blocks[name] = definition
         problems.extend(_definition_problems(definition))
     imports = root.get("imports")
+    found.complete = not root.broken and all(
+        part is None or (part.entries is not None and not part.broken)
+        for part in (section, imports)
+    )
     for alias, entry in ((imports.entries if imports else None) or {}).items():
         found.imports[alias] = _import(entry.value, files, problems, opened, count)
     return found
@@ -295,6 +310,11 @@ def _definition_problems(definition: BlockDefinition) -> list[Problem]:
             message = f"a parameter cannot be called `{name}`: the word has a meaning of its own"
             span = parameters.locate((name,), key=True)
             found.append(Problem("invalid-name", message, "choose another name", span=span))
+    for place, name in enumerate(definition.block.inputs):
+        if name in definition.block.inputs[:place]:
+            message = f"the block `{definition.name}` has two inputs called `{name}`"
+            span = definition.node.locate(("inputs", place))
+            found.append(Problem("wrong-value", message, "give each a name of its own", span=span))
     read_names = _names_read(definition.entries, definition.block.inputs[0])
     if read_names is not None:
         read_names.update(definition.block.outputs or ())

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from archspec.diagnostics import Problem, Span, did_you_mean, shortened
-from archspec.expressions import ExpressionError, Template, Unusable, Value, template
+from archspec.expressions import (
+    MAX_ITEMS,
+    ExpressionError,
+    Template,
+    Unusable,
+    Value,
+    template,
+    too_many,
+)
 from archspec.source import Entry, Node, Problems
 from archspec.spec.reading import shown
 
@@ -43,7 +51,7 @@ class Layers(Protocol):
 class Scope:
     """Names and their values; a name that is not here is looked up in `parent`."""
 
-    __slots__ = ("complete", "evaluator", "layers", "names", "parent")
+    __slots__ = ("complete", "evaluator", "layers", "names", "parent", "uses")
 
     def __init__(
         self,
@@ -53,12 +61,14 @@ class Scope:
         layers: Layers | None = None,
         *,
         complete: bool = True,
+        uses: tuple[Span, ...] = (),
     ) -> None:
         self.evaluator = evaluator
         self.names = names
         self.parent = parent
         self.layers = layers
         self.complete = complete
+        self.uses = uses
 
     def variable(self, name: str, start: int = 0, end: int = 0) -> Value:
         """The value of a name. Raises ExpressionError, or Unusable for what is reported."""
@@ -80,7 +90,7 @@ class Scope:
                 raise ExpressionError("circular-reference", message, start, end, "give it a value")
             found.busy = True
             try:
-                found = self.names[name] = self.evaluator.value(found.node, self)
+                found = self.names[name] = self.evaluator.value(found.node, self, self.uses)
             except Unusable:
                 found = self.names[name] = UNUSABLE
         if isinstance(found, _Unusable):
@@ -121,7 +131,14 @@ class Evaluator:
         if node.broken:
             raise Unusable
         if node.items is not None:
-            return tuple([self.value(item, scope, uses) for item in node.items])
+            found = tuple([self.value(item, scope, uses) for item in node.items])
+            if too_many(found):
+                message = f"a list of more than {MAX_ITEMS:,} elements, those of its lists included"
+                self.problems.add(
+                    Problem("limit-exceeded", message, "shorten it", span=node.span, uses=uses)
+                )
+                raise Unusable
+            return found
         if node.entries is not None or node.value is None:
             message = (
                 f"a value must be a number, text, `true`, `false` or a list, not {shown(node)}"
@@ -129,8 +146,8 @@ class Evaluator:
             self.problems.add(Problem("wrong-type", message, span=node.span, uses=uses))
             raise Unusable
         if not isinstance(node.value, str):
-            found: Value = node.value
-            return found
+            plain: Value = node.value
+            return plain
         text = self.template(node, uses)
         return node.value if text is None else self.filled(text, node, scope, uses)
 
@@ -149,8 +166,7 @@ class Evaluator:
         if self.chain >= MAX_CHAIN:
             message = f"variables are defined by others more than {MAX_CHAIN} deep"
             help_ = "write some of the values out"
-            self.problems.add(Problem("limit-exceeded", message, help_, span=node.span, uses=uses))
-            raise Unusable
+            self.problems.fail(Problem("limit-exceeded", message, help_, span=node.span, uses=uses))
         self.chain += 1
         try:
             return text.fill(scope)

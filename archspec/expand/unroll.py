@@ -11,9 +11,9 @@ from pydantic import Field
 
 from archspec.diagnostics import Problem, ProblemsFound, Span, did_you_mean, listing, shortened
 from archspec.expand.changes import Change, Changes, with_fields
-from archspec.expand.entries import Entry, looked_at, rounds, said
+from archspec.expand.entries import INDEX, Entry, given, looked_at, rounds, said
 from archspec.expand.frames import Frame, Instance, Pending, Reference, Target, Written, handed_on
-from archspec.expand.library import USE_KEYS, BlockDefinition, Module
+from archspec.expand.library import RESERVED_PARAMETERS, USE_KEYS, BlockDefinition, Module
 from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope, Waiting
 from archspec.expressions import Unusable, Value
 from archspec.layers import layer_types
@@ -58,7 +58,9 @@ class Unroller:
         self.written: list[Written] = []
         self._defaults = {name: getattr(defaults, name) for name in Defaults.model_fields}
         self._entries: dict[int, Entry] = {}
-        self._names: dict[str, int] = {}
+        self._names: dict[str, Span] = {}
+        self._wrong: set[str] = set()
+        self._circles: set[frozenset[int]] = set()
         self._limit = _limit()
         self._count = 0
         self._pending: list[Pending] = []
@@ -69,7 +71,7 @@ class Unroller:
 
     def network(self, section: Node | None, module: Module) -> Frame:
         """Unroll the network's list of layers."""
-        frame = Frame("", module.scope, module, {INPUT: INPUT}, INPUT, self.shape)
+        frame = Frame("", module.scope, module, {INPUT: INPUT}, INPUT, self.shape, self._wrong)
         frame.scope = Scope(self.evaluator, {}, module.scope, frame)
         self._list(frame, (section.items if section else None) or [])
         return frame
@@ -125,6 +127,7 @@ class Unroller:
             elif change.verb == "remove":
                 out = Keyed(change.place.span, Node(change.place.span, False))
                 node = with_fields(node, {"when": out})
+                break
             else:
                 self._inserted(frame, change)
                 frame.targets.setdefault(name, frame.previous)
@@ -168,7 +171,7 @@ class Unroller:
             return
         before: Target | None = None
         for number, names in enumerate(every, 1):
-            scope = Scope(self.evaluator, {"index": number, **names}, frame.scope, frame)
+            scope = Scope(self.evaluator, {INDEX: number, **names}, frame.scope, frame)
             before = self._round(frame, entry, scope, number, before)
         if entry.name is None:
             return
@@ -223,7 +226,7 @@ class Unroller:
         return self._layer(frame, entry, scope, name, before)
 
     def _present(self, when: Node, scope: Scope, frame: Frame) -> bool:
-        value = self.evaluator.value(when, scope, frame.uses)
+        value = given(when, scope, frame, "`when` must be true or false")
         if not isinstance(value, bool):
             message = f"`when` must be true or false, not {said(value)}"
             help_ = "compare: `when: $(stride > 1)`"
@@ -263,7 +266,11 @@ class Unroller:
         if inputs is None or not inputs.items:
             return (frame.previous,)
         filled = self.evaluator.fill(inputs, scope)
-        names = [item.value for item in filled.items or [] if isinstance(item.value, str)]
+        names = [
+            item.value
+            for item in filled.items or []
+            if isinstance(item.value, str) and not item.broken
+        ]
         found = self._named(frame, names, inputs, frame.prefix + reader, before)
         return found or (frame.previous,)
 
@@ -348,6 +355,7 @@ class Unroller:
         if not taken and name in frame.targets:
             name = f"{name} of line {node.span.line}"
         full = frame.prefix + name
+        self._wrong.add(full)
         self.written.append(Written(node, full, None, (), frame.uses))
         frame.targets[name] = frame.previous = full
         return full
@@ -361,33 +369,37 @@ class Unroller:
         if node is None or node.broken or not isinstance(node.value, str):
             return None
         name = name or node.value
-        if name in RESERVED or name in frame.inputs:
-            message = f"a layer cannot be called `{name}`: the word has a meaning of its own"
-            help_ = f"choose another name, such as `{name}_layer`"
-            self._add(Problem("invalid-name", message, help_, span=node.span), frame)
-            return None
         if not self._taken(frame, name, body):
             return None
-        if len(frame.prefix) + len(name) > MAX_LAYER_NAME:
-            full = shortened(frame.prefix + name)
-            message = f"`{full}` is longer than {MAX_LAYER_NAME} characters"
+        full = frame.prefix + name
+        if len(full) > MAX_LAYER_NAME:
+            message = f"the full name of `{shortened(name)}` is longer than {MAX_LAYER_NAME} "
+            message += "characters"
             help_ = "give the blocks around it shorter names"
-            self._add(Problem("invalid-name", message, help_, span=node.span), frame)
+            self._add(Problem("invalid-name", message, help_, span=node.span), frame, full)
             return None
         return name
 
     def _taken(self, frame: Frame, name: str, body: Node) -> bool:
-        """Take a name; reports one that another entry has, and returns False."""
+        """Take a name; reports one that cannot be taken, and returns False."""
         node = body.get("name")
         span = node.span if node is not None else body.span
         full = frame.prefix + name
-        line = frame.lines.get(name) or self._names.get(full)
-        if line is not None:
-            message = f"a second layer is called `{shortened(full)}`; the first is on line {line}"
+        if name in RESERVED or name in frame.inputs:
+            message = f"a layer cannot be called `{name}`: the word has a meaning of its own"
+            help_ = f"choose another name, such as `{name}_layer`"
+            self._add(Problem("invalid-name", message, help_, span=span), frame)
+            return False
+        first = self._names.get(full)
+        if first is not None:
+            place = f"on line {first.line}"
+            if first.source is not span.source and first.source is not None:
+                place += f" of {first.source.name}"
+            message = f"a second layer is called `{shortened(name)}`; the first is {place}"
             help_ = "give each layer a name of its own"
             self._add(Problem("duplicate-layer", message, help_, span=span), frame, full)
             return False
-        frame.lines[name] = self._names[full] = span.line
+        self._names[full] = span
         return True
 
     # Blocks and groups
@@ -417,6 +429,7 @@ class Unroller:
             {INPUT: references[0]},
             references[0],
             self.shape,
+            self._wrong,
             outer=frame,
             uses=frame.uses,
             blocks=frame.blocks,
@@ -463,11 +476,14 @@ class Unroller:
             dict(zip(wanted, references, strict=True)),
             references[0],
             self.shape,
+            self._wrong,
             uses=(body.locate(("block",)), *frame.uses),
             blocks=(*frame.blocks, definition),
             first=frame.first,
         )
-        inner.scope = Scope(self.evaluator, arguments, definition.module.scope, inner)
+        inner.scope = Scope(
+            self.evaluator, arguments, definition.module.scope, inner, uses=inner.uses
+        )
         self._list(inner, definition.entries)
         return self._placed(frame, own, Instance(inner, self._outputs(definition, inner)))
 
@@ -502,11 +518,16 @@ class Unroller:
             return None
         if definition is None:
             return None
-        if any(outer is definition for outer in frame.blocks):
-            names = " -> ".join(block.name for block in (*frame.blocks, definition))
-            message = f"the block `{definition.name}` uses itself: {names}"
-            help_ = "repeat a block with `repeat: 3`"
-            self._add(Problem("circular-reference", message, help_, span=node.span), frame)
+        above = next((i for i, block in enumerate(frame.blocks) if block is definition), None)
+        if above is not None:
+            circle = frame.blocks[above:]
+            known = frozenset(id(block) for block in circle)
+            if known not in self._circles:  # it can be entered at any of its blocks
+                self._circles.add(known)
+                names = " -> ".join(block.name for block in (*circle, definition))
+                message = f"the block `{definition.name}` uses itself: {names}"
+                help_ = "repeat a block with `repeat: 3`"
+                self._add(Problem("circular-reference", message, help_, span=node.span), frame)
             return None
         if len(frame.blocks) >= MAX_BLOCK_DEPTH:
             message = f"blocks use one another more than {MAX_BLOCK_DEPTH} deep"
@@ -519,11 +540,11 @@ class Unroller:
         self, frame: Frame, body: Node, definition: BlockDefinition, full: str
     ) -> dict[str, Definition] | None:
         """The values of a block's parameters, or None where one is missing or unknown."""
-        given = {k: e for k, e in (body.entries or {}).items() if k not in USE_KEYS}
+        values = {k: e for k, e in (body.entries or {}).items() if k not in USE_KEYS}
         parameters = definition.block.parameters
         meant: list[str] = []
         fine = True
-        for key, entry in given.items():
+        for key, entry in values.items():
             if key not in parameters:
                 near = did_you_mean(key, [*parameters, *USE_KEYS])
                 meant.append(near or "")
@@ -536,26 +557,27 @@ class Unroller:
         defaults = definition.defaults
         arguments: dict[str, Definition] = {}
         for name in parameters:
-            if name in given:
-                arguments[name] = self._argument(given[name].value, frame)
+            if name in values:
+                what = f"the parameter `{name}`"
+                arguments[name] = self._argument(values[name].value, frame, what)
             elif name in defaults:
                 arguments[name] = Waiting(defaults[name])
-            elif not any(f"`{name}`" in near for near in meant):
+            else:
+                fine = False
+                if name in RESERVED_PARAMETERS or any(f"`{name}`" in near for near in meant):
+                    continue
                 message = f"{full}: the block `{definition.name}` needs the parameter `{name}`"
                 help_ = f"write `{name}: ...` beside `block: {definition.name}`"
                 self._add(Problem("missing-key", message, help_, span=body.span), frame, full)
-                fine = False
         return arguments if fine and not body.broken else None
 
-    def _argument(self, node: Node, frame: Frame) -> Definition:
+    def _argument(self, node: Node, frame: Frame, what: str) -> Definition:
         """The value of a parameter, whose expressions are filled in already."""
         if node.broken or (node.items is not None and any(n.broken for n in node.scalars())):
             return UNUSABLE
         if node.entries is None and (node.value is not None or node.items is not None):
             return _plain(node)
-        message = (
-            f"a parameter must be a number, text, `true`, `false` or a list, not {shown(node)}"
-        )
+        message = f"{what} must be a number, text, `true`, `false` or a list, not {shown(node)}"
         self._add(Problem("wrong-type", message, span=node.span), frame)
         return UNUSABLE
 
@@ -568,6 +590,8 @@ class Unroller:
         seen: set[int] = set()
         found: Reference | None = reference
         while isinstance(found, Pending):
+            if found.layer is not None:
+                return found.layer
             if id(found) in seen:
                 return None
             seen.add(id(found))
@@ -575,21 +599,26 @@ class Unroller:
         return found
 
     def report_unknown(self) -> None:
-        """Report every name that leads nowhere."""
+        """Report every name that leads nowhere, once all layers are there.
+
+        A name may lead to others, where layers are left out; each is followed once.
+        """
+        followed: set[int] = set()
         for pending in self._pending:
-            if self.resolve(pending) is not None:
-                continue
-            frame, name = pending.frame, shortened(pending.name)
-            if frame.find(pending.name) is not None:
-                message = f"{pending.reader} reads `{name}`, which is left out and reads it in turn"
-                problem = Problem("cycle", message, span=pending.span)
+            walk: dict[int, Pending] = {}
+            at: Reference | None = pending
+            while isinstance(at, Pending) and id(at) not in walk and id(at) not in followed:
+                walk[id(at)] = at
+                last, at = at, at.frame.find(at.name)
+            if at is None:
+                self.problems.add(_leads_nowhere(last))
+            elif isinstance(at, Pending) and id(at) in walk:
+                self.problems.add(_reads_itself(at))
             else:
-                others = [n for n in frame.names() if frame.prefix + n != pending.reader]
-                near = did_you_mean(pending.name, others)
-                help_ = near or "name a layer of this spec, or `input`, the image"
-                message = f"{pending.reader} reads `{name}`, which is no layer"
-                problem = Problem("unknown-input", message, help_, span=pending.span)
-            self.problems.add(replace(problem, layer=pending.reader, uses=pending.uses))
+                layer = at if isinstance(at, str) else at.layer
+                for step in walk.values():
+                    step.layer = layer
+            followed.update(walk)
 
     def shape(self, reference: Reference) -> Shape | None:
         """The shape of a layer's output, None where it has none."""
@@ -633,6 +662,32 @@ class Unroller:
 
     def _add(self, problem: Problem, frame: Frame, layer: str | None = None) -> None:
         self.problems.add(replace(problem, uses=frame.uses, layer=layer))
+
+
+def _leads_nowhere(pending: Pending) -> Problem:
+    reader = pending.reader
+    return Problem(
+        "unknown-input",
+        f"{reader} reads `{shortened(pending.name)}`, which is no layer",
+        pending.frame.near(pending.name, but=reader)
+        or "name a layer of this spec, or `input`, the image",
+        span=pending.span,
+        layer=reader,
+        uses=pending.uses,
+    )
+
+
+def _reads_itself(pending: Pending) -> Problem:
+    """A circle of layers that are all left out, each for another of them."""
+    reader = pending.reader
+    return Problem(
+        "cycle",
+        f"{reader} reads `{shortened(pending.name)}`, which is left out and reads it in turn",
+        "change the `inputs` of one of them",
+        span=pending.span,
+        layer=reader,
+        uses=pending.uses,
+    )
 
 
 def _limit() -> int:

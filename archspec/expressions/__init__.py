@@ -11,20 +11,23 @@ from archspec.expressions.evaluation import (
     Environment,
     Unusable,
     Value,
+    too_many,
     written,
 )
-from archspec.expressions.syntax import MAX_LENGTH, ExpressionError
+from archspec.expressions.syntax import MAX_LENGTH, WORDS, ExpressionError
 from archspec.expressions.templates import Template, template
 
 __all__ = [
     "FUNCTIONS",
     "MAX_ITEMS",
     "MAX_LENGTH",
+    "WORDS",
     "Environment",
     "ExpressionError",
     "Template",
     "Unusable",
     "Value",
     "template",
+    "too_many",
     "written",
 ]

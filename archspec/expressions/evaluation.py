@@ -178,15 +178,30 @@ def _bounded(tree: Expression, value: Any) -> Value:
         return value
     if isinstance(value, float) and not math.isfinite(value):
         raise _too_large(tree)
-    limit = MAX_TEXT if isinstance(value, str) else MAX_ITEMS
-    if isinstance(value, (str, tuple)) and len(value) > limit:
-        what = "text of more than" if isinstance(value, str) else "list of more than"
-        unit = "characters" if isinstance(value, str) else "elements"
-        raise ExpressionError(
-            "limit-exceeded", f"a {what} {limit:,} {unit}", tree.start, tree.end, "shorten it"
-        )
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise _too_long(tree, f"a text of more than {MAX_TEXT:,} characters")
+    if isinstance(value, tuple) and too_many(value):
+        raise _too_long(tree, f"a list of more than {MAX_ITEMS:,} elements")
     result: Value = value
     return result
+
+
+def too_many(items: tuple[Value, ...]) -> bool:
+    """Whether a list has more than `MAX_ITEMS` elements, those of the lists in it included.
+
+    Lists of lists of one list grow with every level, while they take no memory themselves.
+    """
+    count = 0
+    stack = [items]
+    while stack and count <= MAX_ITEMS:
+        part = stack.pop()
+        count += len(part)
+        stack.extend(item for item in part if isinstance(item, tuple))
+    return count > MAX_ITEMS
+
+
+def _too_long(tree: Expression, what: str) -> ExpressionError:
+    return ExpressionError("limit-exceeded", what, tree.start, tree.end, "shorten it")
 
 
 def _too_large(tree: Expression) -> ExpressionError:
@@ -216,7 +231,7 @@ def _call(tree: syntax.FunctionCall, environment: Environment) -> Value:
         wanted = str(least) if least == most else f"at least {least}"
         if most is not None and most > least:
             wanted = f"{least} to {most}"
-        plural = "argument" if wanted == "1" else "arguments"
+        plural = "argument" if (most or least) == 1 else "arguments"
         raise _fails(tree, f"`{tree.name}` takes {wanted} {plural}, not {count}")
     values = [evaluate(argument, environment) for argument in tree.arguments]
     try:
@@ -284,13 +299,7 @@ def _range(tree: syntax.FunctionCall, values: _Values) -> tuple[int, ...]:
             raise _fails(argument, f"`range` takes whole numbers, not {kind(value)}")
     numbers = range(*values)  # type: ignore[arg-type]
     if len(numbers) > MAX_ITEMS:
-        raise ExpressionError(
-            "limit-exceeded",
-            f"a list of more than {MAX_ITEMS:,} elements",
-            tree.start,
-            tree.end,
-            "shorten it",
-        )
+        raise _too_long(tree, f"a list of more than {MAX_ITEMS:,} elements")
     return tuple(numbers)
 
 
@@ -337,8 +346,8 @@ _EVALUATED: dict[type[Expression], Callable[[Any, Environment], Value]] = {
     syntax.Variable: lambda tree, environment: environment.variable(
         tree.name, tree.start, tree.end
     ),
-    syntax.Items: lambda tree, environment: tuple(
-        [evaluate(item, environment) for item in tree.items]
+    syntax.Items: lambda tree, environment: _bounded(
+        tree, tuple([evaluate(item, environment) for item in tree.items])
     ),
     syntax.Unary: _unary,
     syntax.Binary: _binary,

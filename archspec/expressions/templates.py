@@ -6,7 +6,14 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from archspec.expressions.evaluation import Environment, Value, evaluate, kind, written
+from archspec.expressions.evaluation import (
+    MAX_TEXT,
+    Environment,
+    Value,
+    evaluate,
+    kind,
+    written,
+)
 from archspec.expressions.syntax import Expression, ExpressionError, Variable, parse
 
 _REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
@@ -68,4 +75,13 @@ def _text(part: Expression, environment: Environment) -> str:
         raise ExpressionError(
             "expression-fails", f"{kind(value)} cannot stand in a text", part.start, part.end
         )
-    return written(value)
+    text = written(value)
+    if len(text) > MAX_TEXT:  # texts in texts grow with every level
+        raise ExpressionError(
+            "limit-exceeded",
+            f"a text of more than {MAX_TEXT:,} characters cannot stand in another",
+            part.start,
+            part.end,
+            "shorten it",
+        )
+    return text

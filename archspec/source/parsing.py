@@ -97,6 +97,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, source: SourceText) -> Problem:
             message += f" from line {error.context_mark.line + 1}"
         message += ")"
     help_ = next((text for part, text in _SYNTAX_HELP.items() if part in message), None)
+    if "$(" in lines[line - 1][: column - 1]:
+        help_ = 'between braces, quote an expression that has brackets or commas: "$(sizes[0])"'
     if "\t" in lines[line - 1]:
         help_ = "YAML indents with spaces; this line has a tab"
     return Problem("yaml-syntax", message, help_, span=Span(line, column, line, column + 1, source))
