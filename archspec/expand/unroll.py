@@ -31,7 +31,7 @@ from archspec.expand.scope import (
     unusable,
 )
 from archspec.expressions import ExpressionError, Unusable, Value, written
-from archspec.layers import layer_types
+from archspec.layers import layer_type, layer_type_names
 from archspec.layers.base import Layer, Shape
 from archspec.source import Entry, Node, Problems
 from archspec.spec.blocks import BlockUse, Group
@@ -597,7 +597,7 @@ class Unroller:
         node = entry.node
         name = numbered or entry.name
         what, about = _what("layer", frame, name, entry)
-        model = layer_types().get(self._type(node.get("type"), scope))
+        model = layer_type(self._type(node.get("type"), scope))
         if model is not None:
             layer, body = self._read(model, entry, scope, frame, what, about)
         else:
@@ -1004,7 +1004,7 @@ def _plain(node: Node) -> Value:
 
 
 def _unknown_type(kind: Node, what: str) -> Problem:
-    known = layer_types()
+    known = layer_type_names()
     span = kind.span
     if not isinstance(kind.value, str):
         message = f"`type` of {what} must be the name of a layer type, not {shown(kind)}"
