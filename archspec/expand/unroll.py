@@ -16,7 +16,7 @@ from archspec.expand.frames import Frame, Instance, Pending, Reference, Target, 
 from archspec.expand.library import RESERVED_PARAMETERS, USE_KEYS, BlockDefinition, Module
 from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope, Waiting
 from archspec.expressions import Unusable, Value
-from archspec.layers import layer_types
+from archspec.layers import layer_type, layer_type_names
 from archspec.layers.base import Layer, Shape
 from archspec.source import Entry as Keyed
 from archspec.source import Node, Problems
@@ -299,7 +299,7 @@ class Unroller:
     def _layer(
         self, frame: Frame, entry: Entry, scope: Scope, name: str | None, before: Target | None
     ) -> Reference:
-        model = layer_types().get(self._type(entry.node.get("type"), scope))
+        model = layer_type(self._type(entry.node.get("type"), scope))
         layer: Layer | None = None
         if model is not None:
             layer, body = entry.read(model, scope, frame, name)
@@ -703,7 +703,7 @@ def _plain(node: Node) -> Value:
 
 
 def _unknown_type(kind: Node, what: str) -> Problem:
-    known = layer_types()
+    known = layer_type_names()
     span = kind.span
     if not isinstance(kind.value, str):
         message = f"`type` of {what} must be the name of a layer type, not {shown(kind)}"

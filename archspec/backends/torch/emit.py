@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Iterable
-from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -21,16 +20,15 @@ from archspec.backends.source import (
     class_name,
     contexts,
     dataflow,
-    definitions,
     flat,
     header,
-    helper_source,
     items,
     paragraphs,
     portable,
     statement,
     unique,
 )
+from archspec.backends.table import Table
 from archspec.backends.torch.layers import LAYERS
 from archspec.graph import Graph
 from archspec.layers.affine import AffineLayer
@@ -38,6 +36,7 @@ from archspec.layers.base import Weight, show
 from archspec.spec import initializers as init
 
 MODULES = Path(__file__).with_name("modules.py")
+TABLE = Table("torch", LAYERS, MODULES, {"F", "nn", "torch"})
 
 # What an attribute of a module may not be called: nn.Module's own (a test keeps this list
 # complete), and what the emitted class has itself.
@@ -65,7 +64,7 @@ _FEW = 2
 
 def network_class(graph: Graph) -> str:
     """The name of the emitted class."""
-    return class_name(graph, {"F", "Sides", *definitions(MODULES), *dir(builtins)})
+    return class_name(graph, {"F", "Sides", *TABLE.definitions(graph), *dir(builtins)})
 
 
 def attributes(graph: Graph) -> dict[str, str]:
@@ -103,8 +102,10 @@ def emit(graph: Graph) -> str:
     """The source of a file with the network as a class and a `main` that runs it."""
     layers = contexts(graph)
     paths = _paths(graph)
-    modules = {c.node.name: LAYERS[c.node.layer.type](c) for c in layers}
-    helpers = helper_source(MODULES, {module.function for module in modules.values()})
+    modules = {c.node.name: TABLE.entry(c.node.layer)(c) for c in layers}
+    helpers = TABLE.helper_source(
+        graph, {module.function for module in modules.values()}
+    )
     frozen = [
         paths[c.node.name]
         for c in layers
@@ -257,15 +258,16 @@ def _reset(
     if not groups:
         return []
     # What is drawn of all modules of a class: their weights must be what every one of them has.
+    base_of = _bases(layers[0].graph, modules)
     common: dict[str, set[str]] = {}
     for context in chain(*groups.values()):
         names = {weight.name for weight in context.weights}
-        base = _base(modules[context.node.name].function)
+        base = base_of[context.node.name]
         common[base] = common.get(base, names) & names
     by_class: list[str] = []
     by_name: list[str] = []
     for same, members in groups.items():
-        bases = sorted({_base(modules[c.node.name].function) for c in members})
+        bases = sorted({base_of[c.node.name] for c in members})
         drawn = {weight.name for weight in members[0].weights}
         if len(members) > _MANY and all(drawn <= common.get(b, set()) for b in bases):
             for base in bases:
@@ -291,12 +293,17 @@ def _reset(
     ]
 
 
-@cache
-def _base(name: str) -> str:
-    """The class of `torch.nn` that a class of the emitted file derives from, or itself."""
-    text, _ = definitions(MODULES).get(name, ("", frozenset()))
-    base = re.match(r"class \w+\((nn\.\w+)\)", text)
-    return base[1] if base and base[1] != "nn.Module" else name
+def _bases(graph: Graph, modules: dict[str, Call]) -> dict[str, str]:
+    """For each module the class of `torch.nn` that its class derives from, or the class itself."""
+    bases: dict[str, str] = {}
+    for helper, (text, _) in TABLE.definitions(graph).items():
+        base = re.match(r"class \w+\((nn\.\w+)\)", text)
+        if base and base[1] != "nn.Module":
+            bases[helper] = base[1]
+    return {
+        name: bases.get(module.function, module.function)
+        for name, module in modules.items()
+    }
 
 
 def _draw(weight: Weight) -> Call:
