@@ -12,11 +12,11 @@ ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=
 .PHONY: help demo test test-all lint types fast bench schema golden clean
 
 help:
-	@echo "make demo   analyse AlexNet, build and compare it in PyTorch and Keras, train a small one"
-	@echo "make test   formatting, lint, import rules, types and all tests"
-	@echo "make test-all  the same and every network of the zoo at full size: hours, 16 GB of memory"
-	@echo "make fast   the tests without the slow ones"
-	@echo "make bench  measure speed against other tools (benchmarks/RESULTS.md)"
+	@echo "make demo      analyse AlexNet, build and compare it in PyTorch and Keras, train a small one"
+	@echo "make test      formatting, lint, import rules, types and all tests"
+	@echo "make test-all  that and every network of the zoo at full size: an hour or more, 16 GB"
+	@echo "make fast      the tests without the slow ones"
+	@echo "make bench     measure speed against other tools (benchmarks/RESULTS.md)"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -128,7 +128,7 @@ def inherit(document: Document, files: Files, problems: Problems) -> tuple[Node,
     """The document with what it extends filled in, and the changes to apply, in their order."""
     chain = [document]
     opened = {identity(document)}
-    while (reference := chain[-1].root.get("extends")) is not None:
+    while (reference := _extended(chain[-1].root)) is not None:
         if not reference.broken and not isinstance(reference.value, str):
             message = f"`extends` must be text, not {shown(reference)}"
             help_ = "name a shipped spec, or a file next to this one: `extends: base.yaml`"
@@ -274,6 +274,13 @@ def _definitions(section: Node | None) -> dict[str, Definition]:
 
 def _nothing(node: Node) -> bool:
     return node.value is None and node.items is None
+
+
+def _extended(root: Node) -> Node | None:
+    """What `extends` names; null is like none."""
+    node = root.get("extends")
+    empty = node is None or (node.value is None and node.items is None and node.entries is None)
+    return node if node is not None and (node.broken or not empty) else None
 
 
 def _open(

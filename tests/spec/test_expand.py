@@ -156,3 +156,11 @@ def test_circles_that_share_layers_are_reported_and_end() -> None:
         )
     )
     assert [rule for rule, _ in problems(text)] == ["cycle"]
+
+
+def test_extending_null_is_extending_nothing() -> None:
+    found = problems("archspec: 1\nname: net\nextends: null\n")
+    assert found == [
+        ("missing-key", "the spec needs the key `input`"),
+        ("missing-key", "the spec needs the key `layers`"),
+    ]

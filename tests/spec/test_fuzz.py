@@ -156,11 +156,14 @@ def file() -> Iterator[Path]:
 
 
 def check(file: Path, content: bytes) -> None:
-    """Load and analyse; every diagnostic must be readable and lie within the file."""
+    """Load and analyse; every diagnostic must be readable and lie within its file."""
     file.write_bytes(content)
     found = outcome(file)
-    lines = source.split_lines(content.decode("utf-8-sig", "replace"))
+    own = source.split_lines(content.decode("utf-8-sig", "replace"))
     for diagnostic in found:
+        # A spec that extends another one inherits what is to be said of that.
+        other = diagnostic.file != str(file)
+        lines = source.split_lines(Path(diagnostic.file).read_text("utf-8")) if other else own
         assert 1 <= diagnostic.line <= len(lines), diagnostic
         assert 1 <= diagnostic.column <= len(lines[diagnostic.line - 1]) + 1, diagnostic
         for text in (diagnostic.message, diagnostic.help or ""):
