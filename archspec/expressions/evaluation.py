@@ -50,6 +50,8 @@ def evaluate(tree: Expression, environment: Environment) -> Value:
             return _unary(tree, environment)
         case syntax.Element():
             return _element(tree, environment)
+        case syntax.Slice():
+            return _slice(tree, environment)
         case syntax.Items():
             return tuple([evaluate(item, environment) for item in tree.items])
     raise AssertionError(f"{type(tree).__name__} is no expression")
@@ -136,18 +138,35 @@ def _unary(tree: syntax.Unary, environment: Environment) -> Value:
 
 
 def _element(tree: syntax.Element, environment: Environment) -> Value:
-    items = evaluate(tree.items, environment)
-    if not isinstance(items, tuple):
-        raise _fails(tree.items, f"`[...]` takes an element of a list, not of {kind(items)}")
-    index = evaluate(tree.index, environment)
-    if isinstance(index, bool) or not isinstance(index, int):
-        raise _fails(tree.index, f"an index is a whole number, not {kind(index)}")
+    items = _list(tree.items, environment)
+    index = _index(tree.index, environment)
     if not -len(items) <= index < len(items):
         last = f"; the last is [{len(items) - 1}]" if items else ""
         message = f"a list of {len(items)} has no element [{index}]"
         raise _fails(tree.index, message, f"elements are counted from 0{last}")
     found: Value = items[index]
     return found
+
+
+def _slice(tree: syntax.Slice, environment: Environment) -> Value:
+    items = _list(tree.items, environment)
+    first = _index(tree.first, environment) if tree.first is not None else None
+    last = _index(tree.last, environment) if tree.last is not None else None
+    return items[first:last]
+
+
+def _list(tree: Expression, environment: Environment) -> tuple[Any, ...]:
+    items = evaluate(tree, environment)
+    if not isinstance(items, tuple):
+        raise _fails(tree, f"`[...]` takes elements of a list, not of {kind(items)}")
+    return items
+
+
+def _index(tree: Expression, environment: Environment) -> int:
+    index = evaluate(tree, environment)
+    if isinstance(index, bool) or not isinstance(index, int):
+        raise _fails(tree, f"an index is a whole number, not {kind(index)}")
+    return index
 
 
 def _truth(tree: Expression, environment: Environment, what: str) -> bool:
@@ -236,8 +255,6 @@ _Values = list[Value]
 def _numbers(tree: syntax.FunctionCall, values: _Values) -> list[int | float]:
     """The arguments, or the elements of the one list among them, as numbers."""
     if len(values) == 1 and isinstance(values[0], tuple):
-        if not values[0]:
-            raise _fails(tree, f"`{tree.name}` of an empty list")
         return [_number(tree.arguments[0], item, "an element of the list") for item in values[0]]
     return [
         _number(argument, value, f"an argument of `{tree.name}`")
@@ -252,8 +269,18 @@ def _single(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _V
     return apply
 
 
-def _many(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _Values], Any]:
-    return lambda tree, values: function(_numbers(tree, values))
+def _extreme(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _Values], Any]:
+    def apply(tree: syntax.FunctionCall, values: _Values) -> Any:
+        numbers = _numbers(tree, values)
+        if not numbers:
+            raise _fails(tree, f"`{tree.name}` of an empty list")
+        return function(numbers)
+
+    return apply
+
+
+def _sum(tree: syntax.FunctionCall, values: _Values) -> int | float:
+    return sum(_numbers(tree, values))
 
 
 def _length(tree: syntax.FunctionCall, values: _Values) -> int:
@@ -303,9 +330,9 @@ _Function = tuple[int, int | None, Callable[[syntax.FunctionCall, _Values], Any]
 
 # Each function with the fewest and the most arguments it takes.
 FUNCTIONS: dict[str, _Function] = {
-    "min": (1, None, _many(min)),
-    "max": (1, None, _many(max)),
-    "sum": (1, None, _many(sum)),
+    "min": (1, None, _extreme(min)),
+    "max": (1, None, _extreme(max)),
+    "sum": (1, None, _sum),
     "round": (1, 1, _single(round)),
     "ceil": (1, 1, _single(math.ceil)),
     "floor": (1, 1, _single(math.floor)),
