@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from archspec.diagnostics import (
     listing,
     shortened,
 )
-from archspec.expand.changes import Change, Changes, with_fields
+from archspec.expand.changes import Changes, with_fields
 from archspec.expand.library import RESERVED_PARAMETERS, USE_KEYS, BlockDefinition, Module
 from archspec.expand.scope import (
     UNUSABLE,
@@ -44,7 +44,7 @@ from archspec.spec.reading import Model, read, shown
 # A bound on what a few lines can unroll to. Set ARCHSPEC_MAX_LAYERS to raise it.
 MAX_LAYERS = 100_000
 LIMIT_VARIABLE = "ARCHSPEC_MAX_LAYERS"
-MAX_BLOCK_DEPTH = 20
+MAX_LEVELS = 40
 # Words that a claim uses for something that is no layer.
 RESERVED = (INPUT, "network")
 _REPETITION = ("repeat", "for_each", "in")
@@ -102,6 +102,7 @@ class Frame:
     uses: tuple[Span, ...] = ()
     blocks: tuple[BlockDefinition, ...] = ()
     first: int = 0
+    level: int = 0
     targets: dict[str, Reference | Instance] = field(default_factory=dict)
 
     def find(self, name: str) -> Reference | None:
@@ -208,6 +209,21 @@ class _Entry:
         return value if isinstance(value, str) and "$" not in value else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """An entry to be unrolled with the changes of it from number `first` on.
+
+    It is `changed` when those are made. One that is replaced only leaves its name, which then
+    `stands_for` what is there instead.
+    """
+
+    node: Node
+    number: int
+    first: int
+    changed: bool = False
+    stands_for: str | None = None
+
+
 class Unroller:
     """Unrolls the entries of one network."""
 
@@ -243,65 +259,48 @@ class Unroller:
     # Entries
 
     def _list(self, frame: Frame, entries: Iterable[Node]) -> None:
-        for number, node in enumerate(entries, 1):
-            self._entry(frame, node, number, frame.first)
+        self._steps(frame, [_Step(node, n, frame.first) for n, node in enumerate(entries, 1)])
 
-    def _entry(self, frame: Frame, node: Node, number: int, first: int) -> None:
-        """Unroll one entry with the changes of it from number `first` on."""
-        self._bound(node)
-        entry = self._looked_at(node, number)
-        if entry is None:
-            self._missing(frame, node, f"layer {number}")
-            return
-        name = entry.name
+    def _steps(self, frame: Frame, steps: list[_Step]) -> None:
+        """Unroll entries one after another, and what changes put around each of them."""
+        waiting = steps[::-1]  # no recursion: changes may change what changes bring in
+        while waiting:
+            step = waiting.pop()
+            if step.stands_for is not None:
+                frame.targets.setdefault(step.stands_for, frame.previous)
+                continue
+            if not step.changed:
+                self._bound(step.node)
+            entry = self._looked_at(step.node, step.number)
+            if entry is None:
+                self._missing(frame, step.node, f"layer {step.number}")
+            elif entry.name is not None and self.changes and not step.changed:
+                waiting += self._changed(frame, entry.name, step)[::-1]
+            else:
+                self._repeated(frame, entry, step.first)
 
-        def expand(node: Node, first: int) -> None:
-            changed = self._looked_at(node, number)
-            if changed is not None:
-                self._repeated(frame, changed, first)
-
-        if name is not None and self.changes:
-            self._changed(frame, name, node, number, first, expand)
-        else:
-            self._repeated(frame, entry, first)
-
-    def _changed(
-        self,
-        frame: Frame,
-        name: str,
-        node: Node,
-        number: int,
-        first: int,
-        expand: Callable[[Node, int], None],
-    ) -> None:
-        """Unroll the entry called `name` as the changes from number `first` on want it."""
-        behind: list[Change] = []
-        left: Node | None = node
-        for change in self.changes.of(frame.prefix + name, first):
+    def _changed(self, frame: Frame, name: str, step: _Step) -> list[_Step]:
+        """The entry called `name` as the changes of it want it, among what they put around it."""
+        before: list[_Step] = []
+        behind: list[_Step] = []
+        node = step.node
+        for change in self.changes.of(frame.prefix + name, step.first):
             change.used = True
+            entries = [_Step(entry, step.number, change.order + 1) for entry in change.entries]
             if change.verb == "after":
-                behind.insert(0, change)
+                behind = entries + behind
             elif change.verb == "before":
-                self._inserted(frame, change, number)
+                before += entries
             elif change.verb == "set":
-                left = with_fields(left or node, change.fields)
+                node = with_fields(node, change.fields)
             elif change.verb == "remove":
                 out = Entry(change.place.span, Node(change.place.span, False))
-                left = with_fields(left or node, {_WHEN: out})
+                node = with_fields(node, {_WHEN: out})
                 break
             else:
-                self._inserted(frame, change, number)
-                frame.targets.setdefault(name, frame.previous)
-                left = None
-                break
-        if left is not None:
-            expand(left, first)
-        for change in behind:
-            self._inserted(frame, change, number)
-
-    def _inserted(self, frame: Frame, change: Change, number: int) -> None:
-        for entry in change.entries:
-            self._entry(frame, entry, number, change.order + 1)
+                handed_on = _Step(node, step.number, step.first, stands_for=name)
+                return [*before, *entries, handed_on, *behind]
+        return [*before, _Step(node, step.number, step.first, changed=True), *behind]
 
     def _bound(self, node: Node) -> None:
         self._count += 1
@@ -476,12 +475,12 @@ class Unroller:
         if not self.changes:
             return self._single(frame, entry, scope, numbered, before)
 
-        def expand(node: Node, first: int) -> None:
-            changed = self._looked_at(node, entry.number)
+        for step in self._changed(frame, numbered, _Step(entry.node, entry.number, first)):
+            changed = self._looked_at(step.node, step.number) if step.changed else None
             if changed is not None:
                 self._single(frame, changed, scope, numbered, before)
-
-        self._changed(frame, numbered, entry.node, entry.number, first, expand)
+            else:
+                self._steps(frame, [step])
         found = frame.targets.get(numbered, frame.previous)
         # What is inserted behind a round stands between it and the next one.
         handed = found.outputs[0] if isinstance(found, Instance) else found
@@ -496,6 +495,8 @@ class Unroller:
         before: Instance | Reference | None,
     ) -> Instance | Reference:
         node = entry.node
+        self.evaluator.place = node.span
+        self.evaluator.spend(entry.body.size)
         kind = "block" if "block" in (node.entries or {}) else "layer"
         kind = "group" if kind == "layer" and "layers" in (node.entries or {}) else kind
         try:
@@ -769,7 +770,7 @@ class Unroller:
         what, about = _what("group", frame, name, entry)
         group, body = self._read(Group, entry, scope, frame, what, about)
         found = self._free(frame, body, numbered, entry.number)
-        if group is None or found is None or section is None:
+        if group is None or found is None or section is None or not self._deeper(frame, section):
             return self._missing(frame, entry.node, found or f"layer {entry.number}", taken=True)
         full = frame.prefix + found
         references: tuple[Reference, ...] = (frame.previous,)
@@ -794,6 +795,7 @@ class Unroller:
             uses=frame.uses,
             blocks=frame.blocks,
             first=frame.first,
+            level=frame.level + 1,
         )
         inner.scope = Scope(self.evaluator, {}, scope, inner)
         self._list(inner, section.items or [])
@@ -849,6 +851,7 @@ class Unroller:
             uses=(body.locate(("block",)), *frame.uses),
             blocks=(*frame.blocks, definition),
             first=frame.first,
+            level=frame.level + 1,
         )
         inner.scope = Scope(
             self.evaluator, arguments, definition.module.scope, inner, uses=inner.uses
@@ -899,12 +902,16 @@ class Unroller:
                 help_ = "repeat a block with `repeat: 3`"
                 self._add(Problem("circular-reference", message, help_, span=node.span), frame)
             return None
-        if len(frame.blocks) >= MAX_BLOCK_DEPTH:
-            message = f"blocks use one another more than {MAX_BLOCK_DEPTH} deep"
-            help_ = "write some of the blocks out"
-            self._add(Problem("limit-exceeded", message, help_, span=node.span), frame)
-            return None
-        return definition
+        return definition if self._deeper(frame, node) else None
+
+    def _deeper(self, frame: Frame, node: Node) -> bool:
+        """Whether another block or group may be unrolled in a list of layers; reports if not."""
+        if frame.level < MAX_LEVELS:
+            return True
+        message = f"blocks and groups stand in one another more than {MAX_LEVELS} deep"
+        help_ = "write some of the blocks out"
+        self._add(Problem("limit-exceeded", message, help_, span=node.span), frame)
+        return False
 
     def _arguments(
         self, frame: Frame, body: Node, definition: BlockDefinition, full: str

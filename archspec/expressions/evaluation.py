@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 from archspec.diagnostics import did_you_mean, listing, shortened
 from archspec.expressions import syntax
-from archspec.expressions.syntax import Expression, ExpressionError
+from archspec.expressions.syntax import LARGEST, Expression, ExpressionError
 
 # A list is a tuple here: a value of a spec does not change.
 Value = int | float | bool | str | tuple[Any, ...]
 
 MAX_ITEMS = 100_000
+MAX_LEVELS = 20
 MAX_TEXT = 1000
-_LARGEST = 2**63 - 1
 
 
 class Unusable(Exception):
@@ -30,6 +30,9 @@ class Environment(Protocol):
 
     def channels(self, name: str, start: int, end: int) -> int:
         """The channels of a layer's output. Raises ExpressionError or Unusable."""
+
+    def spend(self, steps: int) -> None:
+        """Count the elements of a list that are looked at; ends the work when it is too much."""
 
 
 def evaluate(tree: Expression, environment: Environment) -> Value:
@@ -51,7 +54,9 @@ def evaluate(tree: Expression, environment: Environment) -> Value:
         case syntax.Element():
             return _element(tree, environment)
         case syntax.Items():
-            return _bounded(tree, tuple([evaluate(item, environment) for item in tree.items]))
+            return _list(
+                tree, tuple([evaluate(item, environment) for item in tree.items]), environment
+            )
     raise AssertionError(f"{type(tree).__name__} is no expression")
 
 
@@ -83,6 +88,9 @@ def _binary(tree: syntax.Binary, environment: Environment) -> Value:
             return left
         return _truth(tree.right, environment, f"the right side of `{operator}`")
     a, b = evaluate(tree.left, environment), evaluate(tree.right, environment)
+    for side in (a, b):
+        if isinstance(side, tuple):
+            environment.spend(elements(side))
     if operator == "==":
         return _equal(a, b)
     if operator == "!=":
@@ -92,7 +100,7 @@ def _binary(tree: syntax.Binary, environment: Environment) -> Value:
             raise _fails(tree.right, f"`in` looks into a list, not into {kind(b)}")
         return any(_equal(a, item) for item in b)
     if operator == "+" and isinstance(a, tuple) and isinstance(b, tuple):
-        return _bounded(tree, a + b)
+        return _list(tree, a + b, environment)
     if operator == "+" and isinstance(a, str) and isinstance(b, str):
         return _bounded(tree, a + b)
     left_number = _number(tree.left, a, f"the left side of `{operator}`")
@@ -125,6 +133,8 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 def _equal(a: Value, b: Value) -> bool:
     # To Python 1 is True; here a number is no truth value.
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
     return isinstance(a, bool) == isinstance(b, bool) and a == b
 
 
@@ -166,20 +176,26 @@ def _number(tree: Expression, value: Value, what: str) -> int | float:
 
 def _bounded(tree: Expression, value: Any) -> Value:
     """The value, unless it is beyond what a spec may hold."""
-    if isinstance(value, int) and abs(value) > _LARGEST:
+    if isinstance(value, int) and abs(value) > LARGEST:
         raise _too_large(tree)
     if isinstance(value, float) and not math.isfinite(value):
         raise _too_large(tree)
     if isinstance(value, str) and len(value) > MAX_TEXT:
         raise _too_long(tree, f"a text of more than {MAX_TEXT:,} characters")
-    if isinstance(value, tuple) and too_many(value):
-        raise _too_long(tree, f"a list of more than {MAX_ITEMS:,} elements")
     result: Value = value
     return result
 
 
-def too_many(items: tuple[Value, ...]) -> bool:
-    """Whether a list has more than `MAX_ITEMS` elements, those of the lists in it included.
+def _list(tree: Expression, items: tuple[Value, ...], environment: Environment) -> Value:
+    environment.spend(elements(items))
+    wrong = too_large(items)
+    if wrong is not None:
+        raise _too_long(tree, wrong)
+    return items
+
+
+def elements(items: tuple[Value, ...]) -> int:
+    """How many elements a list has, with those of the lists in it, counted to `MAX_ITEMS` + 1.
 
     Lists of lists of one list grow with every level, while they take no memory themselves.
     """
@@ -189,7 +205,18 @@ def too_many(items: tuple[Value, ...]) -> bool:
         part = stack.pop()
         count += len(part)
         stack.extend(item for item in part if isinstance(item, tuple))
-    return count > MAX_ITEMS
+    return min(count, MAX_ITEMS + 1)
+
+
+def too_large(items: tuple[Value, ...]) -> str | None:
+    """What a list is that no spec may hold, in the words of a message; None for any other."""
+    if elements(items) > MAX_ITEMS:
+        return f"a list of more than {MAX_ITEMS:,} elements"
+    level, levels = [items], 0
+    while level and levels <= MAX_LEVELS:
+        level = [item for part in level for item in part if isinstance(item, tuple)]
+        levels += 1
+    return f"lists in lists, more than {MAX_LEVELS} deep" if levels > MAX_LEVELS else None
 
 
 def _too_long(tree: Expression, what: str) -> ExpressionError:
@@ -226,8 +253,16 @@ def _call(tree: syntax.FunctionCall, environment: Environment) -> Value:
         plural = "argument" if (most or least) == 1 else "arguments"
         raise _fails(tree, f"`{tree.name}` takes {wanted} {plural}, not {count}")
     values = [evaluate(argument, environment) for argument in tree.arguments]
+    for value in values:
+        if isinstance(value, tuple):
+            environment.spend(elements(value))
     try:
-        return _bounded(tree, apply(tree, values))
+        result = apply(tree, values)
+        return (
+            _list(tree, result, environment)
+            if isinstance(result, tuple)
+            else _bounded(tree, result)
+        )
     except OverflowError:
         raise _too_large(tree) from None
 
