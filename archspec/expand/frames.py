@@ -69,7 +69,8 @@ class Frame:
 
     `outer` is the list whose layers a group's own may read; a block's may not. Changes before
     number `first` do not reach what stands here. `shape_of` infers the shape of a layer;
-    `missing` are the full names of all entries that something is wrong with.
+    `missing` are the full names of all entries that something is wrong with; `level` counts the
+    lists that this one stands in.
     """
 
     prefix: str
@@ -83,6 +84,7 @@ class Frame:
     uses: tuple[Span, ...] = ()
     blocks: tuple[BlockDefinition, ...] = ()
     first: int = 0
+    level: int = 0
     targets: dict[str, Target] = field(default_factory=dict)
 
     def find(self, name: str) -> Reference | None:

@@ -8,18 +8,23 @@ from typing import Final, Protocol
 
 from archspec.diagnostics import Problem, Span, did_you_mean, shortened
 from archspec.expressions import (
-    MAX_ITEMS,
+    MAX_LEVELS,
     ExpressionError,
     Template,
     Unusable,
     Value,
+    elements,
     template,
-    too_many,
+    too_large,
 )
 from archspec.source import Entry, Node, Problems
 from archspec.spec.reading import shown
 
-MAX_CHAIN = 50
+# How deep expressions and the variables in them may be nested altogether, and how many steps
+# they may take: far from Python's own limit, and some seconds.
+MAX_DEPTH = 200
+MAX_STEPS = 20_000_000
+_OF_A_VARIABLE = 3
 _MAX_WORD = 100
 
 
@@ -105,6 +110,10 @@ class Scope:
             raise ExpressionError("invalid-expression", message, start, end, help_)
         return self.layers.channels(name, start, end)
 
+    def spend(self, steps: int) -> None:
+        """Count steps of work; ends it when the spec takes too many."""
+        self.evaluator.spend(steps)
+
     def _near(self, name: str) -> str:
         known: list[str] = []
         scope: Scope | None = self
@@ -124,18 +133,26 @@ class Evaluator:
     """Evaluates what stands in a tree, and reports what is wrong with it at its place."""
 
     problems: Problems
-    chain: int = 0
+    depth: int = 0
+    steps: int = 0
+    place: Span | None = None
 
     def value(self, node: Node, scope: Scope, uses: tuple[Span, ...] = ()) -> Value:
         """What a node is worth. Raises Unusable when that is reported, here or before."""
         if node.broken:
             raise Unusable
         if node.items is not None:
-            found = tuple([self.value(item, scope, uses) for item in node.items])
-            if too_many(found):
-                message = f"a list of more than {MAX_ITEMS:,} elements, those of its lists included"
+            wrong: str | None = f"lists in lists, more than {MAX_LEVELS} deep"
+            if node.depth <= MAX_LEVELS:
+                self.depth += node.depth
+                try:
+                    found = tuple([self.value(item, scope, uses) for item in node.items])
+                finally:
+                    self.depth -= node.depth
+                wrong = too_large(found)
+            if wrong is not None:
                 self.problems.add(
-                    Problem("limit-exceeded", message, "shorten it", span=node.span, uses=uses)
+                    Problem("limit-exceeded", wrong, "shorten it", span=node.span, uses=uses)
                 )
                 raise Unusable
             return found
@@ -163,18 +180,32 @@ class Evaluator:
         self, text: Template, node: Node, scope: Scope, uses: tuple[Span, ...] = ()
     ) -> Value:
         """The value of the template of a node. Raises Unusable."""
-        if self.chain >= MAX_CHAIN:
-            message = f"variables are defined by others more than {MAX_CHAIN} deep"
+        depth = text.depth + _OF_A_VARIABLE
+        if self.depth + depth > MAX_DEPTH:
+            message = "expressions and the variables in them are nested too deep to follow"
             help_ = "write some of the values out"
             self.problems.fail(Problem("limit-exceeded", message, help_, span=node.span, uses=uses))
-        self.chain += 1
+        self.depth += depth
+        self.place = node.span
+        self.spend(text.steps)
         try:
-            return text.fill(scope)
+            found = text.fill(scope)
+            if isinstance(found, tuple):
+                self.spend(elements(found))
+            return found
         except ExpressionError as error:
             self.report(error, node, uses)
             raise Unusable from None
         finally:
-            self.chain -= 1
+            self.depth -= depth
+
+    def spend(self, steps: int) -> None:
+        """Count steps of work; ends it when the spec takes too many."""
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            message = f"the spec takes more than {MAX_STEPS:,} steps to work out"
+            help_ = "use shorter lists, or repeat less"
+            self.problems.fail(Problem("limit-exceeded", message, help_, span=self.place))
 
     def report(self, error: ExpressionError, node: Node, uses: tuple[Span, ...] = ()) -> None:
         """Keep what is wrong with the expression in a text, at the characters it is about."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from archspec.diagnostics import Problem, ProblemsFound, Span, did_you_mean, listing, shortened
-from archspec.expand.changes import Change, Changes, with_fields
+from archspec.expand.changes import Changes, with_fields
 from archspec.expand.entries import INDEX, Entry, given, looked_at, rounds, said
 from archspec.expand.frames import Frame, Instance, Pending, Reference, Target, Written, handed_on
 from archspec.expand.library import RESERVED_PARAMETERS, USE_KEYS, BlockDefinition, Module
@@ -29,7 +29,7 @@ from archspec.spec.reading import shown
 # A bound on what a few lines can unroll to.
 MAX_LAYERS = 100_000
 LIMIT_VARIABLE = "ARCHSPEC_MAX_LAYERS"
-MAX_BLOCK_DEPTH = 20
+MAX_LEVELS = 40
 # Words that a claim uses for something that is no layer.
 RESERVED = (INPUT, "network")
 
@@ -40,6 +40,21 @@ class _AnyLayer(SpecModel):
     name: LayerName
     type: Any
     inputs: Annotated[tuple[LayerName, ...] | None, Field(strict=False)] = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """An entry to be unrolled with the changes of it from number `first` on.
+
+    It is `changed` when those are made. One that is replaced only leaves its name, which then
+    `stands_for` what is there instead.
+    """
+
+    node: Node
+    number: int
+    first: int
+    changed: bool = False
+    stands_for: str | None = None
 
 
 class Unroller:
@@ -79,19 +94,48 @@ class Unroller:
     # Entries, and what a variant changes in them
 
     def _list(self, frame: Frame, nodes: Iterable[Node]) -> None:
-        for number, node in enumerate(nodes, 1):
-            self._node(frame, node, number, frame.first)
+        self._steps(frame, [_Step(node, n, frame.first) for n, node in enumerate(nodes, 1)])
 
-    def _node(self, frame: Frame, node: Node, number: int, first: int) -> None:
-        """Unroll one entry, with the changes of it from number `first` on."""
-        self._bound(1, node)
-        entry = self._looked_at(node, number)
-        if entry is None:
-            self._missing(frame, node, f"layer {number}")
-        elif entry.name is None or not self.changes:
-            self._repeated(frame, entry)
-        else:
-            self._changed(frame, entry, entry.name, first, lambda e: self._repeated(frame, e))
+    def _steps(self, frame: Frame, steps: list[_Step]) -> None:
+        """Unroll entries one after another, and what changes put around each of them."""
+        waiting = steps[::-1]  # no recursion: changes may change what changes bring in
+        while waiting:
+            step = waiting.pop()
+            if step.stands_for is not None:
+                frame.targets.setdefault(step.stands_for, frame.previous)
+                continue
+            if not step.changed:
+                self._bound(1, step.node)
+            entry = self._looked_at(step.node, step.number)
+            if entry is None:
+                self._missing(frame, step.node, f"layer {step.number}")
+            elif entry.name is not None and self.changes and not step.changed:
+                waiting += self._changed(frame, entry.name, step)[::-1]
+            else:
+                self._repeated(frame, entry)
+
+    def _changed(self, frame: Frame, name: str, step: _Step) -> list[_Step]:
+        """The entry called `name` as the changes of it want it, among what they put around it."""
+        before: list[_Step] = []
+        behind: list[_Step] = []
+        node = step.node
+        for change in self.changes.of(frame.prefix + name, step.first):
+            change.used = True
+            entries = [_Step(entry, step.number, change.order + 1) for entry in change.entries]
+            if change.verb == "after":
+                behind = entries + behind
+            elif change.verb == "before":
+                before += entries
+            elif change.verb == "set":
+                node = with_fields(node, change.fields)
+            elif change.verb == "remove":
+                out = Keyed(change.place.span, Node(change.place.span, False))
+                node = with_fields(node, {"when": out})
+                break
+            else:
+                handed_over = _Step(node, step.number, step.first, stands_for=name)
+                return [*before, *entries, handed_over, *behind]
+        return [*before, _Step(node, step.number, step.first, changed=True), *behind]
 
     def _looked_at(self, node: Node, number: int) -> Entry | None:
         """What is known of an entry; None where it is no mapping."""
@@ -103,45 +147,6 @@ class Unroller:
                 return None
             known = self._entries[id(node)] = found
         return known
-
-    def _changed(
-        self,
-        frame: Frame,
-        entry: Entry,
-        name: str,
-        first: int,
-        unroll: Callable[[Entry], object],
-    ) -> None:
-        """Unroll the entry called `name` as the changes from number `first` on want it."""
-        behind: list[Change] = []
-        node = entry.node
-        replaced = False
-        for change in self.changes.of(frame.prefix + name, first):
-            change.used = True
-            if change.verb == "after":
-                behind.insert(0, change)
-            elif change.verb == "before":
-                self._inserted(frame, change)
-            elif change.verb == "set":
-                node = with_fields(node, change.fields)
-            elif change.verb == "remove":
-                out = Keyed(change.place.span, Node(change.place.span, False))
-                node = with_fields(node, {"when": out})
-                break
-            else:
-                self._inserted(frame, change)
-                frame.targets.setdefault(name, frame.previous)
-                replaced = True
-                break
-        changed = None if replaced else self._looked_at(node, entry.number)
-        if changed is not None:
-            unroll(changed)
-        for change in behind:
-            self._inserted(frame, change)
-
-    def _inserted(self, frame: Frame, change: Change) -> None:
-        for number, node in enumerate(change.entries, 1):
-            self._node(frame, node, number, change.order + 1)
 
     def _bound(self, count: int, node: Node) -> None:
         """Count entries before they are unrolled; ends the work at the limit."""
@@ -189,16 +194,14 @@ class Unroller:
         name = f"{entry.name}{number}"
         if not self.changes:
             return self._single(frame, entry, scope, name, before)
-        unrolled: list[Target] = []
-        self._changed(
-            frame,
-            entry,
-            name,
-            frame.first,
-            lambda e: unrolled.append(self._single(frame, e, scope, name, before)),
-        )
+        for step in self._changed(frame, name, _Step(entry.node, entry.number, frame.first)):
+            changed = self._looked_at(step.node, step.number) if step.changed else None
+            if changed is not None:
+                self._single(frame, changed, scope, name, before)
+            else:
+                self._steps(frame, [step])
         # What is inserted behind a round, or in its place, stands between it and the next one.
-        found = unrolled[0] if unrolled else frame.previous
+        found = frame.targets.get(name, frame.previous)
         return found if handed_on(found) == frame.previous else frame.previous
 
     def _single(
@@ -213,6 +216,8 @@ class Unroller:
 
         `before` is the round before this one.
         """
+        self.evaluator.place = entry.node.span
+        self.evaluator.spend(entry.body.size)
         try:
             present = entry.when is None or self._present(entry.when, scope, frame)
         except Unusable:
@@ -410,7 +415,8 @@ class Unroller:
         section = entry.node.get("layers")
         group, body = entry.read(Group, scope, frame, name)
         own = self._free(frame, body, name)
-        if group is None or own is None or section is None:
+        usable = group is not None and section is not None and self._deeper(frame, section)
+        if group is None or own is None or section is None or not usable:
             return self._missing(frame, entry.node, own or f"layer {entry.number}", taken=True)
         full = frame.prefix + own
         references: tuple[Reference, ...] = (frame.previous,)
@@ -434,6 +440,7 @@ class Unroller:
             uses=frame.uses,
             blocks=frame.blocks,
             first=frame.first,
+            level=frame.level + 1,
         )
         inner.scope = Scope(self.evaluator, {}, scope, inner)
         self._list(inner, section.items or [])
@@ -480,6 +487,7 @@ class Unroller:
             uses=(body.locate(("block",)), *frame.uses),
             blocks=(*frame.blocks, definition),
             first=frame.first,
+            level=frame.level + 1,
         )
         inner.scope = Scope(
             self.evaluator, arguments, definition.module.scope, inner, uses=inner.uses
@@ -529,12 +537,16 @@ class Unroller:
                 help_ = "repeat a block with `repeat: 3`"
                 self._add(Problem("circular-reference", message, help_, span=node.span), frame)
             return None
-        if len(frame.blocks) >= MAX_BLOCK_DEPTH:
-            message = f"blocks use one another more than {MAX_BLOCK_DEPTH} deep"
-            help_ = "write some of the blocks out"
-            self._add(Problem("limit-exceeded", message, help_, span=node.span), frame)
-            return None
-        return definition
+        return definition if self._deeper(frame, node) else None
+
+    def _deeper(self, frame: Frame, node: Node) -> bool:
+        """Whether another block or group may be unrolled in a list of layers; reports if not."""
+        if frame.level < MAX_LEVELS:
+            return True
+        message = f"blocks and groups stand in one another more than {MAX_LEVELS} deep"
+        help_ = "write some of the blocks out"
+        self._add(Problem("limit-exceeded", message, help_, span=node.span), frame)
+        return False
 
     def _arguments(
         self, frame: Frame, body: Node, definition: BlockDefinition, full: str

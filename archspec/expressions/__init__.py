@@ -8,10 +8,12 @@ is ever given to Python's `eval`. Every number stays within 64 bits, every list 
 from archspec.expressions.evaluation import (
     FUNCTIONS,
     MAX_ITEMS,
+    MAX_LEVELS,
     Environment,
     Unusable,
     Value,
-    too_many,
+    elements,
+    too_large,
     written,
 )
 from archspec.expressions.syntax import MAX_LENGTH, WORDS, ExpressionError
@@ -21,13 +23,15 @@ __all__ = [
     "FUNCTIONS",
     "MAX_ITEMS",
     "MAX_LENGTH",
+    "MAX_LEVELS",
     "WORDS",
     "Environment",
     "ExpressionError",
     "Template",
     "Unusable",
     "Value",
+    "elements",
     "template",
-    "too_many",
+    "too_large",
     "written",
 ]

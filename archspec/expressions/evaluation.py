@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 from archspec.diagnostics import did_you_mean, listing, shortened
 from archspec.expressions import syntax
-from archspec.expressions.syntax import Expression, ExpressionError
+from archspec.expressions.syntax import LARGEST, Expression, ExpressionError
 
 # A list is a tuple here: a value of a spec does not change.
 Value = int | float | bool | str | tuple[Any, ...]
 
 MAX_ITEMS = 100_000
+MAX_LEVELS = 20
 MAX_TEXT = 1000
-_LARGEST = 2**63 - 1
 
 
 class Unusable(Exception):
@@ -30,6 +30,9 @@ class Environment(Protocol):
 
     def channels(self, name: str, start: int, end: int) -> int:
         """The channels of a layer's output. Raises ExpressionError or Unusable."""
+
+    def spend(self, steps: int) -> None:
+        """Count the elements of a list that are looked at; ends the work when it is too much."""
 
 
 def evaluate(tree: Expression, environment: Environment) -> Value:
@@ -70,6 +73,9 @@ def _binary(tree: syntax.Binary, environment: Environment) -> Value:
             return left
         return _truth(tree.right, environment, f"the right side of `{operator}`")
     a, b = evaluate(tree.left, environment), evaluate(tree.right, environment)
+    for side in (a, b):
+        if isinstance(side, tuple):
+            environment.spend(elements(side))
     if operator == "==":
         return _equal(a, b)
     if operator == "!=":
@@ -79,14 +85,12 @@ def _binary(tree: syntax.Binary, environment: Environment) -> Value:
             raise _fails(tree.right, f"`in` looks into a list, not into {kind(b)}")
         return any(_equal(a, item) for item in b)
     if operator == "+" and isinstance(a, tuple) and isinstance(b, tuple):
-        return _bounded(tree, a + b)
+        return _list(tree, a + b, environment)
     if operator == "+" and isinstance(a, str) and isinstance(b, str):
         return _bounded(tree, a + b)
-    for side, value, name in ((tree.left, a, "left"), (tree.right, b, "right")):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            what = f"the {name} side of `{operator}`"
-            raise _fails(side, f"{what} must be a number, not {kind(value)}")
-    return _arithmetic(tree, operator, a, b)
+    first = _number(tree.left, a, "the left side of", operator)
+    second = _number(tree.right, b, "the right side of", operator)
+    return _arithmetic(tree, operator, first, second)
 
 
 def _arithmetic(tree: syntax.Binary, operator: str, a: Any, b: Any) -> Value:
@@ -114,6 +118,8 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 def _equal(a: Value, b: Value) -> bool:
     # To Python 1 is True; here a number is no truth value.
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
     return isinstance(a, bool) == isinstance(b, bool) and a == b
 
 
@@ -125,7 +131,7 @@ def _unary(tree: syntax.Unary, environment: Environment) -> Value:
 
 
 def _element(tree: syntax.Element, environment: Environment) -> Value:
-    items = _list(tree.items, environment)
+    items = _listed(tree.items, environment)
     index = _index(tree.index, environment)
     if not -len(items) <= index < len(items):
         last = f"; the last is [{len(items) - 1}]" if items else ""
@@ -136,16 +142,16 @@ def _element(tree: syntax.Element, environment: Environment) -> Value:
 
 
 def _slice(tree: syntax.Slice, environment: Environment) -> Value:
-    items = _list(tree.items, environment)
+    items = _listed(tree.items, environment)
     first = _index(tree.first, environment) if tree.first is not None else None
     last = _index(tree.last, environment) if tree.last is not None else None
-    return items[first:last]
+    return _list(tree, items[first:last], environment)
 
 
-def _list(tree: Expression, environment: Environment) -> tuple[Any, ...]:
+def _listed(tree: Expression, environment: Environment) -> tuple[Any, ...]:
     items = evaluate(tree, environment)
     if not isinstance(items, tuple):
-        raise _fails(tree, f"`[...]` takes elements of a list, not of {kind(items)}")
+        raise _fails(tree, f"`[...]` takes an element of a list, not of {kind(items)}")
     return items
 
 
@@ -164,8 +170,10 @@ def _truth(tree: Expression, environment: Environment, what: str) -> bool:
     return value
 
 
-def _number(tree: Expression, value: Value, what: str) -> int | float:
+def _number(tree: Expression, value: Value, what: str, of: str = "") -> int | float:
+    """The value, which must be a number; in messages it is `what` of the function or sign `of`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
+        what += f" `{of}`" if of else ""
         raise _fails(tree, f"{what} must be a number, not {kind(value)}")
     return value
 
@@ -173,21 +181,27 @@ def _number(tree: Expression, value: Value, what: str) -> int | float:
 def _bounded(tree: Expression, value: Any) -> Value:
     """The value, unless it is beyond what a spec may hold."""
     if isinstance(value, int):
-        if abs(value) > _LARGEST:
+        if abs(value) > LARGEST:
             raise _too_large(tree)
         return value
     if isinstance(value, float) and not math.isfinite(value):
         raise _too_large(tree)
     if isinstance(value, str) and len(value) > MAX_TEXT:
         raise _too_long(tree, f"a text of more than {MAX_TEXT:,} characters")
-    if isinstance(value, tuple) and too_many(value):
-        raise _too_long(tree, f"a list of more than {MAX_ITEMS:,} elements")
     result: Value = value
     return result
 
 
-def too_many(items: tuple[Value, ...]) -> bool:
-    """Whether a list has more than `MAX_ITEMS` elements, those of the lists in it included.
+def _list(tree: Expression, items: tuple[Value, ...], environment: Environment) -> Value:
+    environment.spend(elements(items))
+    wrong = too_large(items)
+    if wrong is not None:
+        raise _too_long(tree, wrong)
+    return items
+
+
+def elements(items: tuple[Value, ...]) -> int:
+    """How many elements a list has, with those of the lists in it, counted to `MAX_ITEMS` + 1.
 
     Lists of lists of one list grow with every level, while they take no memory themselves.
     """
@@ -197,7 +211,18 @@ def too_many(items: tuple[Value, ...]) -> bool:
         part = stack.pop()
         count += len(part)
         stack.extend(item for item in part if isinstance(item, tuple))
-    return count > MAX_ITEMS
+    return min(count, MAX_ITEMS + 1)
+
+
+def too_large(items: tuple[Value, ...]) -> str | None:
+    """What a list is that no spec may hold, in the words of a message; None for any other."""
+    if elements(items) > MAX_ITEMS:
+        return f"a list of more than {MAX_ITEMS:,} elements"
+    level, levels = [items], 0
+    while level and levels <= MAX_LEVELS:
+        level = [item for part in level for item in part if isinstance(item, tuple)]
+        levels += 1
+    return f"lists in lists, more than {MAX_LEVELS} deep" if levels > MAX_LEVELS else None
 
 
 def _too_long(tree: Expression, what: str) -> ExpressionError:
@@ -234,8 +259,16 @@ def _call(tree: syntax.FunctionCall, environment: Environment) -> Value:
         plural = "argument" if (most or least) == 1 else "arguments"
         raise _fails(tree, f"`{tree.name}` takes {wanted} {plural}, not {count}")
     values = [evaluate(argument, environment) for argument in tree.arguments]
+    for value in values:
+        if isinstance(value, tuple):
+            environment.spend(elements(value))
     try:
-        return _bounded(tree, apply(tree, values))
+        result = apply(tree, values)
+        return (
+            _list(tree, result, environment)
+            if isinstance(result, tuple)
+            else _bounded(tree, result)
+        )
     except OverflowError:
         raise _too_large(tree) from None
 
@@ -261,14 +294,14 @@ def _numbers(tree: syntax.FunctionCall, values: _Values) -> list[int | float]:
     if len(values) == 1 and isinstance(values[0], tuple):
         return [_number(tree.arguments[0], item, "an element of the list") for item in values[0]]
     return [
-        _number(argument, value, f"an argument of `{tree.name}`")
+        _number(argument, value, "an argument of", tree.name)
         for argument, value in zip(tree.arguments, values, strict=True)
     ]
 
 
 def _single(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _Values], Any]:
     def apply(tree: syntax.FunctionCall, values: _Values) -> Any:
-        return function(_number(tree.arguments[0], values[0], f"what `{tree.name}` takes"))
+        return function(_number(tree.arguments[0], values[0], "the argument of", tree.name))
 
     return apply
 
@@ -313,6 +346,13 @@ def round_to(value: float, divisor: int) -> int:
     return nearest + divisor if nearest < 0.9 * value else nearest
 
 
+def _sqrt(tree: syntax.FunctionCall, values: _Values) -> float:
+    value = _number(tree.arguments[0], values[0], "the argument of", tree.name)
+    if value < 0:
+        raise _fails(tree.arguments[0], f"`sqrt` takes no negative number: {kind(value)}")
+    return math.sqrt(value)
+
+
 def _round_to(tree: syntax.FunctionCall, values: _Values) -> int:
     value = _number(tree.arguments[0], values[0], "what `round_to` rounds")
     divisor = values[1]
@@ -335,6 +375,7 @@ FUNCTIONS: dict[str, _Function] = {
     "ceil": (1, 1, _single(math.ceil)),
     "floor": (1, 1, _single(math.floor)),
     "abs": (1, 1, _single(abs)),
+    "sqrt": (1, 1, _sqrt),
     "len": (1, 1, _length),
     "range": (1, 2, _range),
     "round_to": (2, 2, _round_to),
@@ -346,8 +387,8 @@ _EVALUATED: dict[type[Expression], Callable[[Any, Environment], Value]] = {
     syntax.Variable: lambda tree, environment: environment.variable(
         tree.name, tree.start, tree.end
     ),
-    syntax.Items: lambda tree, environment: _bounded(
-        tree, tuple([evaluate(item, environment) for item in tree.items])
+    syntax.Items: lambda tree, environment: _list(
+        tree, tuple([evaluate(item, environment) for item in tree.items]), environment
     ),
     syntax.Unary: _unary,
     syntax.Binary: _binary,

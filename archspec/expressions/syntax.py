@@ -16,6 +16,7 @@ atom        = number | text | "true" | "false" | list | name [ "(" arguments ")"
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -24,9 +25,10 @@ MAX_LENGTH = 1000
 MAX_NESTING = 20
 MAX_TOKENS = 300
 MAX_DIGITS = 40
+LARGEST = 2**63 - 1
 
 _TOKEN = re.compile(
-    r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)"
     r"|(?P<text>'[^']*'|\"[^\"]*\")"
     r"|(?P<sign>//|==|!=|<=|>=|[-+*/%<>()\[\],:])"
@@ -61,6 +63,30 @@ class Expression:
     start: int
     end: int
 
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        """The expressions that it is made of."""
+        return ()
+
+    @property
+    def steps(self) -> int:
+        """How many expressions there are in it, itself included."""
+        count, stack = 0, [self]
+        while stack:
+            count += 1
+            stack.extend(stack.pop().parts)
+        return count
+
+    @property
+    def depth(self) -> int:
+        """How many expressions stand in one another."""
+        level: tuple[Expression, ...] = (self,)
+        depth = 0
+        while level:
+            depth += 1
+            level = tuple([part for expression in level for part in expression.parts])
+        return depth
+
 
 @dataclass(frozen=True, slots=True)
 class Literal(Expression):
@@ -82,6 +108,11 @@ class Items(Expression):
 
     items: tuple[Expression, ...]
 
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        """The expressions that it is made of."""
+        return self.items
+
 
 @dataclass(frozen=True, slots=True)
 class Unary(Expression):
@@ -89,6 +120,11 @@ class Unary(Expression):
 
     operator: str
     operand: Expression
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        """The expressions that it is made of."""
+        return (self.operand,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +135,11 @@ class Binary(Expression):
     left: Expression
     right: Expression
 
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        """The expressions that it is made of."""
+        return (self.left, self.right)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice(Expression):
@@ -108,6 +149,11 @@ class Choice(Expression):
     value: Expression
     other: Expression
 
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        """The expressions that it is made of."""
+        return (self.condition, self.value, self.other)
+
 
 @dataclass(frozen=True, slots=True)
 class Element(Expression):
@@ -115,6 +161,11 @@ class Element(Expression):
 
     items: Expression
     index: Expression
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        """The expressions that it is made of."""
+        return (self.items, self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +176,12 @@ class Slice(Expression):
     first: Expression | None
     last: Expression | None
 
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        """The expressions that it is made of."""
+        bounds = (self.first, self.last)
+        return (self.items, *(bound for bound in bounds if bound is not None))
+
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall(Expression):
@@ -132,6 +189,11 @@ class FunctionCall(Expression):
 
     name: str
     arguments: tuple[Expression, ...]
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        """The expressions that it is made of."""
+        return self.arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,4 +448,8 @@ def _number(token: _Token) -> int | float:
             token.end,
             "shorten it",
         )
-    return int(token.text) if token.text.isdigit() else float(token.text)
+    number = int(token.text) if token.text.isdigit() else float(token.text)
+    if abs(number) > LARGEST and (isinstance(number, int) or math.isinf(number)):
+        message = f"`{token.text}` is larger than 64 bits hold"
+        raise ExpressionError("limit-exceeded", message, token.start, token.end)
+    return number

@@ -24,18 +24,31 @@ _ESCAPED = "$$("
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The parts of a text; a single expression keeps the type of its value."""
+    """The parts of a text; a single expression keeps the type of its value.
+
+    It takes about `steps` steps to fill in, and its expressions are nested `depth` deep.
+    """
 
     parts: tuple[str | Expression, ...]
+    steps: int = 0
+    depth: int = 0
 
     def fill(self, environment: Environment) -> Value:
         """The value. Raises ExpressionError, or Unusable."""
         first = self.parts[0]
         if len(self.parts) == 1 and isinstance(first, Expression):
             return evaluate(first, environment)
-        return "".join(
-            part if isinstance(part, str) else _text(part, environment) for part in self.parts
-        )
+        texts: list[str] = []
+        filled = 0
+        for part in self.parts:
+            text = part if isinstance(part, str) else _text(part, environment)
+            texts.append(text)
+            filled += 0 if isinstance(part, str) else len(text)
+            # Texts in texts grow with every level, however short each is.
+            if filled > MAX_TEXT and not isinstance(part, str):
+                message = f"more than {MAX_TEXT:,} characters are filled into a text"
+                raise ExpressionError("limit-exceeded", message, part.start, part.end, "shorten it")
+        return "".join(texts)
 
 
 @lru_cache(maxsize=4096)
@@ -47,7 +60,7 @@ def template(text: str) -> Template | None:
     """
     reference = _REFERENCE.fullmatch(text)
     if reference is not None:
-        return Template((Variable(0, len(text), reference[1]),))
+        return Template((Variable(0, len(text), reference[1]),), steps=1, depth=1)
     escaped = _ESCAPED_REFERENCE.fullmatch(text)
     if escaped is not None:
         return Template((escaped[1],))
@@ -66,7 +79,10 @@ def template(text: str) -> Template | None:
         parts.append(tree)
     if index < len(text):
         parts.append(text[index:])
-    return Template(tuple(parts))
+    expressions = [part for part in parts if isinstance(part, Expression)]
+    steps = sum(expression.steps for expression in expressions)
+    depth = max((expression.depth for expression in expressions), default=0)
+    return Template(tuple(parts), len(text) // 10 + steps, depth)
 
 
 def _text(part: Expression, environment: Environment) -> str:
@@ -75,13 +91,4 @@ def _text(part: Expression, environment: Environment) -> str:
         raise ExpressionError(
             "expression-fails", f"{kind(value)} cannot stand in a text", part.start, part.end
         )
-    text = written(value)
-    if len(text) > MAX_TEXT:  # texts in texts grow with every level
-        raise ExpressionError(
-            "limit-exceeded",
-            f"a text of more than {MAX_TEXT:,} characters cannot stand in another",
-            part.start,
-            part.end,
-            "shorten it",
-        )
-    return text
+    return written(value)

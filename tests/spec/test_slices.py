@@ -43,7 +43,7 @@ def test_slices(expression: str, expected: object) -> None:
     [
         ("items[0.5:]", "an index is a whole number, not the number `0.5`"),
         ("items[:true]", "an index is a whole number, not the truth value `true`"),
-        ("len(items)[1:]", "`[...]` takes elements of a list, not of the number `5`"),
+        ("len(items)[1:]", "`[...]` takes an element of a list, not of the number `5`"),
         ("items[1:2:3]", "`]` is expected, not `:`"),
         ("items[]", "a value is expected, not `]`"),
         ("max(items[:0])", "`max` of an empty list"),
