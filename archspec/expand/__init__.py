@@ -15,7 +15,7 @@ from archspec.expand.edges import connect
 from archspec.expand.frames import Frame, Reference
 from archspec.expand.library import Files, NoFiles, identity, inherit, module, variables
 from archspec.expand.scope import Definition, Evaluator, Scope
-from archspec.expand.unroll import Unroller
+from archspec.expand.unroll import NETWORK, Unroller
 from archspec.expressions import ExpressionError, Unusable, Value
 from archspec.graph import Graph, Part
 from archspec.layers.base import Shape
@@ -193,7 +193,7 @@ def _auxiliary(
 def _parts(claims: tuple[Claim, ...], frame: Frame, unroller: Unroller) -> dict[str, Part]:
     """What claims are about that is called by one name and is more than one layer."""
     layers = [written.name for written in unroller.written]
-    known = {INPUT, *layers}
+    known = {INPUT, NETWORK, *layers}
     wanted = dict.fromkeys(claim.about for claim in claims if claim.about not in known)
     inside: dict[str, list[str]] = {}
     for name in layers if wanted else ():

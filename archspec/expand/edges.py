@@ -34,7 +34,7 @@ def connect(
             _check_count(written, layer, problems)
             found = [resolve(reference) for reference in written.references]
             inputs = tuple([name for name in found if name is not None])
-            own = layer.model_copy(update={"name": written.name, "inputs": inputs})
+            own = layer.called(written.name, inputs)
             nodes[written.name] = GraphNode(
                 written.name, own, inputs, written.node, written.uses, layer
             )

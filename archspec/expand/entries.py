@@ -19,7 +19,7 @@ from archspec.expand.scope import (
     substituted,
     unusable,
 )
-from archspec.expressions import WORDS, Unusable, Value, written
+from archspec.expressions import WORDS, Unusable, Value, variable_in, written
 from archspec.source import Entry as Keyed
 from archspec.source import Node
 from archspec.spec.blocks import ENTRY_KEYS
@@ -36,8 +36,9 @@ class Entry:
     """An entry of a list of layers.
 
     `body` are its keys without those that repeat it or leave it out, `leaves` the texts in
-    there that expressions are filled into. `name` is None where there is none, or where an
-    expression gives it. `number` counts the entries of its list.
+    there that expressions are filled into, each with the name of the variable that most of them
+    are. `name` is None where there is none, or where an expression gives it. `number` counts
+    the entries of its list.
     """
 
     node: Node
@@ -49,7 +50,7 @@ class Entry:
     names: Node | None
     rows: Node | None
     body: Node
-    leaves: list[Node]
+    leaves: list[tuple[Node, str | None]]
     _read: dict[tuple[Any, ...], tuple[Any, Node]] = field(default_factory=dict)
 
     @property
@@ -71,11 +72,14 @@ class Entry:
         unrolled again with the same values is not validated again.
         """
         values: list[Value | Any] = []
-        for leaf in self.leaves:
-            try:
-                values.append(scope.evaluator.value(leaf, scope, frame.uses))
-            except Unusable:
-                values.append(UNUSABLE)
+        for leaf, name_in_it in self.leaves:
+            value: Any = scope.known(name_in_it) if name_in_it is not None else None
+            if value is None:
+                try:
+                    value = scope.evaluator.value(leaf, scope, frame.uses)
+                except Unusable:
+                    value = UNUSABLE
+            values.append(value)
         key = (model, *[(type(v), written(v) if type(v) is tuple else v) for v in values])
         known = self._read.get(key)
         if known is None:
@@ -95,7 +99,7 @@ class Entry:
         if values:
             filled = {
                 id(leaf): unusable(leaf) if value is UNUSABLE else as_node(value, leaf.span)
-                for leaf, value in zip(self.leaves, values, strict=True)
+                for (leaf, _), value in zip(self.leaves, values, strict=True)
             }
             body = substituted(body, filled)
         part = body
@@ -140,7 +144,8 @@ def looked_at(node: Node, number: int) -> Entry | Problem | None:
     word = name.value if name is not None and not name.broken else None
     static = word if isinstance(word, str) and "$" not in word else None
     when, repeat, names, rows = (node.get(key) for key in ENTRY_KEYS)
-    return Entry(node, number, kind, static, when, repeat, names, rows, body, dynamic(body))
+    leaves = [(leaf, variable_in(leaf.value)) for leaf in dynamic(body)]
+    return Entry(node, number, kind, static, when, repeat, names, rows, body, leaves)
 
 
 def rounds(

@@ -46,7 +46,7 @@ def handed_on(target: Target) -> Reference:
     return target.outputs[0] if isinstance(target, Instance) else target
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Written:
     """A layer of the unrolled list, or the place of one that something is wrong with.
 

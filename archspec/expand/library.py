@@ -18,7 +18,7 @@ from archspec.spec.reading import read, shown
 USE_KEYS = ("name", "block", "inputs", "when", "repeat", "for_each", "in")
 RESERVED_PARAMETERS = (*USE_KEYS, "type", "layers")
 # What only a file itself says; a variant has its own.
-OWN_KEYS = ("name", "title", "description", "source", "claims", "extends", "changes")
+OWN_KEYS = ("name", "title", "description", "claims", "extends", "changes")
 MAX_FILES = 100
 MAX_LEVELS = 20
 

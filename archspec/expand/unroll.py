@@ -31,7 +31,8 @@ MAX_LAYERS = 100_000
 LIMIT_VARIABLE = "ARCHSPEC_MAX_LAYERS"
 MAX_LEVELS = 40
 # Words that a claim uses for something that is no layer.
-RESERVED = (INPUT, "network")
+NETWORK = "network"
+RESERVED = frozenset((INPUT, NETWORK))
 
 
 class _AnyLayer(SpecModel):
