@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import PurePath
 from typing import Protocol
 
 from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
@@ -139,7 +140,7 @@ def inherit(document: Document, files: Files, problems: Problems) -> tuple[Node,
             chain[-1] = replace(chain[-1], root=replace(chain[-1].root, broken=True))
             break
         if identity(base) in opened:
-            names = " -> ".join(shortened(d.file) for d in [*chain, base])
+            names = " -> ".join(shortened(PurePath(d.file).name) for d in [*chain, base])
             message = f"these specs extend one another in a circle: {names}"
             help_ = "one of them must stand alone"
             problems.fail(Problem("circular-reference", message, help_, span=reference.span))

@@ -505,6 +505,8 @@ class Unroller:
             pending = Pending(inner, name, reader, span, inner.uses)
             self._pending.append(pending)
             found.append(inner.find(name) or pending)
+            if name in inner.inputs:  # readable from outside like a layer
+                inner.targets[name] = inner.inputs[name]
         return tuple(found) or (inner.previous,)
 
     def _definition(self, frame: Frame, body: Node, use: BlockUse | None) -> BlockDefinition | None:

@@ -85,6 +85,8 @@ def find(model: type[BaseModel], node: Node, location: Sequence[str | int]) -> P
 
 def _step(place: Place, current: Node, step: str | int) -> Place:
     described = place.models
+    if step == "[key]" and current.get(step) is None:
+        return replace(place, is_key=True)  # the path has led there already
     if len(described) > 1:  # a union: the step says which member the rest is about
         return replace(place, annotation=next(m for m in described if tag(m) == step))
     child: Node | None
@@ -97,11 +99,11 @@ def _step(place: Place, current: Node, step: str | int) -> Place:
         owner = described[0]
         known = owner.model_fields.get(step)
         annotation = known.annotation if known else None
-    elif step != "[key]" and _value_type(place.annotation) is not None:
+    elif _value_type(place.annotation) is not None:
         child = current.get(step)
         annotation = _value_type(place.annotation)
-    else:  # "[key]", or a union of plain types: the path has led there already
-        return replace(place, is_key=step == "[key]")
+    else:  # a union of plain types: the path has led there already
+        return place
     return Place(
         (*place.path, step),
         child,
