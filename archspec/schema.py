@@ -25,6 +25,8 @@ _VARIABLE: Schema = {
     "type": "string",
     "pattern": r"^\$[A-Za-z_][A-Za-z0-9_]*$|\$\(",
 }
+# The sections that are merged key by key, and what they are.
+_MERGED = {"input": "InputShape", "training": "Recipe"}
 _ENTRY: Schema = {"$ref": "#/$defs/Entry"}
 _ENTRIES: Schema = {"anyOf": [_ENTRY, {"type": "array", "items": _ENTRY, "minItems": 1}]}
 _NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
@@ -115,9 +117,11 @@ def json_schema() -> Schema:
         lists["properties"]["layers"]["items"] = _ENTRY
     network["properties"]["changes"]["items"] = {"$ref": "#/$defs/Change"}
     # What is missing may come from the spec that is extended, or the file may only be imported.
+    # A variant's mappings are laid over those of its base, so they need not be whole either.
+    whole = {key: {"required": definitions[name].pop("required")} for key, name in _MERGED.items()}
     network["required"] = ["archspec"]
     network["anyOf"] = [
-        {"required": ["name", "input", "layers"]},
+        {"required": ["name", "input", "layers"], "properties": whole},
         {"required": ["name", "extends"]},
         {"required": ["blocks"]},
     ]
