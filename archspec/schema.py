@@ -108,6 +108,7 @@ def json_schema() -> Schema:
     definitions["LayerOfAnyType"] = _LAYER_OF_ANY_TYPE
     definitions["Change"] = _CHANGE
     definitions["BlockUse"]["additionalProperties"] = _PARAMETER
+    definitions["BlockUse"]["not"] = {"anyOf": [{"required": ["type"]}, {"required": ["layers"]}]}
     for model in entries:
         definitions[model.__name__]["properties"] |= _BESIDE
     for lists in (network, definitions["Block"], definitions["Group"]):
@@ -120,6 +121,7 @@ def json_schema() -> Schema:
         {"required": ["name", "extends"]},
         {"required": ["blocks"]},
     ]
+    network |= _whole_unless_extended(network["properties"], definitions)
     definitions["Claim"]["oneOf"] = [{"required": [quantity]} for quantity in QUANTITIES]
     return {
         "$schema": DIALECT,
@@ -127,6 +129,19 @@ def json_schema() -> Schema:
         **network,
         "$defs": {"Variable": _VARIABLE, **definitions},
     }
+
+
+def _whole_unless_extended(properties: Schema, definitions: Schema) -> Schema:
+    """Lets the mappings of a variant say only what differs; the others must be complete."""
+    whole: Schema = {}
+    for key, name in (("input", "InputShape"), ("training", "Recipe")):
+        whole[key] = properties[key]
+        part = {word: v for word, v in definitions[name].items() if word != "required"}
+        properties[key] = {word: v for word, v in properties[key].items() if word in _KEPT_OUTSIDE}
+        properties[key] |= part
+        if "default" in properties[key]:  # it may be left empty
+            properties[key]["type"] = ["object", "null"]
+    return {"if": {"not": {"required": ["extends"]}}, "then": {"properties": whole}}
 
 
 def _model(schema: Schema) -> Schema:
