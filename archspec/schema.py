@@ -25,8 +25,6 @@ _VARIABLE: Schema = {
     "type": "string",
     "pattern": r"^\$[A-Za-z_][A-Za-z0-9_]*$|\$\(",
 }
-# The sections that are merged key by key, and what they are.
-_MERGED = {"input": "InputShape", "training": "Recipe"}
 _ENTRY: Schema = {"$ref": "#/$defs/Entry"}
 _ENTRIES: Schema = {"anyOf": [_ENTRY, {"type": "array", "items": _ENTRY, "minItems": 1}]}
 _NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
@@ -110,6 +108,7 @@ def json_schema() -> Schema:
     definitions["LayerOfAnyType"] = _LAYER_OF_ANY_TYPE
     definitions["Change"] = _CHANGE
     definitions["BlockUse"]["additionalProperties"] = _PARAMETER
+    definitions["BlockUse"]["not"] = {"anyOf": [{"required": ["type"]}, {"required": ["layers"]}]}
     for model in entries:  # Pydantic's names: of two classes with one name, longer ones
         name = references[model, "validation"]["$ref"].rpartition("/")[2]
         definitions[name]["properties"] |= _BESIDE
@@ -117,14 +116,13 @@ def json_schema() -> Schema:
         lists["properties"]["layers"]["items"] = _ENTRY
     network["properties"]["changes"]["items"] = {"$ref": "#/$defs/Change"}
     # What is missing may come from the spec that is extended, or the file may only be imported.
-    # A variant's mappings are laid over those of its base, so they need not be whole either.
-    whole = {key: {"required": definitions[name].pop("required")} for key, name in _MERGED.items()}
     network["required"] = ["archspec"]
     network["anyOf"] = [
-        {"required": ["name", "input", "layers"], "properties": whole},
+        {"required": ["name", "input", "layers"]},
         {"required": ["name", "extends"]},
         {"required": ["blocks"]},
     ]
+    network |= _whole_unless_extended(network["properties"], definitions)
     definitions["Claim"]["oneOf"] = [{"required": [quantity]} for quantity in QUANTITIES]
     return {
         "$schema": DIALECT,
@@ -132,6 +130,19 @@ def json_schema() -> Schema:
         **network,
         "$defs": {"Variable": _VARIABLE, **definitions},
     }
+
+
+def _whole_unless_extended(properties: Schema, definitions: Schema) -> Schema:
+    """Lets the mappings of a variant say only what differs; the others must be complete."""
+    whole: Schema = {}
+    for key, name in (("input", "InputShape"), ("training", "Recipe")):
+        whole[key] = properties[key]
+        part = {word: v for word, v in definitions[name].items() if word != "required"}
+        properties[key] = {word: v for word, v in properties[key].items() if word in _KEPT_OUTSIDE}
+        properties[key] |= part
+        if "default" in properties[key]:  # it may be left empty
+            properties[key]["type"] = ["object", "null"]
+    return {"if": {"not": {"required": ["extends"]}}, "then": {"properties": whole}}
 
 
 def _model(schema: Schema) -> Schema:

@@ -23,7 +23,7 @@ from archspec.spec.reading import shown
 # How deep expressions and the variables in them may be nested altogether, and how many steps
 # they may take: far from Python's own limit, and some seconds.
 MAX_DEPTH = 200
-MAX_STEPS = 20_000_000
+MAX_STEPS = 10_000_000
 _OF_A_VARIABLE = 3
 _MAX_WORD = 100
 

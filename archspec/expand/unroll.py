@@ -500,13 +500,17 @@ class Unroller:
         """What a block hands on: the layers that it names, or its last one."""
         found: list[Reference] = []
         for place, name in enumerate(definition.block.outputs or ()):
-            span = definition.node.locate(("outputs", place))
-            reader = f"the output of block `{definition.name}`"
-            pending = Pending(inner, name, reader, span, inner.uses)
-            self._pending.append(pending)
-            found.append(inner.find(name) or pending)
-            if name in inner.inputs:  # readable from outside like a layer
-                inner.targets[name] = inner.inputs[name]
+            known = inner.find(name)
+            if known is None:
+                message = f"the block `{definition.name}` hands on `{shortened(name)}`, "
+                message += "which is no layer of it"
+                help_ = inner.near(name) or "name one of its layers"
+                span = definition.node.locate(("outputs", place))
+                self._add(Problem("unknown-input", message, help_, span=span), inner)
+                known = inner.prefix + name
+                self._wrong.add(known)
+            found.append(known)
+            inner.targets.setdefault(name, known)  # an input is read from outside, too
         return tuple(found) or (inner.previous,)
 
     def _definition(self, frame: Frame, body: Node, use: BlockUse | None) -> BlockDefinition | None:

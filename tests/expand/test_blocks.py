@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from specs import chain, edges, graph, problems, values
+import pytest
+from texts import HEAD, chain, diagnostics, edges, graph, problems, values, written
 
 UNIT = """\
 blocks:
@@ -323,6 +324,41 @@ def test_names_and_types_may_be_expressions() -> None:
         "base_2": ("base_1",),
         "x": ("base", "base_1", "base_2"),
     }
+
+
+def test_a_problem_in_a_block_is_reported_once_with_the_first_use(tmp_path: Path) -> None:
+    text = UNIT.replace("$stride,", "$strid,") + (
+        "  # comment\n"
+        "layers:\n"
+        "  - {name: g, repeat: 3, layers: [{name: a, block: unit, filters: 2, repeat: 3}]}\n"
+        "  - {name: b, block: unit, filters: 2}\n"
+    )
+    (found,) = diagnostics(written(tmp_path, {"net.yaml": HEAD + text}))
+    assert (found.code, found.line) == ("AS015", 8)
+    assert [(use.line, use.column) for use in found.uses] == [(14, 52)]
+
+
+def test_where_the_block_is_used_that_uses_it(tmp_path: Path) -> None:
+    text = RESIDUAL.replace("kernel_size: 1,", "kernel_size: 9,")
+    text += "layers: [{name: b, block: basic, filters: 4}]\n"
+    (found,) = diagnostics(written(tmp_path, {"net.yaml": HEAD + text}))
+    assert (found.code, found.layer, found.line) == ("AS102", "b.first.conv", 8)
+    assert [use.line for use in found.uses] == [13, 19]
+
+
+def test_a_default_that_fails_says_for_which_use(tmp_path: Path) -> None:
+    text = (
+        "blocks:\n"
+        "  b:\n"
+        "    parameters: {n, m: $(8 // n)}\n"
+        "    layers: [{name: c, type: conv2d, filters: $m, kernel_size: 1}]\n"
+        "layers:\n"
+        "  - {name: x, block: b, n: 2}\n"
+        "  - {name: y, block: b, n: 0}\n"
+    )
+    (found,) = diagnostics(written(tmp_path, {"net.yaml": HEAD + text}))
+    assert (found.code, found.line, found.column) == ("AS017", 6, 31)
+    assert [(use.line, use.column) for use in found.uses] == [(10, 22)]
 
 
 @pytest.mark.parametrize(

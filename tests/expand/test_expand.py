@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+from texts import HEAD, graph, problems
 
 import archspec
-from specs import HEAD, graph, problems
 
 
 def test_a_layer_reads_the_one_before_it() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from texts import chain, diagnostics, edges, values, written
 
 import archspec
 from archspec.graph import Graph
-from specs import chain, diagnostics, edges, values, written
 
 BASE = """\
 name: base

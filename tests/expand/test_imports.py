@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from texts import chain, diagnostics, problems, values, written
 
 import archspec
-from specs import chain, diagnostics, problems, values, written
 
 NET = "name: net\ninput: {channels: 3, height: 8, width: 8}\n"
 UNIT = """\

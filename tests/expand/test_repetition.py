@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from texts import HEAD, chain, edges, graph, problems, values
+
 from archspec import expand, source
 from archspec.layers.base import Shape
-from specs import HEAD, chain, edges, graph, problems, values
 
 
 def test_repeat() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,66 @@ layers:
     units: 3
 """,
 }
+LANGUAGE = """\
+archspec: 1
+name: language
+input: {channels: 4, height: 9, width: 9}
+variables: {width: 1.5, stem: "$(round_to(8 * width, 4))", rows: [[1, 4, 1], [2, 8, 2]], norm: true}
+blocks:
+  conv_bn:
+    parameters: {filters, kernel_size: 1, stride: 1, groups: 1, act: relu}
+    layers:
+      - {name: conv, type: conv2d, filters: $filters, kernel_size: $kernel_size, stride: $stride,
+         groups: $groups, padding: same, bias: $(not norm)}
+      - {name: norm, type: batch_norm, eps: 1e-5, decay: 0.9, when: $norm}
+      - {name: act, type: $act}
+  residual:
+    parameters: {expansion: 1, filters, stride: 1, middle: $(channels(input) * expansion)}
+    layers:
+      - {name: expand, block: conv_bn, filters: $middle, when: $(expansion != 1)}
+      - {name: depth, block: conv_bn, filters: $middle, kernel_size: 3, stride: $stride,
+         groups: $(channels(expand))}
+      - {name: reduce, block: conv_bn, filters: $filters, act: sigmoid}
+      - {name: add, type: add, inputs: [reduce, input],
+         when: $(stride == 1 and channels(input) == filters)}
+  sum:
+    inputs: [left, right]
+    outputs: [add, act]
+    layers:
+      - {name: add, type: add, inputs: [left, right]}
+      - {name: act, type: relu}
+layers:
+  - {name: stem, layers: [{name: conv, block: conv_bn, filters: $stem}, {name: relu, type: relu}]}
+  - name: stage
+    for_each: [repeats, filters, stride]
+    in: $rows
+    layers:
+      - {name: block, block: residual, repeat: $repeats, filters: $(filters * 2), expansion: 2,
+         stride: "$(max(stride, 1) if index == 1 else 1)"}
+  - {name: skip, type: relu, inputs: [stage1.block], when: false}
+  - {name: both, block: sum, inputs: [stage, stage2.block1]}
+  - {name: out, type: concat, inputs: [both.add, both.act, stage2.block2.reduce.conv]}
+  - {name: end, type: dropout, rate: $(width / 4), repeat: 2}
+  - {name: pool, type: global_avg_pool2d}
+auxiliary: [{layer: end1, loss_weight: 0.3}]
+claims: [{about: stage1.block1.reduce.conv, params: 64}]
+"""
+VARIANT = """\
+archspec: 1
+name: variant
+extends: spec-base.yaml
+imports: {lib: spec-base.yaml}
+variables: {width: 0.5, rows: [[3, 8, 1]]}
+defaults: {rounding: floor}
+changes:
+  - {set: stem.conv.conv, stride: 2, bias: $(width > 1)}
+  - {remove: stage1.block2}
+  - {replace: both, with: [{name: a, type: relu}, {name: both, block: lib.sum, inputs: [a, stage]}]}
+  - {after: both, insert: {name: more, block: lib.conv_bn, filters: 4, repeat: 2}}
+  - {before: more2.conv, insert: {name: extra, type: tanh}}
+  - {set: out, inputs: [both, both.act, more]}
+  - {set: end, repeat: 1, rate: 0.1, scaling: null}
+"""
 FRAGMENTS = [
     *(
         "{",
@@ -113,6 +174,19 @@ FRAGMENTS = [
         "!t ",
     ),
     *("<<: ", "#", "|", ">", "'", '"', "%", "@", "`", "\t", "\n", "\r", "\r\n", "\x85", "\u2028"),
+    *(
+        "$(",
+        "$(1 +",
+        "$(n",
+        ")",
+        "$$(",
+        "$(width * 2)",
+        "$index",
+        "channels(input)",
+        "1 // 0",
+        "== 1",
+    ),
+    *("when: ", "repeat: ", "for_each: ", "in: ", "block: ", "layers: ", "inputs: ", "outputs: "),
     *("---\n", "...\n", "\ufeff", "\x00", "\x07", "\\", "$", "$x", "$classes", "~", "null", "true"),
     *(
         "1e999",
@@ -132,6 +206,17 @@ FRAGMENTS = [
 ODD_VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2, 3, 7, 2**31 - 1, 2**31, 10**39, 0.5, -0.5, 1e300, 1e-300),
     *("", "$classes", "$nothing", "same", "conv1", "input", "network", "x" * 101, "__class__", "ü"),
+    *(
+        "$(",
+        "$(1 // 0)",
+        "$(range(9))",
+        "$(channels(stem))",
+        "$rows",
+        "$(index)",
+        "x$(1 + 1)",
+        "$$(",
+    ),
+    *("stage2.block1", "residual", "lib.sum", "stem.conv", 10**6, [[1, 2, 3]], [["a"]], "$stem"),
     *([], {}, [0], [1, 2], [1, 2, 3, 4], ["conv1"], ["conv1", "input"], [[1]], {"a": 1}),
     *(
         {"type": "normal"},
@@ -156,14 +241,11 @@ def file() -> Iterator[Path]:
 
 
 def check(file: Path, content: bytes) -> None:
-    """Load and analyse; every diagnostic must be readable and lie within its file."""
+    """Load and analyse; every diagnostic must be readable and lie within a file."""
     file.write_bytes(content)
-    found = outcome(file)
-    own = source.split_lines(content.decode("utf-8-sig", "replace"))
-    for diagnostic in found:
-        # A spec that extends another one inherits what is to be said of that.
-        other = diagnostic.file != str(file)
-        lines = source.split_lines(Path(diagnostic.file).read_text("utf-8")) if other else own
+    for diagnostic in outcome(file):
+        text = Path(diagnostic.file).read_bytes().decode("utf-8-sig", "replace")
+        lines = source.split_lines(text)
         assert 1 <= diagnostic.line <= len(lines), diagnostic
         assert 1 <= diagnostic.column <= len(lines[diagnostic.line - 1]) + 1, diagnostic
         for text in (diagnostic.message, diagnostic.help or ""):
@@ -288,6 +370,106 @@ def test_mutated_shipped_specs(file: Path, text: str) -> None:
     check(file, text.encode("utf-8", "surrogatepass"))
 
 
+@pytest.fixture(scope="module")
+def variant(file: Path) -> Path:
+    (file.parent / "spec-base.yaml").write_text(LANGUAGE, "utf-8")
+    return file
+
+
+@settings(derandomized, max_examples=300)
+@given(text_mutations([LANGUAGE, VARIANT]))
+def test_mutated_text_of_the_language(variant: Path, text: str) -> None:
+    check(variant, text.encode("utf-8", "surrogatepass"))
+
+
+@settings(derandomized, max_examples=300)
+@given(value_mutations([LANGUAGE, VARIANT]))
+def test_mutated_values_of_the_language(variant: Path, text: str) -> None:
+    check(variant, text.encode())
+
+
+@settings(derandomized, max_examples=100)
+@given(text_mutations([LANGUAGE]) | value_mutations([LANGUAGE]))
+def test_mutated_base_of_a_variant(variant: Path, text: str) -> None:
+    base = variant.parent / "spec-base.yaml"
+    base.write_text(text, "utf-8", errors="surrogatepass")
+    try:
+        check(variant, VARIANT.encode())
+    finally:
+        base.write_text(LANGUAGE, "utf-8")
+
+
+COUNT = 1000
+HEAD = "archspec: 1\nname: deep\ninput: {channels: 1, height: 4, width: 4}\n"
+RELU = "layers: [{name: a, type: relu}]\n"
+GROWING = {
+    "variables in order": "variables:\n"
+    + "".join(f"  v{n}: $(v{n + 1} + 1)\n" for n in range(COUNT))
+    + f"  v{COUNT}: 1\n{RELU}",
+    "variables in reverse": "variables:\n"
+    + f"  v{COUNT}: 1\n"
+    + "".join(f"  v{n}: $(v{n + 1} + 1)\n" for n in reversed(range(COUNT)))
+    + RELU,
+    "long expressions": "variables:\n"
+    + "".join(f"  v{n}: $({'-' * 200}v{n + 1})\n" for n in range(40))
+    + f"  v40: 1\n{RELU}",
+    "lists in lists": "variables:\n  l0: [1]\n"
+    + "".join(f"  l{n + 1}: $([l{n}])\n" for n in range(COUNT))
+    + f"  t: x$(l{COUNT} == l{COUNT})\n{RELU}",
+    "lists that double": "variables:\n  l0: [1]\n"
+    + "".join(f"  l{n + 1}: [$l{n}, $l{n}]\n" for n in range(COUNT))
+    + f"layers: [{{name: a, type: relu, when: $(l{COUNT} == l{COUNT})}}]\n",
+    "texts that double": "variables:\n  t0: x\n"
+    + "".join(f"  t{n + 1}: $(t{n})$(t{n})\n" for n in range(COUNT))
+    + f"title: $t{COUNT}\n{RELU}",
+    "long lists, often": "variables:\n"
+    + "".join(f"  l{n}: $(sum(range(100000)))\n" for n in range(COUNT))
+    + RELU,
+    "groups in groups": "layers:\n  - "
+    + "{name: g, layers: [" * 29
+    + "{name: a, type: relu}"
+    + "]}" * 29
+    + "\n",
+    "blocks that use the next": "blocks:\n"
+    + "".join(f"  b{n}: {{layers: [{{name: x, block: b{n + 1}}}]}}\n" for n in range(COUNT))
+    + f"  b{COUNT}: {{layers: [{{name: x, type: relu}}]}}\nlayers: [{{name: a, block: b0}}]\n",
+    "groups in blocks": "blocks:\n"
+    + "".join(
+        f"  b{n}: {{layers: ["
+        + "{name: g, layers: [" * 15
+        + f"{{name: x, block: b{n + 1}}}"
+        + "]}" * 15
+        + "]}\n"
+        for n in range(20)
+    )
+    + "  b20: {layers: [{name: x, type: relu}]}\nlayers: [{name: a, block: b0}]\n",
+    "blocks that double": "blocks:\n"
+    + "".join(
+        f"  b{n}: {{layers: [{{name: x, block: b{n + 1}}}, {{name: y, block: b{n + 1}}}]}}\n"
+        for n in range(30)
+    )
+    + "  b30: {layers: [{name: x, type: relu}]}\nlayers: [{name: a, block: b0}]\n",
+    "repetitions of nothing": "layers:\n  - name: a\n    repeat: 100000\n"
+    "    layers: [{name: b, type: relu, repeat: 100000, when: false}]\n",
+    "many inputs, often": "layers:\n  - {name: a, type: add, repeat: 100000, inputs: ["
+    + ", ".join(["input"] * 5000)
+    + "]}\n",
+    "left out in a row": "layers:\n"
+    + "".join(
+        f"  - {{name: l{n}, type: relu, when: false, inputs: [l{n + 1}]}}\n" for n in range(COUNT)
+    )
+    + f"  - {{name: l{COUNT}, type: relu, inputs: [l0]}}\n",
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_what_grows_ends_soon(file: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHSPEC_MAX_LAYERS", "10000")
+    start = time.process_time()
+    check(file, (HEAD + GROWING[name]).encode())
+    assert time.process_time() - start < 10
+
+
 @settings(derandomized, max_examples=400)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode()))
 def test_random_bytes(file: Path, content: bytes) -> None:
@@ -300,7 +482,9 @@ def test_random_fragments(file: Path, pieces: list[str]) -> None:
     check(file, "".join(pieces).encode())
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_starts_from_good_specs(file: Path, name: str) -> None:
-    file.write_text(SMALL[name], "utf-8")
-    assert not archspec.analyze(file).has_errors
+@pytest.mark.parametrize(
+    "text", [*SMALL.values(), LANGUAGE, VARIANT], ids=[*SMALL, "language", "variant"]
+)
+def test_starts_from_good_specs(variant: Path, text: str) -> None:
+    variant.write_text(text, "utf-8")
+    assert not archspec.analyze(variant).has_errors

@@ -11,8 +11,11 @@ import pytest
 from archspec import catalog, source
 from archspec.layers import layer_types
 from archspec.schema import DIALECT, json_schema
+from archspec.spec.blocks import ENTRY_KEYS, Block
+from archspec.spec.network import NetworkSpec
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+CHANGES = ("set", "remove", "replace", "with", "before", "after", "insert")
 HEAD: dict[str, Any] = {
     "archspec": 1,
     "name": "net",
@@ -114,6 +117,135 @@ def test_valid(changes: dict[str, Any]) -> None:
 )
 def test_invalid(spec: Any) -> None:
     assert not VALIDATOR.is_valid(spec)
+
+
+RELU: dict[str, Any] = {"name": "a", "type": "relu"}
+USE: dict[str, Any] = {"name": "a", "block": "unit"}
+VARIANT: dict[str, Any] = {"archspec": 1, "name": "v", "extends": "alexnet"}
+BLOCK: dict[str, Any] = {"layers": [RELU]}
+
+
+def entry(**keys: Any) -> dict[str, Any]:
+    return {**HEAD, "layers": [keys]}
+
+
+def blocks(**keys: Any) -> dict[str, Any]:
+    return {**HEAD, "layers": [USE], "blocks": {"unit": {**BLOCK, **keys}}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        conv(filters="$(width * 2)"),
+        conv(filters="$(round_to(32 * width, 8))", kernel_size=["$(a)", 3]),
+        conv(bias="$(not norm)", name="conv$(1 + 1)"),
+        entry(**RELU, when=False),
+        entry(**RELU, when="$(stride != 1)"),
+        entry(**RELU, repeat=0),
+        entry(**RELU, repeat="$n"),
+        entry(**RELU, for_each="n", **{"in": [1, 2]}),
+        entry(**RELU, for_each=["n", "m"], **{"in": [[1, 2], [3, 4]]}),
+        entry(**RELU, for_each=["n"], **{"in": "$rows"}),
+        entry(name="a", type="$act"),
+        entry(**USE),
+        entry(**USE, filters=3, kernel_size=[1, 3], act="relu", bias=False, rate=0.5, n="$n"),
+        entry(**{**USE, "block": "mobile.unit"}, inputs=["input", "a.b"], repeat=2),
+        entry(name="g", layers=[RELU, {"name": "h", "layers": [USE]}]),
+        entry(name="g", layers=[RELU], inputs=["input"], repeat=3, when="$deep"),
+        blocks(parameters={"filters": None, "stride": 1, "act": "relu", "sizes": [1, 2]}),
+        blocks(inputs=["left", "right"], outputs=["a", "b.c"], description="two"),
+        {**HEAD, "layers": [RELU], "variables": {"n": "$(2 * m)", "rows": [[1, 2], ["$n", 3]]}},
+        {**HEAD, "layers": [RELU], "auxiliary": [{"layer": "a.b", "loss_weight": 0.3}]},
+        {**HEAD, "layers": [RELU], "imports": {"mobile": "blocks/mobile.yaml"}},
+        VARIANT,
+        {**VARIANT, "variables": {"n": 1}, "input": {"height": 32}, "layers": [RELU]},
+        {**VARIANT, "training": {"epochs": 5, "batch_size": 64}},
+        {**VARIANT, "changes": [{"set": "conv1", "stride": 2, "bias": None}]},
+        {**VARIANT, "changes": [{"remove": "stage2.block1.conv"}]},
+        {**VARIANT, "changes": [{"replace": "a", "with": RELU}, {"replace": "b", "with": [RELU]}]},
+        {**VARIANT, "changes": [{"after": "a", "insert": [RELU, USE]}]},
+        {**VARIANT, "changes": [{"before": "a", "insert": {"name": "g", "layers": [RELU]}}]},
+        {"archspec": 1, "blocks": {"unit": BLOCK}},
+        {
+            "archspec": 1,
+            "blocks": {"unit": BLOCK},
+            "variables": {"n": 1},
+            "imports": {"m": "m.yaml"},
+        },
+    ],
+    ids=lambda spec: str(spec)[-60:],
+)
+def test_valid_language(spec: dict[str, Any]) -> None:
+    VALIDATOR.validate(spec)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        entry(**RELU, when=1),
+        entry(**RELU, when="yes"),
+        entry(**RELU, repeat=-1),
+        entry(**RELU, repeat=1.5),
+        entry(**RELU, repeat="many"),
+        entry(**RELU, for_each=[], **{"in": []}),
+        entry(**RELU, for_each=["1"], **{"in": [1]}),
+        entry(**RELU, for_each="n", **{"in": 3}),
+        entry(block="unit"),
+        entry(name="a", block=3),
+        entry(**USE, type="relu"),
+        entry(**USE, layers=[RELU]),
+        entry(**USE, filters={"a": 1}),
+        entry(name="g", layers=[]),
+        entry(name="g", layers=RELU),
+        entry(name="g", layers=[3]),
+        entry(name="g", layers=[RELU], filters=3),
+        entry(**RELU, layers=[RELU]),
+        blocks(layers=[]),
+        blocks(layers=[{"name": "a"}]),
+        blocks(params={"n": 1}),
+        blocks(parameters=["n"]),
+        blocks(parameters={"n": {"a": 1}}),
+        blocks(inputs=[]),
+        blocks(outputs="a"),
+        {**HEAD, "layers": [RELU], "blocks": {"unit": {}}},
+        {**HEAD, "layers": [RELU], "imports": ["m.yaml"]},
+        {**HEAD, "layers": [RELU], "auxiliary": [{"loss_weight": 0.3}]},
+        {**HEAD, "layers": [RELU], "auxiliary": [{"layer": "a", "loss_weight": -1}]},
+        {"archspec": 1, "extends": "alexnet"},
+        {"archspec": 1, "name": "v"},
+        {**VARIANT, "extends": ["alexnet"]},
+        {**VARIANT, "input": {"hight": 32}},
+        {**VARIANT, "training": {"epochs": "many"}},
+        {**VARIANT, "changes": {"remove": "a"}},
+        {**VARIANT, "changes": [{"set": "a"}]},
+        {**VARIANT, "changes": [{"set": "a", "remove": "a"}, {"stride": 2}]},
+        {**VARIANT, "changes": [{"remove": "a", "stride": 2}]},
+        {**VARIANT, "changes": [{"replace": "a"}]},
+        {**VARIANT, "changes": [{"replace": "a", "insert": RELU}]},
+        {**VARIANT, "changes": [{"after": "a", "insert": 3}]},
+        {**VARIANT, "changes": [{"after": 3, "insert": [RELU]}]},
+    ],
+    ids=lambda spec: str(spec)[-60:],
+)
+def test_invalid_language(spec: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid(spec)
+
+
+def names(schema: Any) -> set[str]:
+    """Every property that a schema knows anywhere."""
+    found: set[str] = set()
+    if isinstance(schema, dict):
+        properties = schema.get("properties")
+        found |= set(properties) if isinstance(properties, dict) else set()
+        schema = list(schema.values())
+    for part in schema if isinstance(schema, list) else ():
+        found |= names(part)
+    return found
+
+
+def test_knows_every_word_of_the_language() -> None:
+    known = names(json_schema())
+    assert known >= {*NetworkSpec.model_fields, *Block.model_fields, *ENTRY_KEYS, *CHANGES}
 
 
 def test_describes_layers_and_fields() -> None:
