@@ -15,6 +15,9 @@ from archspec.source import Node as Written
 from archspec.spec.fields import INPUT
 from archspec.spec.network import Auxiliary, NetworkSpec
 
+# Blocks of so many layers are read as a whole, even where they are made of smaller ones.
+SECTION = 24
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -36,6 +39,12 @@ class Node:
     def line(self) -> int:
         """The line of its file that it stands on."""
         return self.source.span.line
+
+
+def blocks_around(name: str) -> list[str]:
+    """The blocks that a layer stands in, the outermost first: a, a.b of a.b.conv."""
+    ends = [index for index, char in enumerate(name) if char == "."]
+    return [name[:end] for end in ends]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,28 @@ class Graph:
             if node.name in needed:
                 needed.update(node.inputs)
         return frozenset(node.name for node in self.nodes if node.name not in needed)
+
+    @cached_property
+    def sections(self) -> Mapping[str, str]:
+        """For each layer the block that it is listed under, "" for one outside of any.
+
+        That is the outermost block around it that is short enough to be read as a whole
+        (`SECTION` layers), or that is not made of blocks itself.
+        """
+        sizes: dict[str, int] = {}
+        made_of_blocks = set()
+        for node in self.nodes:
+            around = blocks_around(node.name)
+            made_of_blocks.update(around[:-1])
+            for block in around:
+                sizes[block] = sizes.get(block, 0) + 1
+        whole = {b for b in sizes if b not in made_of_blocks or sizes[b] <= SECTION}
+        found = {}
+        for node in self.nodes:
+            around = blocks_around(node.name)
+            innermost = around[-1] if around else ""
+            found[node.name] = next((block for block in around if block in whole), innermost)
+        return found
 
     @cached_property
     def by_name(self) -> dict[str, Node]:

@@ -25,8 +25,6 @@ from archspec.spec import initializers as init
 from archspec.version import __version__
 
 WIDTH = 88
-# The most layers that a paragraph of the emitted source should have: half a screen of lines.
-PARAGRAPH = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,24 +260,12 @@ class Paragraph:
 def paragraphs(graph: Graph, layers: Sequence[LayerContext]) -> list[Paragraph]:
     """The layers in paragraphs, in the order of computation.
 
-    A block is one paragraph, unless it is longer than `PARAGRAPH` layers and made of blocks
-    itself. Layers outside of any block have the block "".
+    The layers of one of the graph's sections, as far as they stand together, are a paragraph.
     """
-    sizes: dict[str, int] = {}
-    made_of_blocks = set()
-    for node in graph.nodes:
-        around = blocks(node.name)
-        made_of_blocks.update(around[:-1])
-        for block in around:
-            sizes[block] = sizes.get(block, 0) + 1
-    whole = {b for b in sizes if b not in made_of_blocks or sizes[b] <= PARAGRAPH}
 
     def place(context: LayerContext) -> tuple[str, bool]:
         name = context.node.name
-        around = blocks(name)
-        innermost = around[-1] if around else ""
-        block = next((block for block in around if block in whole), innermost)
-        return block, name in graph.training_only
+        return graph.sections[name], name in graph.training_only
 
     return [Paragraph(*key, tuple(run)) for key, run in groupby(layers, place)]
 
@@ -289,12 +275,6 @@ def opening(paragraph: Paragraph) -> list[str]:
     note = "used in training alone" if paragraph.training_only else ""
     words = ", ".join(filter(None, (paragraph.block, note)))
     return ["", f"        # {words}"] if words else [""]
-
-
-def blocks(name: str) -> list[str]:
-    """The blocks that a layer stands in, the outermost first: a, a.b of a.b.conv."""
-    ends = [index for index, char in enumerate(name) if char == "."]
-    return [name[:end] for end in ends]
 
 
 def identifiers(names: Iterable[str], reserved: Iterable[str]) -> dict[str, str]:

@@ -61,14 +61,22 @@ def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
     ]
     broken = {d.layer for d in analysis.diagnostics if d.severity == "error"}
     rows = []
+    types = []
+    above = ""
     for layer in analysis.layers:
+        section = analysis.graph.sections[layer.name]
+        if section != above and section:
+            rows.append([Text(section, style="bold"), *[Text("")] * (len(columns) - 1)])
+            types.append("")
+        above = section
+        types.append(layer.node.layer.type)
         computed = analysis.shapes.layers[layer.name].sees != "one" or layer.formula != show(
             layer.output_shape
         )
         rows.append(
             [
                 Text(
-                    layer.name + (MARK if layer.training_only else ""),
+                    _indented(layer.name, section) + (MARK if layer.training_only else ""),
                     style="bold red" if layer.name in broken else "",
                 ),
                 Text(show(layer.output_shape)),
@@ -79,9 +87,14 @@ def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
         )
     if wide:
         columns.insert(1, ("type", "left", "dim"))
-        for row, layer in zip(rows, analysis.layers, strict=True):
-            row.insert(1, Text(layer.node.layer.type))
+        for row, type_ in zip(rows, types, strict=True):
+            row.insert(1, Text(type_))
     _print_table(console, columns, rows, folding=("layer", "how"))
+
+
+def _indented(name: str, section: str) -> str:
+    """A layer's name below the heading of its section."""
+    return f"  {name[len(section) + 1 :]}" if section else name
 
 
 def _print_table(

@@ -15,7 +15,6 @@ from archspec.backends.source import (
     LayerContext,
     Paragraph,
     Raw,
-    blocks,
     call,
     class_name,
     contexts,
@@ -30,7 +29,7 @@ from archspec.backends.source import (
 )
 from archspec.backends.table import Table
 from archspec.backends.torch.layers import LAYERS
-from archspec.graph import Graph
+from archspec.graph import Graph, blocks_around
 from archspec.layers.affine import AffineLayer
 from archspec.layers.base import Weight, show
 from archspec.spec import initializers as init
@@ -167,7 +166,7 @@ def _modules(
             lines.append(f"        block = {place.block}")
         for context in paragraph.layers:
             name = context.node.name
-            for block in blocks(name):
+            for block in blocks_around(name):
                 if block not in made:
                     made.add(block)
                     alias = place.called and block == paragraph.block
