@@ -9,13 +9,14 @@ DEMO ?= demo
 WORKERS ?= 2
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
-.PHONY: help demo test lint types fast bench schema golden clean
+.PHONY: help demo test test-all lint types fast bench schema golden clean
 
 help:
-	@echo "make demo   analyse AlexNet, build and compare it in PyTorch and Keras, train a small one"
-	@echo "make test   formatting, lint, import rules, types and all tests"
-	@echo "make fast   the tests without the slow ones"
-	@echo "make bench  measure speed against other tools (benchmarks/RESULTS.md)"
+	@echo "make demo      analyse AlexNet, build and compare it in PyTorch and Keras, train a small one"
+	@echo "make test      formatting, lint, import rules, types and all tests"
+	@echo "make test-all  that and every network of the zoo at full size: an hour or more, 16 GB"
+	@echo "make fast      the tests without the slow ones"
+	@echo "make bench     measure speed against other tools (benchmarks/RESULTS.md)"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +41,9 @@ demo: $(READY)
 
 test: $(READY) lint types
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+test-all: $(READY) lint types
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m ""
 
 fast: $(READY)
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"

@@ -21,7 +21,8 @@ class Node:
     """One layer in the graph.
 
     `inputs` names the layers it reads (`input` is the image); `source` is what is written in
-    the file, and `uses` where the blocks are used that it stands in, the nearest first.
+    the file, and `uses` where the blocks are used that it stands in, the nearest first. Nodes
+    with the same `pattern` have layers that differ in nothing but name and inputs.
     """
 
     name: str
@@ -29,11 +30,23 @@ class Node:
     inputs: tuple[str, ...]
     source: Written
     uses: tuple[Span, ...] = ()
+    pattern: Layer | None = None
 
     @property
     def line(self) -> int:
         """The line of its file that it stands on."""
         return self.source.span.line
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The layers that the file calls by one name: a block, a group, or every repetition of one.
+
+    `output` is the layer that others read by that name.
+    """
+
+    output: str
+    layers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,7 @@ class Graph:
 
     `nodes` are in topological order, which is the order of the file wherever that is one.
     The last layer of the file is the network's output; `auxiliary` are the outputs that it has
-    in training alone.
+    in training alone. `parts` has what the claims are about that is more than one layer.
     """
 
     spec: NetworkSpec
@@ -52,6 +65,7 @@ class Graph:
     document: Document
     variables: Mapping[str, Value] = field(default_factory=dict)
     auxiliary: tuple[Auxiliary, ...] = ()
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -120,7 +134,9 @@ class Graph:
     def with_layer(self, name: str, **fields: Any) -> Graph:
         """The same network with some fields of one layer changed (not validated again)."""
         nodes = tuple(
-            replace(node, layer=node.layer.model_copy(update=fields)) if node.name == name else node
+            replace(node, layer=node.layer.model_copy(update=fields), pattern=None)
+            if node.name == name
+            else node
             for node in self.nodes
         )
         return replace(self, nodes=nodes)

@@ -40,8 +40,7 @@ def plain_spec(graph: Graph, recipe: Recipe | None = None) -> str:
     text = "".join(_section(key, value) for key, value in sections)
     text += "layers:\n" + "".join(_entry(layer) for layer in _layers(graph))
     auxiliary = [output.model_dump(mode="json") for output in graph.auxiliary]
-    claims = [_said(claim) for claim in spec.claims]
-    for key, rows in (("auxiliary", auxiliary), ("claims", claims)):
+    for key, rows in (("auxiliary", auxiliary), ("claims", _claims(graph))):
         if rows:
             text += f"{key}:\n" + "".join(_entry(row) for row in rows)
     if recipe is not None:
@@ -70,6 +69,26 @@ def _layer(node: Node, defaults: Defaults, above: str) -> dict[str, Any]:
     for key in sorted(said.keys() - {"name", "type", "inputs"}, key=own.index):
         written[key] = _sizes(type(layer), key, said[key])
     return written
+
+
+def _claims(graph: Graph) -> list[dict[str, Any]]:
+    """The claims in the names that a plain spec has.
+
+    The shape of a block is that of its output. A sum over repetitions, which have no common name
+    any more, is left out.
+    """
+    found = []
+    for claim in graph.spec.claims:
+        said = _said(claim)
+        part = graph.parts.get(claim.about)
+        if part is not None and claim.quantity == "shape":
+            said["about"] = part.output
+        elif part is not None and not (
+            part.layers and all(name.startswith(f"{claim.about}.") for name in part.layers)
+        ):
+            continue
+        found.append(said)
+    return found
 
 
 def _said(part: BaseModel, defaults: Defaults | None = None) -> dict[str, Any]:

@@ -95,13 +95,13 @@ def json_schema() -> Schema:
     types = layer_types().values()
     entries: list[type[BaseModel]] = [*types, BlockUse, Group]
     every: list[type[BaseModel]] = [NetworkSpec, *entries]
-    _, generated = models_json_schema([(model, "validation") for model in every])
+    references, generated = models_json_schema([(model, "validation") for model in every])
     definitions = {name: _model(schema) for name, schema in generated["$defs"].items()}
     network = definitions.pop(NetworkSpec.__name__)
     definitions["Entry"] = {
         "description": "an entry of a list of layers: a layer, a use of a block, or a group",
         "oneOf": [
-            *({"$ref": f"#/$defs/{model.__name__}"} for model in entries),
+            *(references[model, "validation"] for model in entries),
             {"$ref": "#/$defs/LayerOfAnyType"},
         ],
     }
@@ -109,8 +109,9 @@ def json_schema() -> Schema:
     definitions["Change"] = _CHANGE
     definitions["BlockUse"]["additionalProperties"] = _PARAMETER
     definitions["BlockUse"]["not"] = {"anyOf": [{"required": ["type"]}, {"required": ["layers"]}]}
-    for model in entries:
-        definitions[model.__name__]["properties"] |= _BESIDE
+    for model in entries:  # Pydantic's names: of two classes with one name, longer ones
+        name = references[model, "validation"]["$ref"].rpartition("/")[2]
+        definitions[name]["properties"] |= _BESIDE
     for lists in (network, definitions["Block"], definitions["Group"]):
         lists["properties"]["layers"]["items"] = _ENTRY
     network["properties"]["changes"]["items"] = {"$ref": "#/$defs/Change"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import archspec
-from archspec import expand, source
+from archspec import catalog, expand, source
 from archspec.graph import Graph
 from archspec.layers import layer_types
 from archspec.layers.base import Example
@@ -29,6 +29,11 @@ EXAMPLES = [
     for kind, layer in layer_types().items()
     for number, example in enumerate(layer.examples)
 ]
+
+
+def family_heads() -> list[str]:
+    """The shipped specs that extend none: in a variant the same blocks come again."""
+    return [name for name in catalog.shipped() if not archspec.load(name).spec.extends]
 
 
 def layer(name: str, type: str, *inputs: str, **fields: Any) -> dict[str, Any]:

@@ -82,12 +82,16 @@ def same(one: Graph, other: Graph) -> None:
 
 
 def document(graph: Graph) -> dict[str, Any]:
-    """The analysis without what says where in the file things stand."""
+    """The analysis without what depends on how and where in the file things are said."""
     found = archspec.analyze(graph).to_json()
-    for part in (*found["layers"], *found["diagnostics"]):
-        for key in ("file", "line", "column", "used_at"):
-            part.pop(key, None)
+    for layer in found["layers"]:
+        for place in ("file", "line", "column", "used_at"):
+            layer.pop(place, None)
+    for claim in found["claims"]:
+        del claim["about"]  # one about a whole block names the layer that is its output
     found["layers"] = sorted(found["layers"], key=lambda layer: layer["name"])
+    # What is wrong with a line of a block is said once, however often it is used.
+    found["diagnostics"] = sorted({d["code"] for d in found["diagnostics"]})
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,7 +43,7 @@ def check_claims(
     problems: list[Problem] = []
     for index, claim in enumerate(graph.spec.claims):
         about = claim.about
-        if about not in (INPUT, NETWORK) and about not in graph.by_name:
+        if about not in (INPUT, NETWORK, *graph.parts) and about not in graph.by_name:
             problems.append(_unknown(about, index, graph))
             continue
         quantity, claimed = claim.quantity, claim.claimed
@@ -85,7 +85,7 @@ def _unknown(about: str, index: int, graph: Graph) -> Problem:
         "unknown-input",
         f"a claim is about `{about}`, which is no layer",
         did_you_mean(about, [INPUT, NETWORK, *graph.by_name])
-        or "use a layer's name, `input` or `network`",
+        or "use the name of a layer or a block, `input` or `network`",
         span=graph.document.root.locate(("claims", index, "about")),
     )
 
@@ -116,24 +116,47 @@ class _Facts:
 
     def computed(self, about: str, quantity: str) -> Figure | None:
         """The figure that the network has, None where a layer without a shape leaves it open."""
-        if about == NETWORK:
-            if quantity == "shape":
-                known = self.graph.output in self.shapes.layers
-                return self.shapes.of(self.graph.output) if known else None
-            if len(self.costs) < len(self.graph.nodes):
-                return None
-            total: int = getattr(self.sums, quantity)
-            return total
-        if about == INPUT:
-            if quantity == "shape":
-                return self.graph.input_shape
-            return math.prod(self.graph.input_shape) if quantity == "neurons" else 0
-        if about not in self.costs:
-            return None
         if quantity == "shape":
-            return self.shapes.of(about)
-        of_layer: int = getattr(self.costs[about], quantity)
-        return of_layer
+            output = self._output(about)
+            known = output == INPUT or output in self.shapes.layers
+            return self.shapes.of(output) if known else None
+        if about == INPUT:
+            return math.prod(self.graph.input_shape) if quantity == "neurons" else 0
+        all_known = len(self.costs) == len(self.graph.nodes)
+        if not all_known and any(node.name not in self.costs for node in self._nodes(about)):
+            return None
+        return self._count(about, quantity)
+
+    def _output(self, about: str) -> str:
+        if about == NETWORK:
+            return self.graph.output
+        part = self.graph.parts.get(about)
+        return part.output if part else about
+
+    def _nodes(self, about: str) -> Sequence[Node]:
+        if about == NETWORK:
+            return self.graph.nodes
+        part = self.graph.parts.get(about)
+        return [self.graph.by_name[name] for name in (part.layers if part else (about,))]
+
+    def _count(self, about: str, quantity: str) -> int:
+        """A sum over what is claimed about: a network's, or likewise of a block.
+
+        A network's is without the layers that are used in training alone; those of an auxiliary
+        classifier have their own.
+        """
+        found: int
+        if about == NETWORK:
+            found = getattr(self.sums, quantity)
+        elif about not in self.graph.parts:
+            found = getattr(self.costs[about], quantity)
+        else:
+            found = sum(
+                getattr(self.costs[node.name], quantity)
+                for node in self._nodes(about)
+                if quantity != "neurons" or node.layer.is_neurons
+            )
+        return found
 
     def explanation(self, about: str, quantity: str, claimed: Figure) -> str:
         """What the claimed figure counts instead, or what it would do; empty if unknown."""
@@ -143,45 +166,47 @@ class _Facts:
             return self._of_shape(about, claimed)
         if quantity == "params":
             return self._of_params(about, claimed)
-        if quantity == "neurons" and about != NETWORK and len(self.shapes.of(about)) == 3:
+        single = about in self.graph.by_name
+        if quantity == "neurons" and single and len(self.shapes.of(about)) == 3:
             return _of_neurons(claimed, self.shapes.of(about))
-        cost = self.sums if about == NETWORK else self.costs[about]
+        macs, flops = self._count(about, "macs"), self._count(about, "flops")
         if quantity in ("macs", "flops") and about == NETWORK:
             apart = self._training_only(quantity)
-            if apart and claimed == getattr(cost, quantity) + apart:
+            if apart and claimed == self._count(about, quantity) + apart:
                 return f"that counts the {apart:,} of the layers used in training alone too"
-        if quantity == "flops" and claimed == cost.macs:
+        if quantity == "flops" and claimed == macs:
             return "that counts multiply-accumulates; one of them is two floating-point operations"
-        if quantity == "macs" and claimed in (2 * cost.macs, cost.flops):
+        if quantity == "macs" and claimed in (2 * macs, flops):
             return "that counts floating-point operations; a multiply-accumulate is two of them"
         return ""
 
     def _of_params(self, about: str, claimed: int) -> str:
-        nodes = self.graph.nodes if about == NETWORK else (self.graph.by_name[about],)
+        nodes = self._nodes(about)
         weights = [weight for node in nodes for weight in self._weights(node)]
-        cost = self.sums if about == NETWORK else self.costs[about]
+        params = self._count(about, "params")
+        neurons, connections = self._count(about, "neurons"), self._count(about, "connections")
+        single = about in self.graph.by_name
         buffers = sum(weight.size for weight in weights if weight.buffer)
-        if buffers and claimed == cost.params + buffers:
+        if buffers and claimed == params + buffers:
             return f"that counts the {buffers:,} running statistics too, which are no parameters"
         apart = self._training_only("params") if about == NETWORK else 0
-        if apart and claimed == cost.params - apart:
+        if apart and claimed == params - apart:
             return f"the {apart:,} of the layers used in training alone are left out"
         biases = sum(weight.size for weight in weights if weight.name == "bias")
-        if biases and claimed == cost.params - biases:
+        if biases and claimed == params - biases:
             return f"the {biases:,} biases are left out" + self._formula(about, "; with them it is")
-        if claimed == cost.connections:
-            if about == NETWORK:
+        if claimed == connections:
+            if not single:
                 return "that counts connections; weights are shared between positions"
-            per_neuron = cost.connections // cost.neurons
+            per_neuron = connections // neurons
             return (
-                f"that counts connections, {cost.neurons:,} neurons x {per_neuron:,} "
+                f"that counts connections, {neurons:,} neurons x {per_neuron:,} "
                 "(weights and bias of one neuron); the weights are shared between positions"
                 + self._formula(about, ", so the parameters are")
             )
-        if claimed == cost.neurons:
+        if claimed == neurons:
             return "that counts neurons" + self._formula(about, "; the parameters are")
-        layer = nodes[0].layer
-        if about != NETWORK and isinstance(layer, Conv2d):
+        if single and isinstance(layer := nodes[0].layer, Conv2d):
             return _of_channels(claimed, layer, self.shapes.inputs(nodes[0])[0][0])
         return ""
 
@@ -190,12 +215,13 @@ class _Facts:
         return sum(getattr(self.costs[name], quantity) for name in self.graph.training_only)
 
     def _formula(self, about: str, words: str) -> str:
-        formula = "" if about == NETWORK else self.costs[about].params_formula
+        single = about in self.graph.by_name
+        formula = self.costs[about].params_formula if single else ""
         return f"{words} {formula}" if formula else ""
 
     def _of_shape(self, about: str, claimed: Shape) -> str:
         """Documents write a layer's kernel where they mean its input."""
-        readers = self.graph.consumers.get(about, ())
+        readers = self.graph.consumers.get(self._output(about), ())
         for node in (self.graph.by_name[name] for name in readers):
             if any(weight.shape[1:] == claimed for weight in self._weights(node)):
                 return f"that is one kernel of {node.name} (channels x height x width)"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from archspec.analysis.shapes import Shapes
 from archspec.graph import Graph
+from archspec.layers.base import Layer, Shape
 from archspec.spec.fields import INPUT
 
 BYTES_PER_ELEMENT = 4  # float32
@@ -40,38 +41,51 @@ class LayerCosts:
 def layer_costs(graph: Graph, shapes: Shapes, batch: int) -> Mapping[str, LayerCosts]:
     """The costs of every layer that has a shape; `batch` multiplies activation bytes alone."""
     costs: dict[str, LayerCosts] = {}
+    known: dict[tuple[int, tuple[Shape, ...], bool], LayerCosts] = {}
     trained_before: dict[str, bool] = {INPUT: False}
     for node in graph.nodes:
         if node.name not in shapes.layers:
             continue
-        layer, inputs, output = node.layer, shapes.inputs(node), shapes.of(node.name)
-        weights = layer.weights(inputs)
-        cost = layer.cost(inputs, output)
-        params = trainable = stored = 0
-        for weight in weights:
-            size = weight.size
-            stored += size
-            params += 0 if weight.buffer else size
-            trainable += size if weight.trainable else 0
-        needs_input_gradient = any(trained_before[name] for name in node.inputs)
-        trained_before[node.name] = needs_input_gradient or trainable > 0
-        params_formula = layer.params_formula(inputs) if weights else ""
-        neurons = math.prod(output)
-        costs[node.name] = LayerCosts(
-            params=params,
-            trainable_params=trainable,
-            non_trainable_params=stored - trainable,
-            params_formula=f"{params_formula} = {params}" if params_formula else "",
-            macs=cost.macs,
-            macs_formula=f"{cost.macs_formula} = {cost.macs}" if cost.macs_formula else "",
-            flops=2 * cost.macs + cost.other_flops,
-            backward_flops=2 * cost.macs * ((trainable > 0) + needs_input_gradient),
-            neurons=neurons,
-            connections=cost.connections,
-            activation_bytes=neurons * BYTES_PER_ELEMENT * batch,
-            weight_bytes=stored * BYTES_PER_ELEMENT,
-        )
+        inputs = shapes.inputs(node)
+        before = any(trained_before[name] for name in node.inputs)
+        # Layers that differ in nothing but their name cost the same.
+        key = (id(node.pattern), inputs, before)
+        found = known.get(key) if node.pattern is not None else None
+        if found is None:
+            found = known[key] = _costs(node.layer, inputs, shapes.of(node.name), before, batch)
+        costs[node.name] = found
+        trained_before[node.name] = before or found.trainable_params > 0
     return costs
+
+
+def _costs(
+    layer: Layer, inputs: tuple[Shape, ...], output: Shape, trained_before: bool, batch: int
+) -> LayerCosts:
+    """The costs of a layer; `trained_before` where the gradient of its input is needed."""
+    weights = layer.weights(inputs)
+    cost = layer.cost(inputs, output)
+    params = trainable = stored = 0
+    for weight in weights:
+        size = weight.size
+        stored += size
+        params += 0 if weight.buffer else size
+        trainable += size if weight.trainable else 0
+    params_formula = layer.params_formula(inputs) if weights else ""
+    neurons = math.prod(output)
+    return LayerCosts(
+        params=params,
+        trainable_params=trainable,
+        non_trainable_params=stored - trainable,
+        params_formula=f"{params_formula} = {params}" if params_formula else "",
+        macs=cost.macs,
+        macs_formula=f"{cost.macs_formula} = {cost.macs}" if cost.macs_formula else "",
+        flops=2 * cost.macs + cost.other_flops,
+        backward_flops=2 * cost.macs * ((trainable > 0) + trained_before),
+        neurons=neurons,
+        connections=cost.connections,
+        activation_bytes=neurons * BYTES_PER_ELEMENT * batch,
+        weight_bytes=stored * BYTES_PER_ELEMENT,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ def infer_shapes(
     tainted: set[str] = set()
     again = {changed}
     shapes: dict[str, Shape] = {INPUT: graph.input_shape}
+    known: _Known = {}
     for node in graph.nodes:
         name, inputs = node.name, node.inputs
         if before is not None and name not in again and again.isdisjoint(inputs):
@@ -113,7 +114,7 @@ def infer_shapes(
             if len(read) < len(inputs):
                 continue
             try:
-                inferred = node.layer.infer(read)
+                inferred = _infer(node, read, known)
             except ProblemsFound as found:
                 if tainted.isdisjoint(inputs):
                     problems += found.problems
@@ -132,6 +133,22 @@ def infer_shapes(
                 if until_rounded:
                     break
     return Shapes(graph, layers, tuple(rounded), frozenset(tainted), tuple(problems))
+
+
+_Known = dict[tuple[int, tuple[Shape, ...]], Inferred]
+
+
+def _infer(node: Node, inputs: tuple[Shape, ...], known: _Known) -> Inferred:
+    """Run a shape rule, or take what it gave for the same layer under another name."""
+    if node.pattern is None:
+        return node.layer.infer(inputs)
+    key = (id(node.pattern), inputs)
+    found = known.get(key)
+    if found is None:
+        found = node.layer.infer(inputs)
+        if not found.problems:  # they name the layer
+            known[key] = found
+    return found
 
 
 def _whole_axes(graph: Graph, size: Pair, wanted: tuple[bool, bool]) -> tuple[bool, bool]:

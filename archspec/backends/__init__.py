@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
+from archspec import plugins
 from archspec.diagnostics import ArchspecError, did_you_mean, listing
 
 if TYPE_CHECKING:
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 GROUP = "archspec.backends"
 
 
-@cache
-def _found() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
-
-
 def backend_names() -> tuple[str, ...]:
     """The names of all backends, installed frameworks or not."""
-    return tuple(sorted(_found()))
+    return tuple(sorted(plugins.find(GROUP)))
 
 
 @cache
 def get_backend(name: str) -> Backend:
     """The backend called `name`. Its framework may be missing: see `Backend.require`."""
-    points = _found()
-    if name not in points:
-        suggestion = (
-            did_you_mean(name, points) or f"there are {listing(sorted(points))}"
-        )
+    from archspec.backends.base import Backend
+
+    found = plugins.find(GROUP)
+    if name not in found:
+        suggestion = did_you_mean(name, found) or f"there are {listing(sorted(found))}"
         raise ArchspecError(f"there is no backend `{name}`; {suggestion}")
-    backend: Backend = points[name].load()
+    backend = found[name].load()
+    if not isinstance(backend, Backend):
+        raise ArchspecError(
+            f"the plug-in {found[name].origin}: {found[name].point.value} must be an object of a "
+            "class derived from archspec.backends.base.Backend"
+        )
     return backend
 
 

@@ -330,23 +330,53 @@ def class_name(graph: Graph, reserved: Iterable[str]) -> str:
     return name if name.isidentifier() else "Network"
 
 
-def dataflow(graph: Graph, names: Mapping[str, str], chain: str) -> dict[str, str]:
+def dataflow(
+    graph: Graph, found: Sequence[Paragraph], reserved: Iterable[str], chain: str
+) -> dict[str, str]:
     """The variable that holds each layer's output (and the input's, under "input").
 
-    A value that only the next layer reads is `chain` ("x"), as in hand-written code; a value
-    that is kept for later carries its layer's name.
+    A value that only the next layer reads is `chain` ("x"), as in hand-written code. One that
+    is read in its own paragraph or the next carries the name that its layer has in the block:
+    the next block gives it to another value, and the memory is free. Others carry the whole
+    name of their layer. No variable is assigned while the value in it is still to be read.
     """
+    taken = frozenset(reserved)
     order = [node.name for node in graph.nodes]
+    whole = identifiers(order, taken)
     following = dict(zip(["input", *order], [*order, None], strict=True))
+    position = {name: index for index, name in enumerate(order)}
     kept = {a.layer for a in graph.auxiliary}
     if order[-1] != graph.output:
         kept.add(graph.output)
-    variables = {}
-    for name in ("input", *order):
+    blocks_of, number_of, number = {}, {}, 0
+    for paragraph in found:
+        number += not paragraph.training_only
+        for context in paragraph.layers:
+            blocks_of[context.node.name] = paragraph.block
+            number_of[context.node.name] = number
+
+    def passing(name: str) -> bool:
         readers = set(graph.consumers[name])
         alone = readers == {following[name]} or (name == graph.output and not readers)
-        passing = alone and name not in kept
-        variables[name] = chain if passing else names.get(name, "image")
+        return alone and name not in kept
+
+    variables = {"input": chain if passing("input") else "image"}
+    read_until: dict[str, int] = {}
+    for index, name in enumerate(order):
+        if passing(name):
+            variables[name] = chain
+            continue
+        readers = graph.consumers[name]
+        near = all(number_of[reader] - number_of[name] <= 1 for reader in readers)
+        local = name.removeprefix(f"{blocks_of[name]}.").replace(".", "_")
+        if not near or name in kept or local in taken or keyword.iskeyword(local):
+            local = whole[name]
+        variable = local if read_until.get(local, 0) <= index else whole[name]
+        while read_until.get(variable, 0) > index:
+            variable += "_"
+        variables[name] = variable
+        last = max((position[reader] for reader in readers), default=index)
+        read_until[variable] = len(order) if name in kept else last
     return variables
 
 

@@ -5,21 +5,23 @@ What the language adds to a plain list of layers is gone behind this package: a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
 from archspec.expand.changes import Changes, changes_of
 from archspec.expand.edges import connect
+from archspec.expand.frames import Frame, Reference
 from archspec.expand.library import Files, NoFiles, identity, inherit, module, variables
 from archspec.expand.scope import Definition, Evaluator, Scope
-from archspec.expand.unroll import Frame, Unroller
+from archspec.expand.unroll import NETWORK, Unroller
 from archspec.expressions import ExpressionError, Unusable, Value
-from archspec.graph import Graph
+from archspec.graph import Graph, Part
 from archspec.layers.base import Shape
 from archspec.source import Document, Entry, Node, Problems
 from archspec.spec.blocks import Block
+from archspec.spec.claims import Claim
 from archspec.spec.fields import INPUT
 from archspec.spec.network import Auxiliary, Defaults, NetworkSpec
 from archspec.spec.reading import read
@@ -64,14 +66,16 @@ def expand(
     unroller = Unroller(problems, spec.defaults if spec else Defaults(), shape, changes)
     frame = unroller.network(root.get("layers"), blocks_here)
     unroller.report_unknown()
-    auxiliary = _auxiliary(spec.auxiliary if spec else (), frame, root, problems)
+    written = spec.auxiliary if spec else ()
+    auxiliary = _auxiliary(written, frame, unroller.resolve, root, problems)
     _check_changes(changes, problems)
     nodes = connect(unroller.written, unroller.resolve, [a.layer for a in auxiliary], problems)
     output = unroller.resolve(frame.previous)
     if spec is None or shape is None or problems or output is None:
         raise ProblemsFound(problems.found)
     document = Document(document.source, root)
-    return Graph(spec, shape, nodes, output, document, values, auxiliary)
+    parts = _parts(spec.claims, frame, unroller)
+    return Graph(spec, shape, nodes, output, document, values, auxiliary, parts)
 
 
 def _nothing_to_change(root: Node) -> Problem:
@@ -158,7 +162,11 @@ def _blocks(root: Node, problems: Problems) -> Mapping[str, Block]:
 
 
 def _auxiliary(
-    written: tuple[Auxiliary, ...], frame: Frame, root: Node, problems: Problems
+    written: tuple[Auxiliary, ...],
+    frame: Frame,
+    resolve: Callable[[Reference], str | None],
+    root: Node,
+    problems: Problems,
 ) -> tuple[Auxiliary, ...]:
     """The auxiliary outputs with the full names of their layers."""
     found: dict[str, Auxiliary] = {}
@@ -166,11 +174,11 @@ def _auxiliary(
         what = f"the auxiliary output `{shortened(output.layer)}`"
         span = root.locate(("auxiliary", place, "layer"))
         reference = frame.inside(output.layer)
-        layer = frame.unroller.resolve(reference) if reference is not None else None
+        layer = resolve(reference) if reference is not None else None
         if layer is None or layer == INPUT:
             help_ = frame.near(output.layer, but=INPUT) or "name the layer whose output it is"
             problems.add(Problem("unknown-input", f"{what} is no layer", help_, span=span))
-        elif layer == frame.unroller.resolve(frame.previous):
+        elif layer == resolve(frame.previous):
             help_ = "name a layer before it, or the last one of a branch that leads to none"
             message = f"{what} is the network's output already"
             problems.add(Problem("wrong-value", message, help_, span=span))
@@ -180,6 +188,30 @@ def _auxiliary(
         else:
             found[layer] = output.model_copy(update={"layer": layer})
     return tuple(found.values())
+
+
+def _parts(claims: tuple[Claim, ...], frame: Frame, unroller: Unroller) -> dict[str, Part]:
+    """What claims are about that is called by one name and is more than one layer."""
+    layers = [written.name for written in unroller.written]
+    known = {INPUT, NETWORK, *layers}
+    wanted = dict.fromkeys(claim.about for claim in claims if claim.about not in known)
+    inside: dict[str, list[str]] = {}
+    for name in layers if wanted else ():
+        for end, character in enumerate(name):
+            if character == ".":
+                inside.setdefault(name[:end], []).append(name)
+    found = {}
+    for about in wanted:
+        reference = frame.inside(about)
+        output = unroller.resolve(reference) if reference is not None else None
+        if output is not None:
+            names = frame.full_names(about)
+            found[about] = Part(
+                output, tuple(layer for name in names for layer in inside.get(name, (name,)))
+            )
+        elif about in inside:  # a plain spec: the dots are in the names of its layers
+            found[about] = Part(inside[about][-1], tuple(inside[about]))
+    return found
 
 
 def _check_changes(changes: Changes, problems: Problems) -> None:

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from archspec.diagnostics import Problem, Span
-from archspec.expand.unroll import Reference, Written
+from archspec.expand.frames import Reference, Written
 from archspec.graph import Node as GraphNode
 from archspec.layers.base import Layer
 from archspec.source import Problems
@@ -31,18 +31,20 @@ def connect(
     for written in layers:
         layer = written.layer
         if layer is not None:
-            _check_count(layer, written, problems)
+            _check_count(written, layer, problems)
             found = [resolve(reference) for reference in written.references]
             inputs = tuple([name for name in found if name is not None])
-            layer = layer.model_copy(update={"inputs": inputs})
-            nodes[written.name] = GraphNode(written.name, layer, inputs, written.node, written.uses)
+            own = layer.called(written.name, inputs)
+            nodes[written.name] = GraphNode(
+                written.name, own, inputs, written.node, written.uses, layer
+            )
     ordered = _sorted(nodes, problems)
     if not problems and len(nodes) == len(layers):
         problems.extend(_unused(nodes, set(auxiliary)))
     return ordered
 
 
-def _check_count(layer: Layer, written: Written, problems: Problems) -> None:
+def _check_count(written: Written, layer: Layer, problems: Problems) -> None:
     least, most = type(layer).arity
     count = len(written.references)
     if least <= count and (most is None or count <= most):
@@ -56,10 +58,10 @@ def _check_count(layer: Layer, written: Written, problems: Problems) -> None:
     problems.add(
         Problem(
             "wrong-input-count",
-            f"{layer.name}: {layer.type} reads {wanted}, not {count}",
+            f"{written.name}: {layer.type} reads {wanted}, not {count}",
             help_,
             span=written.node.locate(("inputs",)),
-            layer=layer.name,
+            layer=written.name,
             uses=written.uses,
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import PurePath
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from archspec.spec.reading import read, shown
 USE_KEYS = ("name", "block", "inputs", "when", "repeat", "for_each", "in")
 RESERVED_PARAMETERS = (*USE_KEYS, "type", "layers")
 # What only a file itself says; a variant has its own.
-OWN_KEYS = ("name", "title", "description", "source", "claims", "extends", "changes")
+OWN_KEYS = ("name", "title", "description", "claims", "extends", "changes")
 MAX_FILES = 100
 MAX_LEVELS = 20
 
@@ -44,7 +45,7 @@ class NoFiles:
     imported = base
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class BlockDefinition:
     """A block as written, with the names that its own file gives values to."""
 
@@ -53,13 +54,13 @@ class BlockDefinition:
     block: Block
     module: Module
 
-    @property
+    @cached_property
     def entries(self) -> list[Node]:
         """The entries of its list of layers."""
         layers = self.node.get("layers")
         return (layers.items if layers else None) or []
 
-    @property
+    @cached_property
     def defaults(self) -> dict[str, Node]:
         """The nodes of the parameters that have a default."""
         parameters = self.node.get("parameters")
@@ -128,7 +129,7 @@ def inherit(document: Document, files: Files, problems: Problems) -> tuple[Node,
     """The document with what it extends filled in, and the changes to apply, in their order."""
     chain = [document]
     opened = {identity(document)}
-    while (reference := chain[-1].root.get("extends")) is not None:
+    while (reference := _extended(chain[-1].root)) is not None:
         if not reference.broken and not isinstance(reference.value, str):
             message = f"`extends` must be text, not {shown(reference)}"
             help_ = "name a shipped spec, or a file next to this one: `extends: base.yaml`"
@@ -274,6 +275,13 @@ def _definitions(section: Node | None) -> dict[str, Definition]:
 
 def _nothing(node: Node) -> bool:
     return node.value is None and node.items is None
+
+
+def _extended(root: Node) -> Node | None:
+    """What `extends` names; null is like none."""
+    node = root.get("extends")
+    empty = node is None or (node.value is None and node.items is None and node.entries is None)
+    return node if node is not None and (node.broken or not empty) else None
 
 
 def _open(

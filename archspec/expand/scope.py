@@ -75,6 +75,16 @@ class Scope:
         self.complete = complete
         self.uses = uses
 
+    def known(self, name: str) -> Value | None:
+        """The value of a name that has one already; None for any other."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                found = scope.names[name]
+                return None if isinstance(found, (Waiting, _Unusable)) else found
+            scope = scope.parent
+        return None
+
     def variable(self, name: str, start: int = 0, end: int = 0) -> Value:
         """The value of a name. Raises ExpressionError, or Unusable for what is reported."""
         scope: Scope | None = self

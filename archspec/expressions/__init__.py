@@ -17,7 +17,7 @@ from archspec.expressions.evaluation import (
     written,
 )
 from archspec.expressions.syntax import MAX_LENGTH, WORDS, ExpressionError
-from archspec.expressions.templates import Template, template
+from archspec.expressions.templates import Template, template, variable_in
 
 __all__ = [
     "FUNCTIONS",
@@ -33,5 +33,6 @@ __all__ = [
     "elements",
     "template",
     "too_large",
+    "variable_in",
     "written",
 ]

@@ -37,27 +37,7 @@ class Environment(Protocol):
 
 def evaluate(tree: Expression, environment: Environment) -> Value:
     """The value of an expression. Raises ExpressionError, or Unusable for what is known."""
-    match tree:
-        case syntax.Literal():
-            return tree.value
-        case syntax.Variable():
-            return environment.variable(tree.name, tree.start, tree.end)
-        case syntax.Binary():
-            return _binary(tree, environment)
-        case syntax.Choice():
-            chosen = _truth(tree.condition, environment, "the condition of a choice")
-            return evaluate(tree.value if chosen else tree.other, environment)
-        case syntax.FunctionCall():
-            return _call(tree, environment)
-        case syntax.Unary():
-            return _unary(tree, environment)
-        case syntax.Element():
-            return _element(tree, environment)
-        case syntax.Items():
-            return _list(
-                tree, tuple([evaluate(item, environment) for item in tree.items]), environment
-            )
-    raise AssertionError(f"{type(tree).__name__} is no expression")
+    return _EVALUATED[type(tree)](tree, environment)
 
 
 def kind(value: Value) -> str:
@@ -78,6 +58,11 @@ def written(value: Value) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(written(item) for item in value)}]"
     return str(value)
+
+
+def _choice(tree: syntax.Choice, environment: Environment) -> Value:
+    chosen = _truth(tree.condition, environment, "the condition of a choice")
+    return evaluate(tree.value if chosen else tree.other, environment)
 
 
 def _binary(tree: syntax.Binary, environment: Environment) -> Value:
@@ -103,12 +88,12 @@ def _binary(tree: syntax.Binary, environment: Environment) -> Value:
         return _list(tree, a + b, environment)
     if operator == "+" and isinstance(a, str) and isinstance(b, str):
         return _bounded(tree, a + b)
-    left_number = _number(tree.left, a, f"the left side of `{operator}`")
-    right_number = _number(tree.right, b, f"the right side of `{operator}`")
-    return _arithmetic(tree, operator, left_number, right_number)
+    first = _number(tree.left, a, "the left side of", operator)
+    second = _number(tree.right, b, "the right side of", operator)
+    return _arithmetic(tree, operator, first, second)
 
 
-def _arithmetic(tree: syntax.Binary, operator: str, a: float, b: float) -> Value:
+def _arithmetic(tree: syntax.Binary, operator: str, a: Any, b: Any) -> Value:
     if operator in ("/", "//", "%") and b == 0:
         raise _fails(tree.right, f"`{written(a)} {operator} {written(b)}` divides by zero")
     try:
@@ -146,18 +131,35 @@ def _unary(tree: syntax.Unary, environment: Environment) -> Value:
 
 
 def _element(tree: syntax.Element, environment: Environment) -> Value:
-    items = evaluate(tree.items, environment)
-    if not isinstance(items, tuple):
-        raise _fails(tree.items, f"`[...]` takes an element of a list, not of {kind(items)}")
-    index = evaluate(tree.index, environment)
-    if isinstance(index, bool) or not isinstance(index, int):
-        raise _fails(tree.index, f"an index is a whole number, not {kind(index)}")
+    items = _listed(tree.items, environment)
+    index = _index(tree.index, environment)
     if not -len(items) <= index < len(items):
         last = f"; the last is [{len(items) - 1}]" if items else ""
         message = f"a list of {len(items)} has no element [{index}]"
         raise _fails(tree.index, message, f"elements are counted from 0{last}")
     found: Value = items[index]
     return found
+
+
+def _slice(tree: syntax.Slice, environment: Environment) -> Value:
+    items = _listed(tree.items, environment)
+    first = _index(tree.first, environment) if tree.first is not None else None
+    last = _index(tree.last, environment) if tree.last is not None else None
+    return _list(tree, items[first:last], environment)
+
+
+def _listed(tree: Expression, environment: Environment) -> tuple[Any, ...]:
+    items = evaluate(tree, environment)
+    if not isinstance(items, tuple):
+        raise _fails(tree, f"`[...]` takes an element of a list, not of {kind(items)}")
+    return items
+
+
+def _index(tree: Expression, environment: Environment) -> int:
+    index = evaluate(tree, environment)
+    if isinstance(index, bool) or not isinstance(index, int):
+        raise _fails(tree, f"an index is a whole number, not {kind(index)}")
+    return index
 
 
 def _truth(tree: Expression, environment: Environment, what: str) -> bool:
@@ -168,16 +170,20 @@ def _truth(tree: Expression, environment: Environment, what: str) -> bool:
     return value
 
 
-def _number(tree: Expression, value: Value, what: str) -> int | float:
+def _number(tree: Expression, value: Value, what: str, of: str = "") -> int | float:
+    """The value, which must be a number; in messages it is `what` of the function or sign `of`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
+        what += f" `{of}`" if of else ""
         raise _fails(tree, f"{what} must be a number, not {kind(value)}")
     return value
 
 
 def _bounded(tree: Expression, value: Any) -> Value:
     """The value, unless it is beyond what a spec may hold."""
-    if isinstance(value, int) and abs(value) > LARGEST:
-        raise _too_large(tree)
+    if isinstance(value, int):
+        if abs(value) > LARGEST:
+            raise _too_large(tree)
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         raise _too_large(tree)
     if isinstance(value, str) and len(value) > MAX_TEXT:
@@ -286,24 +292,32 @@ _Values = list[Value]
 def _numbers(tree: syntax.FunctionCall, values: _Values) -> list[int | float]:
     """The arguments, or the elements of the one list among them, as numbers."""
     if len(values) == 1 and isinstance(values[0], tuple):
-        if not values[0]:
-            raise _fails(tree, f"`{tree.name}` of an empty list")
         return [_number(tree.arguments[0], item, "an element of the list") for item in values[0]]
     return [
-        _number(argument, value, f"an argument of `{tree.name}`")
+        _number(argument, value, "an argument of", tree.name)
         for argument, value in zip(tree.arguments, values, strict=True)
     ]
 
 
 def _single(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _Values], Any]:
     def apply(tree: syntax.FunctionCall, values: _Values) -> Any:
-        return function(_number(tree.arguments[0], values[0], f"what `{tree.name}` takes"))
+        return function(_number(tree.arguments[0], values[0], "the argument of", tree.name))
 
     return apply
 
 
-def _many(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _Values], Any]:
-    return lambda tree, values: function(_numbers(tree, values))
+def _extreme(function: Callable[[Any], Any]) -> Callable[[syntax.FunctionCall, _Values], Any]:
+    def apply(tree: syntax.FunctionCall, values: _Values) -> Any:
+        numbers = _numbers(tree, values)
+        if not numbers:
+            raise _fails(tree, f"`{tree.name}` of an empty list")
+        return function(numbers)
+
+    return apply
+
+
+def _sum(tree: syntax.FunctionCall, values: _Values) -> int | float:
+    return sum(_numbers(tree, values))
 
 
 def _length(tree: syntax.FunctionCall, values: _Values) -> int:
@@ -332,6 +346,13 @@ def round_to(value: float, divisor: int) -> int:
     return nearest + divisor if nearest < 0.9 * value else nearest
 
 
+def _sqrt(tree: syntax.FunctionCall, values: _Values) -> float:
+    value = _number(tree.arguments[0], values[0], "the argument of", tree.name)
+    if value < 0:
+        raise _fails(tree.arguments[0], f"`sqrt` takes no negative number: {kind(value)}")
+    return math.sqrt(value)
+
+
 def _round_to(tree: syntax.FunctionCall, values: _Values) -> int:
     value = _number(tree.arguments[0], values[0], "what `round_to` rounds")
     divisor = values[1]
@@ -347,14 +368,32 @@ _Function = tuple[int, int | None, Callable[[syntax.FunctionCall, _Values], Any]
 
 # Each function with the fewest and the most arguments it takes.
 FUNCTIONS: dict[str, _Function] = {
-    "min": (1, None, _many(min)),
-    "max": (1, None, _many(max)),
-    "sum": (1, None, _many(sum)),
+    "min": (1, None, _extreme(min)),
+    "max": (1, None, _extreme(max)),
+    "sum": (1, None, _sum),
     "round": (1, 1, _single(round)),
     "ceil": (1, 1, _single(math.ceil)),
     "floor": (1, 1, _single(math.floor)),
     "abs": (1, 1, _single(abs)),
+    "sqrt": (1, 1, _sqrt),
     "len": (1, 1, _length),
     "range": (1, 2, _range),
     "round_to": (2, 2, _round_to),
+}
+
+
+_EVALUATED: dict[type[Expression], Callable[[Any, Environment], Value]] = {
+    syntax.Literal: lambda tree, environment: tree.value,
+    syntax.Variable: lambda tree, environment: environment.variable(
+        tree.name, tree.start, tree.end
+    ),
+    syntax.Items: lambda tree, environment: _list(
+        tree, tuple([evaluate(item, environment) for item in tree.items]), environment
+    ),
+    syntax.Unary: _unary,
+    syntax.Binary: _binary,
+    syntax.Choice: _choice,
+    syntax.Element: _element,
+    syntax.Slice: _slice,
+    syntax.FunctionCall: _call,
 }

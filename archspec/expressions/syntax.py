@@ -9,7 +9,7 @@ comparison  = sum [ ( "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not" "in" 
 sum         = product { ( "+" | "-" ) product }
 product     = signed { ( "*" | "/" | "//" | "%" ) signed }
 signed      = ( "-" | "+" ) signed | indexed
-indexed     = atom { "[" expression "]" }
+indexed     = atom { "[" ( expression | [ expression ] ":" [ expression ] ) "]" }
 atom        = number | text | "true" | "false" | list | name [ "(" arguments ")" ]
             | "(" expression ")"
 """
@@ -31,7 +31,7 @@ _TOKEN = re.compile(
     r"(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)"
     r"|(?P<text>'[^']*'|\"[^\"]*\")"
-    r"|(?P<sign>//|==|!=|<=|>=|[-+*/%<>()\[\],])"
+    r"|(?P<sign>//|==|!=|<=|>=|[-+*/%<>()\[\],:])"
 )
 _SPACE = re.compile(r"[ \t\r\n]*")
 # Words with a meaning of their own; the other names are variables and functions.
@@ -166,6 +166,21 @@ class Element(Expression):
     def parts(self) -> tuple[Expression, ...]:
         """The expressions that it is made of."""
         return (self.items, self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Expression):
+    """list[first:end]; without `first` from the start, without `end` to the end."""
+
+    items: Expression
+    first: Expression | None
+    last: Expression | None
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        """The expressions that it is made of."""
+        bounds = (self.first, self.last)
+        return (self.items, *(bound for bound in bounds if bound is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,10 +319,17 @@ class _Parser:
     def indexed(self) -> Expression:
         value = self.atom()
         while self.take("["):
-            index = self.expression()
-            end = self.expect("]").end
-            value = Element(value.start, end, value, index)
+            value = self.elements(value)
         return value
+
+    def elements(self, items: Expression) -> Expression:
+        """The element or the slice that is taken of `items`, behind the bracket."""
+        first = self.expression() if self.next.text != ":" else None
+        if first is not None and self.next.text != ":":
+            return Element(items.start, self.expect("]").end, items, first)
+        self.expect(":")
+        last = self.expression() if self.next.text != "]" else None
+        return Slice(items.start, self.expect("]").end, items, first, last)
 
     def atom(self) -> Expression:
         token = self.next

@@ -51,6 +51,12 @@ class Template:
         return "".join(texts)
 
 
+def variable_in(text: str) -> str | None:
+    """The name of the variable that a text stands for, None where it is any other text."""
+    reference = _REFERENCE.fullmatch(text)
+    return reference[1] if reference is not None else None
+
+
 @lru_cache(maxsize=4096)
 def template(text: str) -> Template | None:
     """What is to be filled into a text, None where it is only text.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -105,6 +105,17 @@ class Layer(SpecModel):
     inputs: Annotated[tuple[LayerName, ...] | None, Field(strict=False)] = Field(
         default=None, description="the layers it reads; the one before it when left out"
     )
+
+    def called(self, name: str, inputs: tuple[str, ...]) -> Self:
+        """The same layer under another name, reading others.
+
+        Ten times as fast as `model_copy`: blocks make hundreds of layers out of one.
+        """
+        state = self.__getstate__()
+        state["__dict__"] = {**self.__dict__, "name": name, "inputs": inputs}
+        twin = object.__new__(type(self))
+        twin.__setstate__(state)
+        return twin
 
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
         """The output shape. Elementwise layers keep the shape they get.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import archspec
+from archspec.api import expand
 from archspec.graph import Graph
 
 Network = Callable[..., Graph]
@@ -132,3 +134,89 @@ def test_a_claim_about_no_layer_suggests_one(network: Network) -> None:
     (diagnostic,) = found.diagnostics
     assert diagnostic.help == "did you mean `conv`?"
     assert diagnostic.line == 4
+
+
+BLOCKS = """
+archspec: 1
+name: blocks
+input: {channels: 3, height: 8, width: 8}
+variables: {extra: false}
+blocks:
+  pair:
+    layers:
+      - {name: conv, type: conv2d, filters: 4, kernel_size: 3, padding: 1}
+      - {name: relu, type: relu}
+layers:
+  - name: stage
+    repeat: 2
+    layers:
+      - {name: pair, block: pair, repeat: 3}
+      - {name: pool, type: max_pool2d, kernel_size: 2}
+  - {name: last, block: pair, when: $extra}
+claims:
+"""
+FIRST, OTHER = (3 * 9 + 1) * 4, (4 * 9 + 1) * 4
+
+
+@pytest.mark.parametrize(
+    ("claim", "computed"),
+    [
+        ("about: stage1, params: 0", FIRST + 2 * OTHER),
+        ("about: stage2, params: 0", 3 * OTHER),
+        ("about: stage, params: 0", FIRST + 5 * OTHER),
+        ("about: stage1.pair, params: 0", FIRST + 2 * OTHER),
+        ("about: stage1.pair1, params: 0", FIRST),
+        ("about: stage1.pair1, macs: 0", 64 * 27 * 4),
+        ("about: stage1.pair1, neurons: 0", 64 * 4),
+        ("about: stage1.pair1, connections: 0", 64 * 4 * 28),
+        ("about: stage1.pair, shape: [1]", (4, 8, 8)),
+        ("about: stage1, shape: [1]", (4, 4, 4)),
+        ("about: stage, shape: [1]", (4, 2, 2)),
+        ("about: last, params: 1", 0),
+        ("about: last, shape: [1]", (4, 2, 2)),
+    ],
+)
+def test_of_blocks_groups_and_repetitions(
+    claim: str, computed: int | tuple[int, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "blocks.yaml"
+    path.write_text(f"{BLOCKS}  - {{{claim}}}\n")
+    found = archspec.analyze(path)
+    (verdict,) = found.claims
+    assert verdict.computed == computed
+    assert [d.name for d in found.diagnostics] == ["claim-contradicted"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "explanation"),
+    [
+        (f"params: {FIRST + 2 * OTHER - 12}", "the 12 biases are left out"),
+        (f"params: {64 * 4 * (28 + 2 * 37)}", "that counts connections; weights are shared"),
+        (f"macs: {2 * 64 * 4 * 99}", "that counts floating-point operations"),
+    ],
+)
+def test_explanations_of_blocks(claim: str, explanation: str, tmp_path: Path) -> None:
+    path = tmp_path / "blocks.yaml"
+    path.write_text(f"{BLOCKS}  - {{about: stage1, {claim}}}\n")
+    (verdict,) = archspec.analyze(path).claims
+    assert verdict.explanation.startswith(explanation)
+
+
+@pytest.mark.parametrize("about", ["stage3", "stage1.pair4", "stage.none", "stage1.pair1.conv.x"])
+def test_of_no_block(about: str, tmp_path: Path) -> None:
+    path = tmp_path / "blocks.yaml"
+    path.write_text(f"{BLOCKS}  - {{about: {about}, params: 1}}\n")
+    found = archspec.analyze(path)
+    assert [d.name for d in found.diagnostics] == ["unknown-input"]
+
+
+def test_of_blocks_in_a_plain_spec(tmp_path: Path) -> None:
+    path, plain = tmp_path / "blocks.yaml", tmp_path / "plain.yaml"
+    claims = ["stage1, params: 0", "stage1.pair1, macs: 0", "stage1.pair, shape: [1]"]
+    lost = ["stage, params: 0", "last, params: 1"]
+    path.write_text(BLOCKS + "".join(f"  - {{about: {claim}}}\n" for claim in [*claims, *lost]))
+    found = archspec.analyze(path)
+    plain.write_text(expand(found.graph))
+    again = archspec.analyze(plain)
+    assert [v.computed for v in again.claims] == [v.computed for v in found.claims[:3]]
+    assert [v.about for v in again.claims] == ["stage1", "stage1.pair1", "stage1.pair3.relu"]

@@ -17,11 +17,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from networks import EXAMPLES, branching, example_network, heads, layer, network, ruff
+from networks import (
+    EXAMPLES,
+    branching,
+    example_network,
+    family_heads,
+    heads,
+    layer,
+    network,
+    ruff,
+)
 
 import archspec
 from archspec.backends import get_backend
-from archspec.catalog import shipped
 from archspec.graph import Graph
 
 BACKENDS = ("keras", "numpy", "torch")
@@ -49,7 +57,7 @@ def test_the_source_is_the_golden_one(name: str, backend: str) -> None:
 
 
 def networks() -> Iterator[tuple[str, Graph]]:
-    for name in shipped():
+    for name in (*family_heads(), "efficientnet-v2-l"):
         yield name, archspec.load(name)
     for id, kind, example in EXAMPLES:
         yield id, example_network(kind, example)

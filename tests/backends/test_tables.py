@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from archspec.backends import backend_names, get_backend
+from archspec.backends.table import Table
+from archspec.diagnostics import ArchspecError
 from archspec.layers import layer_types
 
 BACKENDS = ("keras", "numpy", "torch")
@@ -34,3 +38,10 @@ def test_every_layer_type_has_at_least_two_examples(kind: str) -> None:
     examples = layer_types()[kind].examples
     assert len(examples) >= 2
     assert all(len(example.inputs) >= layer_types()[kind].arity[0] for example in examples)
+
+
+def test_a_layer_type_without_an_entry_is_a_clear_error() -> None:
+    table: Table[Any] = Table("mine", {}, Path(__file__), ())
+    relu = layer_types()["relu"].model_validate({"name": "x", "type": "relu"})
+    with pytest.raises(ArchspecError, match=r"the mine backend has no entry for .* `relu`"):
+        table.entry(relu)

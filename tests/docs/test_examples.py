@@ -2,7 +2,7 @@
 
 - A ``console`` block is a list of commands (`$ ...`) with what each prints; `...` stands for
   anything. All blocks of a page run in one folder, in order.
-- A ``yaml`` or ``python`` block after a line ``<!-- file: NAME -->`` is that file.
+- A block after a line ``<!-- file: NAME -->`` is that file.
 - A ``python`` block with `>>>` is a doctest.
 - A ``sh`` block sets something up for people (`make demo`) and is not run here.
 """
@@ -15,36 +15,15 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pages import ROOT, Block, blocks
 
-ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if path.is_file()
 )
 LANGUAGES = {"console", "yaml", "python", "sh", "text", "json", "toml", "markdown"}
-FENCE = re.compile(
-    r"(?:^<!-- file: (?P<file>\S+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
-
-
-@dataclass(frozen=True)
-class Block:
-    language: str
-    text: str
-    file: str | None
-    line: int
-
-
-def blocks(page: Path) -> list[Block]:
-    text = page.read_text(encoding="utf-8")
-    return [
-        Block(m["language"], m["text"], m["file"], text.count("\n", 0, m.start()) + 1)
-        for m in FENCE.finditer(text)
-    ]
 
 
 def commands(block: Block) -> list[tuple[str, str]]:
@@ -60,15 +39,24 @@ def commands(block: Block) -> list[tuple[str, str]]:
 
 
 def run(command: str, folder: Path) -> str:
-    """What a command prints, standard error included, in a terminal of 80 columns."""
+    """What a command prints, standard error included, in a terminal of 80 columns.
+
+    What `pip` installs goes into a folder of the page's own, without any network.
+    """
     words = shlex.split(command)
+    packages = str(folder / "site-packages")
     if words[0] == "archspec":
         words[:1] = [sys.executable, "-m", "archspec"]
     elif words[0] == "python":
         words[0] = sys.executable
+    elif words[:2] == ["pip", "install"]:
+        offline = ["--no-index", "--no-deps", "--no-build-isolation", "--target", packages]
+        words[:2] = [sys.executable, "-m", "pip", "install", "--quiet", *offline]
     else:
-        pytest.fail(f"only archspec and python may stand in a console block: {command}")
+        pytest.fail(f"only archspec, python and pip may stand in a console block: {command}")
     environment = dict(os.environ, COLUMNS="80", TF_CPP_MIN_LOG_LEVEL="3", NO_COLOR="1")
+    path = [packages, *filter(None, [environment.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(path)
     done = subprocess.run(
         words,
         cwd=folder,
@@ -100,7 +88,9 @@ def test_examples_do_what_they_say(page: Path, tmp_path: Path) -> None:
     for block in blocks(page):
         assert block.language in LANGUAGES, f"{page}:{block.line}: a fence without a language"
         if block.file:
-            (tmp_path / block.file).write_text(block.text, encoding="utf-8")
+            path = tmp_path / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
         elif block.language == "console":
             for command, expected in commands(block):
                 printed = run(command, tmp_path)

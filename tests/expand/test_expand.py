@@ -131,3 +131,8 @@ def test_circles_that_share_layers_are_reported_and_end() -> None:
         for i in range(50)
     )
     assert [rule for rule, _ in problems(text)] == ["cycle"]
+
+
+def test_extending_null_is_extending_nothing() -> None:
+    found = problems("extends: null\n")
+    assert found == [("missing-key", "the spec needs the key `layers`")]

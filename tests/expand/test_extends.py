@@ -47,7 +47,7 @@ def variant(folder: Path, text: str, **options: Any) -> Graph:
 def test_what_is_inherited(tmp_path: Path) -> None:
     net = variant(tmp_path, "")
     spec = net.spec
-    assert (spec.name, spec.title, spec.description, spec.source) == ("v", None, None, None)
+    assert (spec.name, spec.title, spec.description, spec.source) == ("v", None, None, "a paper")
     assert spec.claims == ()
     assert chain(net) == ["stem", "block1.conv", "block1.act", "block2.conv", "block2.act", "end"]
     assert net.variables == {"n": 4, "rows": (1, 2)}

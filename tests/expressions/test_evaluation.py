@@ -153,7 +153,7 @@ def test_value(expression: str, expected: Value) -> None:
         ("max([1, 'a'])", "[1, 'a']", "an element of the list must be a number"),
         ("max(1, 'a')", "'a'", "an argument of `max` must be a number"),
         ("sum([1], 2)", "[1]", "an argument of `sum` must be a number, not a list of 1"),
-        ("ceil('a')", "'a'", "what `ceil` takes must be a number"),
+        ("ceil('a')", "'a'", "the argument of `ceil` must be a number"),
         ("round_to(8, 0)", "0", "multiples of a whole number above 0, not the number `0`"),
         ("round_to(8, 2.0)", "2.0", "multiples of a whole number"),
         ("round_to(-1, 8)", "-1", "rounds no negative number"),

@@ -12,29 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import TrainableBackend
-from archspec.backends.keras.emit import emit, layer_names, network_class
+from archspec.backends.keras.emit import TABLE, emit, layer_names, network_class
+from archspec.backends.source import contexts
 from archspec.graph import Graph
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array, Trainer, Weights
     from archspec.spec.recipe import Recipe
-
-# Canonical tensor names and what Keras calls them, with the axes that turn the canonical
-# layout into Keras' (O,I,H,W to H,W,I,O; out,in to in,out).
-TENSORS: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
-    "conv2d": {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
-    "conv2d_transpose": {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
-    "dense": {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))},
-    "group_norm": {"weight": ("gamma", (0,)), "bias": ("beta", (0,))},
-    "layer_norm": {"weight": ("gamma", (0,)), "bias": ("beta", (0,))},
-    "scale": {"weight": ("kernel", (0,)), "bias": ("bias", (0,))},
-    "batch_norm": {
-        "weight": ("gamma", (0,)),
-        "bias": ("beta", (0,)),
-        "running_mean": ("moving_mean", (0,)),
-        "running_var": ("moving_variance", (0,)),
-    },
-}
 
 # What Keras can compute with, the first installed one unless KERAS_BACKEND says another.
 ENGINES = ("tensorflow", "jax", "torch")
@@ -249,11 +233,14 @@ def variables(graph: Graph, model: Any) -> dict[str, tuple[Any, tuple[int, ...]]
     """The model's variables by canonical name, each with the axes from canonical to Keras."""
     found = {}
     by_name = named_layers(graph, model)
-    for node in graph.nodes:
-        for tensor, (attribute, axes) in TENSORS.get(node.layer.type, {}).items():
-            variable = getattr(by_name[node.name], attribute, None)
-            if variable is not None:
-                found[f"{node.name}.{tensor}"] = variable, axes
+    for context in contexts(graph):
+        name = context.node.name
+        tensors = TABLE.tensors(context.layer)
+        for weight in context.weights:
+            same = weight.name, tuple(range(len(weight.shape)))
+            attribute, axes = tensors.get(weight.name, same)
+            variable = getattr(by_name[name], attribute)
+            found[f"{name}.{weight.name}"] = variable, axes
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from archspec.analysis.shapes import infer_shapes
-from archspec.backends.keras.layers import LAYERS
+from archspec.backends.keras.layers import LAYERS, TENSORS
 from archspec.backends.source import (
     Call,
     LayerContext,
@@ -17,9 +17,7 @@ from archspec.backends.source import (
     class_name,
     contexts,
     dataflow,
-    definitions,
     header,
-    helper_source,
     identifiers,
     items,
     literal,
@@ -27,10 +25,14 @@ from archspec.backends.source import (
     paragraphs,
     statement,
 )
+from archspec.backends.table import Table
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 
 MODULES = Path(__file__).with_name("modules.py")
+TABLE = Table(
+    "keras", LAYERS, MODULES, {"Callable", "keras", "layers", "math", "ops"}, TENSORS
+)
 
 # Names that the emitted source uses itself.
 _TAKEN = "keras initializers layers ops inputs x image self super kwargs main Sides"
@@ -39,7 +41,7 @@ RESERVED = frozenset(_TAKEN.split())
 
 def network_class(graph: Graph) -> str:
     """The name of the emitted class."""
-    taken = {"Callable", "Sides", *definitions(MODULES), *dir(builtins)}
+    taken = {"Callable", "Sides", *TABLE.definitions(graph), *dir(builtins)}
     return class_name(graph, taken)
 
 
@@ -59,15 +61,14 @@ def channels_last(shape: Shape) -> Shape:
 def emit(graph: Graph) -> str:
     """The source of a file with the network as a functional model and a `main` that runs it."""
     layers = contexts(graph)
-    reserved = {*RESERVED, *definitions(MODULES)}
-    identifier = identifiers([node.name for node in graph.nodes], reserved)
-    variables = dataflow(graph, identifier, "x")
+    reserved = {*RESERVED, *TABLE.definitions(graph)}
+    found = paragraphs(graph, layers)
+    variables = dataflow(graph, found, reserved, "x")
     variables["input"] = "inputs"
     names = layer_names(graph)
     taken = set(names.values())
     body: list[str] = []
     used: set[str] = set()
-    found = paragraphs(graph, layers)
     for paragraph in found:
         body += opening(paragraph) if len(found) > 1 else []
         for context in paragraph.layers:
@@ -75,7 +76,7 @@ def emit(graph: Graph) -> str:
             body += lines
             used |= functions
     body += [""] if len(found) > 1 else []
-    helpers = helper_source(MODULES, used)
+    helpers = TABLE.helper_source(graph, used)
     text = "\n".join([*helpers, *body])
     network = network_class(graph)
     shape = channels_last(graph.input_shape)
@@ -197,7 +198,7 @@ def _layer(
     node, called = context.node, names[context.node.name]
     target = variables[node.name]
     inputs = [variables[name] for name in node.inputs]
-    *before, last = LAYERS[node.layer.type](context)
+    *before, last = TABLE.entry(node.layer)(context)
     lines: list[str] = []
     for preparation in before:
         name = _free(f"{called}_{_verb(preparation)}", taken)

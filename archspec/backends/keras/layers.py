@@ -6,13 +6,31 @@ from collections.abc import Callable
 from typing import Any
 
 from archspec.backends.source import Call, LayerContext, Raw, call, portable
-from archspec.layers.base import Shape
+from archspec.backends.table import Tensor
+from archspec.layers.base import Shape, Weight
 from archspec.layers.window import Axis, Window, resolve_axis
 from archspec.spec import initializers as init
 from archspec.spec.fields import Pair, Sides
 
 # The layers of one entry, in order; all but the last are preparation (padding, axis order).
 Entry = Callable[[LayerContext], list[Call]]
+
+# Canonical tensor names and what Keras calls them, with the axes that turn the canonical
+# layout into Keras' (O,I,H,W to H,W,I,O; out,in to in,out).
+TENSORS: dict[str, dict[str, Tensor]] = {
+    "batch_norm": {
+        "weight": ("gamma", (0,)),
+        "bias": ("beta", (0,)),
+        "running_mean": ("moving_mean", (0,)),
+        "running_var": ("moving_variance", (0,)),
+    },
+    "conv2d": {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
+    "conv2d_transpose": {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
+    "dense": {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))},
+    "group_norm": {"weight": ("gamma", (0,)), "bias": ("beta", (0,))},
+    "layer_norm": {"weight": ("gamma", (0,)), "bias": ("beta", (0,))},
+    "scale": {"weight": ("kernel", (0,)), "bias": ("bias", (0,))},
+}
 
 
 def _window(context: LayerContext) -> Window:
@@ -54,17 +72,19 @@ def _padding(window: Window) -> tuple[dict[str, str], list[Call]]:
     return {}, [call("layers.ZeroPadding2D", _sides(window.reach))]
 
 
-def _trainable(layer: Any) -> dict[str, bool]:
+def trainable(layer: Any) -> dict[str, bool]:
+    """The argument that freezes the weights of a layer, if the spec does."""
     return {} if layer.trainable else {"trainable": False}
 
 
 def _initializers(c: LayerContext) -> dict[str, Any]:
     names = {"weight": "kernel_initializer", "bias": "bias_initializer"}
-    return {names[weight.name]: _initializer(portable(weight)) for weight in c.weights}
+    return {names[weight.name]: initializer(weight) for weight in c.weights}
 
 
-def _initializer(rule: init.AnyInitializer) -> Call | str:
-    """Keras' initializer, by its name where it needs no argument."""
+def initializer(weight: Weight) -> Call | str:
+    """Keras' initializer of a weight, by its name where it needs no argument."""
+    rule = portable(weight)
     match rule:
         case init.Zeros():
             return "zeros"
@@ -112,7 +132,7 @@ def _conv2d(c: LayerContext) -> list[Call]:
         options["groups"] = layer.groups
     if not layer.bias:
         options["use_bias"] = False
-    options |= {**_initializers(c), **_trainable(layer)}
+    options |= {**_initializers(c), **trainable(layer)}
     kernel = window.kernel_size if towers else _one(window.kernel_size)
     name = "TowerConv2D" if towers else "layers.Conv2D"
     return [*before, call(name, layer.filters, kernel, **options)]
@@ -133,7 +153,7 @@ def _conv2d_transpose(c: LayerContext) -> list[Call]:
         options["groups"] = layer.groups
     if not layer.bias:
         options["use_bias"] = False
-    options |= {**_initializers(c), **_trainable(layer)}
+    options |= {**_initializers(c), **trainable(layer)}
     return [call("TransposedConv2D", layer.filters, layer.kernel_size, **options)]
 
 
@@ -174,26 +194,26 @@ def _batch_norm(c: LayerContext) -> list[Call]:
         options |= {"center": False, "scale": False}
     biased = layer.running_variance == "biased"
     name = "layers.BatchNormalization" if biased else "UnbiasedBatchNorm"
-    return [call(name, **options, **_trainable(layer))]
+    return [call(name, **options, **trainable(layer))]
 
 
 def _layer_norm(c: LayerContext) -> list[Call]:
     layer = c.layer
     affine = {} if layer.affine else {"center": False, "scale": False}
-    options = {"epsilon": layer.eps, **affine, **_trainable(layer)}
+    options = {"epsilon": layer.eps, **affine, **trainable(layer)}
     return [call("layers.LayerNormalization", **options)]
 
 
 def _group_norm(c: LayerContext) -> list[Call]:
     layer = c.layer
     affine = {} if layer.affine else {"center": False, "scale": False}
-    options = {"epsilon": layer.eps, **affine, **_trainable(layer)}
+    options = {"epsilon": layer.eps, **affine, **trainable(layer)}
     return [call("layers.GroupNormalization", layer.groups, **options)]
 
 
 def _scale(c: LayerContext) -> list[Call]:
     bias = {"use_bias": True} if c.layer.bias else {}
-    return [call("Scale", **bias, **_initializers(c), **_trainable(c.layer))]
+    return [call("Scale", **bias, **_initializers(c), **trainable(c.layer))]
 
 
 def _stochastic_depth(c: LayerContext) -> list[Call]:
@@ -243,7 +263,7 @@ def _dense(c: LayerContext) -> list[Call]:
     bias = {} if layer.bias else {"use_bias": False}
     return [
         call(
-            "layers.Dense", layer.units, **bias, **_initializers(c), **_trainable(layer)
+            "layers.Dense", layer.units, **bias, **_initializers(c), **trainable(layer)
         )
     ]
 

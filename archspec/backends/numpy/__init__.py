@@ -21,6 +21,7 @@ from archspec.backends.source import (
     paragraphs,
     statement,
 )
+from archspec.backends.table import Table
 from archspec.graph import Graph
 from archspec.layers.base import Weight, show
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from archspec.backends.base import Array
 
 FUNCTIONS = Path(__file__).with_name("functions.py")
+TABLE = Table("numpy", LAYERS, FUNCTIONS, {"math", "np"})
 INITIAL = Path(__file__).with_name("initial.py")
 
 
@@ -41,7 +43,7 @@ class NumpyBackend(Backend):
     packages = ("numpy",)
 
     def class_name(self, graph: Graph) -> str:
-        return class_name(graph, {*definitions(FUNCTIONS), *definitions(INITIAL)})
+        return class_name(graph, {*TABLE.definitions(graph), *definitions(INITIAL)})
 
     def emit(self, graph: Graph) -> str:
         layers = contexts(graph)
@@ -59,7 +61,7 @@ class NumpyBackend(Backend):
                     used.add(draw.function)
                     weights += statement(f'"{name}": ', draw, ",", indent=12)
                 inputs = [Raw(f'out["{name}"]') for name in node.inputs]
-                value = LAYERS[node.layer.type](context, inputs)
+                value = TABLE.entry(node.layer)(context, inputs)
                 used.add(value.function)
                 used.update(getattr(arg, "function", "") for arg in value.args)
                 target = f'out["{node.name}"] = '
@@ -68,7 +70,7 @@ class NumpyBackend(Backend):
         network = self.class_name(graph)
         shape = graph.input_shape
         initial = helper_source(INITIAL, used)
-        functions = helper_source(FUNCTIONS, used)
+        functions = TABLE.helper_source(graph, used)
         text = "\n".join([*initial, *functions])
         table = (
             ["self.weights = {", *weights, "        }"]

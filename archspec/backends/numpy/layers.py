@@ -10,8 +10,9 @@ from archspec.backends.source import Call, LayerContext, Listing, Raw, call
 Entry = Callable[[LayerContext, list[Raw]], Call]
 
 
-def _weight(c: LayerContext, name: str) -> Raw:
-    known = any(weight.name == name for weight in c.weights)
+def weight(c: LayerContext, name: str) -> Raw:
+    """A tensor of the layer in the emitted source, "None" where it has none of that name."""
+    known = any(tensor.name == name for tensor in c.weights)
     return Raw(f'w["{c.node.name}.{name}"]' if known else "None")
 
 
@@ -21,8 +22,8 @@ def _conv2d(c: LayerContext, x: list[Raw]) -> Call:
     return call(
         "conv2d",
         *x,
-        _weight(c, "weight"),
-        _weight(c, "bias"),
+        weight(c, "weight"),
+        weight(c, "bias"),
         stride=window.stride,
         padding=window.reach,
         dilation=window.dilation,
@@ -35,8 +36,8 @@ def _conv2d_transpose(c: LayerContext, x: list[Raw]) -> Call:
     return call(
         "conv2d_transpose",
         *x,
-        _weight(c, "weight"),
-        _weight(c, "bias"),
+        weight(c, "weight"),
+        weight(c, "bias"),
         stride=layer.stride,
         padding=layer.padding,
         output_padding=layer.output_padding,
@@ -86,9 +87,7 @@ def _lrn(c: LayerContext, x: list[Raw]) -> Call:
 
 def _batch_norm(c: LayerContext, x: list[Raw]) -> Call:
     names = ("weight", "bias", "running_mean", "running_var")
-    return call(
-        "batch_norm", *x, *(_weight(c, name) for name in names), eps=c.layer.eps
-    )
+    return call("batch_norm", *x, *(weight(c, name) for name in names), eps=c.layer.eps)
 
 
 def _global_avg_pool2d(c: LayerContext, x: list[Raw]) -> Call:
@@ -151,7 +150,7 @@ def _affine(name: str, *fields: str) -> Entry:
     """A function whose arguments are a weight, a bias, and fields of the layer."""
 
     def emit(c: LayerContext, x: list[Raw]) -> Call:
-        pair = _weight(c, "weight"), _weight(c, "bias")
+        pair = weight(c, "weight"), weight(c, "bias")
         return call(
             name, *x, *pair, **{field: getattr(c.layer, field) for field in fields}
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Iterable
-from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -21,17 +20,15 @@ from archspec.backends.source import (
     class_name,
     contexts,
     dataflow,
-    definitions,
     flat,
     header,
-    helper_source,
-    identifiers,
     items,
     paragraphs,
     portable,
     statement,
     unique,
 )
+from archspec.backends.table import Table
 from archspec.backends.torch.layers import LAYERS
 from archspec.graph import Graph
 from archspec.layers.affine import AffineLayer
@@ -39,9 +36,10 @@ from archspec.layers.base import Weight, show
 from archspec.spec import initializers as init
 
 MODULES = Path(__file__).with_name("modules.py")
+TABLE = Table("torch", LAYERS, MODULES, {"F", "nn", "torch"})
 
 # What an attribute of a module may not be called: nn.Module's own (a test keeps this list
-# complete), and the names that the emitted source uses itself.
+# complete), and what the emitted class has itself.
 _TAKEN = """
 T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda
 double dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
@@ -52,9 +50,11 @@ register_full_backward_pre_hook register_load_state_dict_post_hook
 register_load_state_dict_pre_hook register_module register_parameter
 register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
 set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
-reset_parameters x image layer self torch nn F Sides main
+reset_parameters
 """
 RESERVED = frozenset(_TAKEN.split())
+# What a variable of `forward` may not be called.
+_OTHER_VARIABLES = frozenset(["x", "image", "block", "self", "torch"])
 
 # A loop over more layers than this is one over their class, where it can be.
 _MANY = 12
@@ -64,7 +64,7 @@ _FEW = 2
 
 def network_class(graph: Graph) -> str:
     """The name of the emitted class."""
-    return class_name(graph, {"F", "Sides", *definitions(MODULES), *dir(builtins)})
+    return class_name(graph, {"F", "Sides", *TABLE.definitions(graph), *dir(builtins)})
 
 
 def attributes(graph: Graph) -> dict[str, str]:
@@ -102,8 +102,10 @@ def emit(graph: Graph) -> str:
     """The source of a file with the network as a class and a `main` that runs it."""
     layers = contexts(graph)
     paths = _paths(graph)
-    modules = {c.node.name: LAYERS[c.node.layer.type](c) for c in layers}
-    helpers = helper_source(MODULES, {module.function for module in modules.values()})
+    modules = {c.node.name: TABLE.entry(c.node.layer)(c) for c in layers}
+    helpers = TABLE.helper_source(
+        graph, {module.function for module in modules.values()}
+    )
     frozen = [
         paths[c.node.name]
         for c in layers
@@ -197,9 +199,8 @@ class _Place:
 def _forward(
     graph: Graph, layers: list[LayerContext], paths: dict[str, str]
 ) -> list[str]:
-    layer_names = [node.name for node in graph.nodes]
-    taken = RESERVED.union(["block"], (n for n in layer_names if n.startswith("_")))
-    variables = dataflow(graph, identifiers(layer_names, taken), "x")
+    found = paragraphs(graph, layers)
+    variables = dataflow(graph, found, _OTHER_VARIABLES, "x")
     image, auxiliary = variables["input"], graph.auxiliary
     returns = "torch.Tensor" + (" | tuple[torch.Tensor, ...]" if auxiliary else "")
     lines = [f"    def forward(self, {image}: torch.Tensor) -> {returns}:"]
@@ -212,7 +213,7 @@ def _forward(
             '        """',
         ]
     training = False
-    for number, paragraph in enumerate(paragraphs(graph, layers)):
+    for number, paragraph in enumerate(found):
         lines += [""] if number else []
         if paragraph.training_only and not training:
             lines.append("        if self.training:")
@@ -245,24 +246,28 @@ def _reset(
     that begin otherwise are drawn again behind it.
     """
     groups: dict[tuple[str, ...], list[LayerContext]] = {}
+    draws: dict[tuple[str, ...], list[Call]] = {}
     for context in layers:
         if isinstance(context.layer, AffineLayer):
             continue  # ones and zeros already
-        lines = tuple(_draw(weight) for weight in context.weights)
-        if lines:
-            groups.setdefault(lines, []).append(context)
+        calls = [_draw(weight) for weight in context.weights]
+        if calls:
+            same = tuple(map(flat, calls))
+            draws[same] = calls
+            groups.setdefault(same, []).append(context)
     if not groups:
         return []
     # What is drawn of all modules of a class: their weights must be what every one of them has.
+    base_of = _bases(layers[0].graph, modules)
     common: dict[str, set[str]] = {}
     for context in chain(*groups.values()):
         names = {weight.name for weight in context.weights}
-        base = _base(modules[context.node.name].function)
+        base = base_of[context.node.name]
         common[base] = common.get(base, names) & names
     by_class: list[str] = []
     by_name: list[str] = []
-    for lines, members in groups.items():
-        bases = sorted({_base(modules[c.node.name].function) for c in members})
+    for same, members in groups.items():
+        bases = sorted({base_of[c.node.name] for c in members})
         drawn = {weight.name for weight in members[0].weights}
         if len(members) > _MANY and all(drawn <= common.get(b, set()) for b in bases):
             for base in bases:
@@ -271,15 +276,15 @@ def _reset(
             by_class += [
                 "        for layer in self.modules():",
                 f"            if isinstance(layer, {some}):",
-                *(f"                {line}" for line in lines),
+                *_statements(draws[same], 16),
             ]
         elif len(members) == 1:
             by_name.append(f"        layer = self.{paths[members[0].node.name]}")
-            by_name += [f"        {line}" for line in lines]
+            by_name += _statements(draws[same], 8)
         else:
             every = [f"self.{paths[c.node.name]}" for c in members]
             by_name += items("for layer in ", every, ":", 8)
-            by_name += [f"            {line}" for line in lines]
+            by_name += _statements(draws[same], 12)
     return [
         "    def reset_parameters(self) -> None:",
         '        """Draw the weights anew."""',
@@ -288,18 +293,26 @@ def _reset(
     ]
 
 
-@cache
-def _base(name: str) -> str:
-    """The class of `torch.nn` that a class of the emitted file derives from, or itself."""
-    text, _ = definitions(MODULES).get(name, ("", frozenset()))
-    base = re.match(r"class \w+\((nn\.\w+)\)", text)
-    return base[1] if base and base[1] != "nn.Module" else name
+def _bases(graph: Graph, modules: dict[str, Call]) -> dict[str, str]:
+    """For each module the class of `torch.nn` that its class derives from, or the class itself."""
+    bases: dict[str, str] = {}
+    for helper, (text, _) in TABLE.definitions(graph).items():
+        base = re.match(r"class \w+\((nn\.\w+)\)", text)
+        if base and base[1] != "nn.Module":
+            bases[helper] = base[1]
+    return {
+        name: bases.get(module.function, module.function)
+        for name, module in modules.items()
+    }
 
 
-def _draw(weight: Weight) -> str:
+def _draw(weight: Weight) -> Call:
     function, arguments = _initializer(portable(weight))
-    target = Raw(f"layer.{weight.name}")
-    return flat(call(f"nn.init.{function}", target, **arguments))
+    return call(f"nn.init.{function}", Raw(f"layer.{weight.name}"), **arguments)
+
+
+def _statements(calls: list[Call], indent: int) -> list[str]:
+    return [line for value in calls for line in statement("", value, indent=indent)]
 
 
 def _initializer(

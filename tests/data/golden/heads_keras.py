@@ -45,7 +45,7 @@ class Heads(keras.Model):
             ),
             name="stem_conv",
         )(inputs)  # 9 x 9 x 6
-        stem_relu = layers.ReLU(name="stem_relu")(x)  # 9 x 9 x 6
+        relu = layers.ReLU(name="stem_relu")(x)  # 9 x 9 x 6
 
         # body.block1
         x = layers.Conv2D(
@@ -57,7 +57,7 @@ class Heads(keras.Model):
                 scale=2.0, mode="fan_in", distribution="untruncated_normal"
             ),
             name="body_block1_first_conv",
-        )(stem_relu)  # 9 x 9 x 6
+        )(relu)  # 9 x 9 x 6
         x = UnbiasedBatchNorm(
             momentum=0.9,
             epsilon=0.001,
@@ -80,11 +80,10 @@ class Heads(keras.Model):
             name="body_block1_second_norm",
         )(x)  # 9 x 9 x 6
         x = layers.ReLU(name="body_block1_second_relu")(x)  # 9 x 9 x 6
-        # 9 x 9 x 6
-        body_block1_add = layers.Add(name="body_block1_add")([x, stem_relu])
+        add = layers.Add(name="body_block1_add")([x, relu])  # 9 x 9 x 6
 
         # aux1, used in training alone
-        x = layers.GlobalAveragePooling2D(name="aux1_pool")(body_block1_add)  # 6
+        x = layers.GlobalAveragePooling2D(name="aux1_pool")(add)  # 6
         aux1_fc = layers.Dense(
             5,
             kernel_initializer=initializers.VarianceScaling(
@@ -104,7 +103,7 @@ class Heads(keras.Model):
                 scale=2.0, mode="fan_in", distribution="untruncated_normal"
             ),
             name="body_block2_first_conv",
-        )(body_block1_add)  # 9 x 9 x 6
+        )(add)  # 9 x 9 x 6
         x = UnbiasedBatchNorm(
             momentum=0.9,
             epsilon=0.001,
@@ -127,8 +126,7 @@ class Heads(keras.Model):
             name="body_block2_second_norm",
         )(x)  # 9 x 9 x 6
         x = layers.ReLU(name="body_block2_second_relu")(x)  # 9 x 9 x 6
-        # 9 x 9 x 6
-        body_block2_add = layers.Add(name="body_block2_add")([x, body_block1_add])
+        add = layers.Add(name="body_block2_add")([x, add])  # 9 x 9 x 6
 
         # aux2, used in training alone
         x = layers.Conv2D(
@@ -139,7 +137,7 @@ class Heads(keras.Model):
                 scale=2.0, mode="fan_in", distribution="untruncated_normal"
             ),
             name="aux2_conv",
-        )(body_block2_add)  # 9 x 9 x 4
+        )(add)  # 9 x 9 x 4
         # 9 x 9 x 4
         x = UnbiasedBatchNorm(momentum=0.9, epsilon=0.001, name="aux2_norm")(x)
         x = layers.ReLU(name="aux2_relu")(x)  # 9 x 9 x 4
@@ -164,7 +162,7 @@ class Heads(keras.Model):
                 scale=2.0, mode="fan_in", distribution="untruncated_normal"
             ),
             name="body_block3_first_conv",
-        )(body_block2_add)  # 9 x 9 x 6
+        )(add)  # 9 x 9 x 6
         x = UnbiasedBatchNorm(
             momentum=0.9,
             epsilon=0.001,
@@ -187,8 +185,7 @@ class Heads(keras.Model):
             name="body_block3_second_norm",
         )(x)  # 9 x 9 x 6
         x = layers.ReLU(name="body_block3_second_relu")(x)  # 9 x 9 x 6
-        # 9 x 9 x 6
-        body_block3_add = layers.Add(name="body_block3_add")([x, body_block2_add])
+        add = layers.Add(name="body_block3_add")([x, add])  # 9 x 9 x 6
 
         # body.block4
         x = layers.Conv2D(
@@ -200,7 +197,7 @@ class Heads(keras.Model):
                 scale=2.0, mode="fan_in", distribution="untruncated_normal"
             ),
             name="body_block4_first_conv",
-        )(body_block3_add)  # 9 x 9 x 6
+        )(add)  # 9 x 9 x 6
         x = UnbiasedBatchNorm(
             momentum=0.9,
             epsilon=0.001,
@@ -223,7 +220,7 @@ class Heads(keras.Model):
             name="body_block4_second_norm",
         )(x)  # 9 x 9 x 6
         x = layers.ReLU(name="body_block4_second_relu")(x)  # 9 x 9 x 6
-        x = layers.Add(name="body_block4_add")([x, body_block3_add])  # 9 x 9 x 6
+        x = layers.Add(name="body_block4_add")([x, add])  # 9 x 9 x 6
 
         x = layers.GlobalAveragePooling2D(name="pool")(x)  # 6
         early = layers.Dense(

@@ -76,9 +76,16 @@ def batch_norm(
     """Normalise each channel by its running statistics, then scale and shift."""
     shape = (1, -1) + (1,) * (x.ndim - 2)
     out = (x - running_mean.reshape(shape)) / np.sqrt(running_var.reshape(shape) + eps)
-    if weight is None or bias is None:
-        return out
-    return out * weight.reshape(shape) + bias.reshape(shape)
+    return scale_channels(out, weight, bias)
+
+
+def scale_channels(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None
+) -> np.ndarray:
+    """Multiply each channel by its weight and add its bias, where there are any."""
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    out = x if weight is None else x * weight.reshape(shape)
+    return out if bias is None else out + bias.reshape(shape)
 
 
 def dense(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:

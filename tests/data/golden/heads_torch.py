@@ -130,55 +130,55 @@ class Heads(nn.Module):
         early: 1.0
         """
         x = self.stem.conv(x)  # 6 x 9 x 9
-        stem_relu = self.stem.relu(x)  # 6 x 9 x 9
+        relu = self.stem.relu(x)  # 6 x 9 x 9
 
         block = self.body.block1
-        x = block.first.conv(stem_relu)  # 6 x 9 x 9
+        x = block.first.conv(relu)  # 6 x 9 x 9
         x = block.first.norm(x)  # 6 x 9 x 9
         x = block.first.relu(x)  # 6 x 9 x 9
         x = block.second.conv(x)  # 6 x 9 x 9
         x = block.second.norm(x)  # 6 x 9 x 9
         x = block.second.relu(x)  # 6 x 9 x 9
-        body_block1_add = block.add(x, stem_relu)  # 6 x 9 x 9
+        add = block.add(x, relu)  # 6 x 9 x 9
 
         if self.training:
-            x = self.aux1.pool(body_block1_add)  # 6
+            x = self.aux1.pool(add)  # 6
             aux1_fc = self.aux1.fc(x)  # 5
 
         block = self.body.block2
-        x = block.first.conv(body_block1_add)  # 6 x 9 x 9
+        x = block.first.conv(add)  # 6 x 9 x 9
         x = block.first.norm(x)  # 6 x 9 x 9
         x = block.first.relu(x)  # 6 x 9 x 9
         x = block.second.conv(x)  # 6 x 9 x 9
         x = block.second.norm(x)  # 6 x 9 x 9
         x = block.second.relu(x)  # 6 x 9 x 9
-        body_block2_add = block.add(x, body_block1_add)  # 6 x 9 x 9
+        add = block.add(x, add)  # 6 x 9 x 9
 
         if self.training:
             block = self.aux2
-            x = block.conv(body_block2_add)  # 4 x 9 x 9
+            x = block.conv(add)  # 4 x 9 x 9
             x = block.norm(x)  # 4 x 9 x 9
             x = block.relu(x)  # 4 x 9 x 9
             x = block.flatten(x)  # 324
             aux2_fc = block.fc(x)  # 5
 
         block = self.body.block3
-        x = block.first.conv(body_block2_add)  # 6 x 9 x 9
+        x = block.first.conv(add)  # 6 x 9 x 9
         x = block.first.norm(x)  # 6 x 9 x 9
         x = block.first.relu(x)  # 6 x 9 x 9
         x = block.second.conv(x)  # 6 x 9 x 9
         x = block.second.norm(x)  # 6 x 9 x 9
         x = block.second.relu(x)  # 6 x 9 x 9
-        body_block3_add = block.add(x, body_block2_add)  # 6 x 9 x 9
+        add = block.add(x, add)  # 6 x 9 x 9
 
         block = self.body.block4
-        x = block.first.conv(body_block3_add)  # 6 x 9 x 9
+        x = block.first.conv(add)  # 6 x 9 x 9
         x = block.first.norm(x)  # 6 x 9 x 9
         x = block.first.relu(x)  # 6 x 9 x 9
         x = block.second.conv(x)  # 6 x 9 x 9
         x = block.second.norm(x)  # 6 x 9 x 9
         x = block.second.relu(x)  # 6 x 9 x 9
-        x = block.add(x, body_block3_add)  # 6 x 9 x 9
+        x = block.add(x, add)  # 6 x 9 x 9
 
         x = self.pool(x)  # 6
         early = self.early(x)  # 5

@@ -1,0 +1,256 @@
+"""Layers and backends of other packages: the one in docs/plugins.md, and ones with mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from networks import ruff
+from pages import ROOT, blocks
+
+PAGE = ROOT / "docs" / "plugins.md"
+SPEC = {
+    "archspec": 1,
+    "name": "net",
+    "input": {"channels": 3, "height": 4, "width": 4},
+    "layers": [
+        {"name": "conv", "type": "conv2d", "filters": 2, "kernel_size": 1},
+        {"name": "mine", "type": "learned_swish"},
+    ],
+}
+
+
+def python(folder: Path, packages: Path | None, *arguments: str) -> subprocess.CompletedProcess:
+    """A fresh interpreter that sees the packages of a folder, besides this checkout."""
+    path = [str(ROOT), str(ROOT / "tests"), *([str(packages)] if packages else [])]
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def archspec(folder: Path, packages: Path, *arguments: str) -> subprocess.CompletedProcess:
+    (folder / "net.yaml").write_text(json.dumps(SPEC))
+    return python(folder, packages, "-m", "archspec", *arguments)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of the page, installed by pip."""
+    home = tmp_path_factory.mktemp("example")
+    for block in blocks(PAGE):
+        if block.file and block.file.startswith("archspec-swish/"):
+            path = home / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
+    target, source = home / "packages", home / "archspec-swish"
+    offline = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    pip = python(home, None, "-m", "pip", "install", *offline, "--target", str(target), str(source))
+    assert pip.returncode == 0, pip.stderr
+    return target
+
+
+def test_the_backends_agree_on_the_examples_of_the_page(installed: Path, tmp_path: Path) -> None:
+    script = """
+        from networks import example_network
+
+        from archspec import verification
+        from archspec.layers import layer_type
+
+        for example in layer_type("learned_swish").examples:
+            found = verification.verify(example_network("learned_swish", example))
+            print(found.equal, found.backends, sorted({e.parameter for e in found.gradients}))
+    """
+    run = python(tmp_path, installed, "-c", dedent(script))
+    assert run.returncode == 0, run.stderr
+    first, second = run.stdout.splitlines()
+    assert first == "True ('torch', 'keras') ['layer.slope', 'stem.bias', 'stem.weight']"
+    assert second == "True ('torch', 'keras') ['stem.bias', 'stem.weight']"  # frozen
+
+
+def test_the_emitted_files_stand_alone(installed: Path, tmp_path: Path) -> None:
+    sources = {}
+    for backend in ("keras", "numpy", "torch"):
+        run = archspec(
+            tmp_path, installed, "build", "net.yaml", "--backend", backend, "--source-only"
+        )
+        assert run.returncode == 0, run.stderr
+        file = tmp_path / f"net_{backend}.py"
+        sources[backend] = file.read_text()
+        assert "archspec_swish" not in sources[backend]
+        alone = python(tmp_path, None, file.name)
+        assert alone.returncode == 0, alone.stderr
+    (tmp_path / "ruff").mkdir()
+    assert ruff(tmp_path / "ruff", sources) == ""
+
+
+def test_the_schema_and_the_suggestions_know_the_layer_type(
+    installed: Path, tmp_path: Path
+) -> None:
+    schema = json.loads(archspec(tmp_path, installed, "schema").stdout)
+    assert {"$ref": "#/$defs/LearnedSwish"} in schema["$defs"]["Entry"]["oneOf"]
+    assert "slope_init" in schema["$defs"]["LearnedSwish"]["properties"]
+    wrong = json.dumps(SPEC).replace("learned_swish", "learned_swich")
+    (tmp_path / "wrong.yaml").write_text(wrong)
+    run = archspec(tmp_path, installed, "check", "wrong.yaml")
+    assert "did you mean `learned_swish`?" in run.stdout + run.stderr
+
+
+def test_a_package_is_imported_only_when_it_is_used(installed: Path, tmp_path: Path) -> None:
+    script = "import archspec, sys; archspec.analyze({!r}); print('archspec_swish' in sys.modules)"
+    (tmp_path / "net.yaml").write_text(json.dumps(SPEC))
+    for spec, expected in (("alexnet", "False"), ("net.yaml", "True")):
+        run = python(tmp_path, installed, "-c", script.format(spec))
+        assert run.stdout.strip() == expected, run.stderr
+
+
+LAYER = """
+    from typing import Literal
+    from archspec.layers.base import Layer
+
+    class Mine(Layer):
+        '''x.'''
+        type: Literal["learned_swish"]
+"""
+ENTRY = """
+    from pathlib import Path
+    from archspec.backends.source import call
+    from archspec.backends.table import LayerEntry
+
+    ENTRY = LayerEntry(lambda c: call("{helper}"), Path(__file__).with_name("helpers_{name}.py"))
+"""
+
+
+def package(folder: Path, name: str, points: Mapping[str, str], **modules: str) -> None:
+    """An installed distribution with these entry points (by group) and modules."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    announced = (f"[{group}]\n{point}\n" for group, point in points.items())
+    (info / "entry_points.txt").write_text("\n".join(announced))
+    for module, text in modules.items():
+        (folder / f"{module}.py").write_text(dedent(text))
+
+
+def fails(folder: Path, *arguments: str) -> str:
+    """The one line that a command with these packages ends in."""
+    run = archspec(folder, folder / "packages", *arguments)
+    assert run.returncode == 2, run.stdout + run.stderr
+    (line,) = run.stderr.strip().splitlines()
+    assert "Traceback" not in line
+    return line
+
+
+TYPE = "archspec.layers"
+
+
+def test_a_layer_type_that_two_packages_add(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        points = {TYPE: f"learned_swish = {name}:Mine"}
+        package(tmp_path / "packages", name, points, **{name: LAYER})
+    line = fails(tmp_path, "analyze", "net.yaml")
+    assert "one 1.0 and two 1.0 both announce `learned_swish`" in line
+
+
+def test_a_layer_type_of_archspecs_own(tmp_path: Path) -> None:
+    package(tmp_path / "packages", "other-relu", {TYPE: "relu = other:Relu"})
+    line = fails(tmp_path, "analyze", "alexnet")
+    assert "`relu` of the plug-in other-relu 1.0 is one of archspec's own" in line
+
+
+def test_a_package_that_cannot_be_imported_hurts_only_who_uses_it(tmp_path: Path) -> None:
+    broken = "import a_package_that_is_not_there\n"
+    package(tmp_path / "packages", "mine", {TYPE: "learned_swish = mine:Mine"}, mine=broken)
+    line = fails(tmp_path, "analyze", "net.yaml")
+    assert "the plug-in mine 1.0 cannot be loaded: mine:Mine: ModuleNotFoundError" in line
+    assert "a_package_that_is_not_there" in line
+    assert archspec(tmp_path, tmp_path / "packages", "analyze", "alexnet").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "module", ["Mine = 3\n", LAYER.replace("learned_swish", "other_name"), "class Mine: pass\n"]
+)
+def test_what_is_no_layer_type_of_that_name(module: str, tmp_path: Path) -> None:
+    package(tmp_path / "packages", "mine", {TYPE: "learned_swish = mine:Mine"}, mine=module)
+    line = fails(tmp_path, "analyze", "net.yaml")
+    assert "the plug-in mine 1.0: mine:Mine must be a class derived from" in line
+    assert '`type: Literal["learned_swish"]`' in line
+
+
+def torch_entry(
+    folder: Path, helper: str = "Mine", helpers: str = "", entry: str | None = None
+) -> str:
+    """What building in PyTorch says to a package with such an entry and helpers."""
+    points = {
+        TYPE: "learned_swish = mine:Mine",
+        f"{TYPE}.torch": "learned_swish = entry:ENTRY",
+    }
+    entry = entry or ENTRY.format(helper=helper, name="mine")
+    modules = {"mine": LAYER, "entry": entry, "helpers_mine": helpers}
+    package(folder / "packages", "mine", points, **modules)
+    return fails(folder, "build", "net.yaml", "--backend", "torch", "--source-only")
+
+
+def test_a_backend_that_a_package_does_not_know(tmp_path: Path) -> None:
+    package(tmp_path / "packages", "mine", {TYPE: "learned_swish = mine:Mine"}, mine=LAYER)
+    assert archspec(tmp_path, tmp_path / "packages", "analyze", "net.yaml").returncode == 0
+    for backend in ("keras", "numpy", "torch"):
+        line = fails(tmp_path, "build", "net.yaml", "--backend", backend, "--source-only")
+        assert f"the plug-in mine 1.0 has no entry for the {backend} backend" in line
+        assert f"`archspec.layers.{backend}`" in line
+
+
+def test_an_entry_of_another_kind(tmp_path: Path) -> None:
+    line = torch_entry(tmp_path, entry="ENTRY = None\n")
+    assert "entry:ENTRY must be an archspec.backends.table.LayerEntry" in line
+
+
+@pytest.mark.parametrize(
+    ("helpers", "said"),
+    [
+        (
+            "import torch\nimport einops\n",
+            "line 2 of its helpers helpers_mine.py is `import einops`",
+        ),
+        ("from torch import fft\n", "is `from torch import fft`"),
+        ("LIMIT = 3\n", "is `LIMIT = 3`"),
+        ("class Mine(:\n", "helpers_mine.py cannot be read"),
+    ],
+)
+def test_helpers_that_cannot_stand_in_an_emitted_file(
+    helpers: str, said: str, tmp_path: Path
+) -> None:
+    line = torch_entry(tmp_path, helpers=helpers)
+    assert "the plug-in mine 1.0" in line
+    assert said in line
+
+
+def test_a_helper_called_as_one_of_archspec(tmp_path: Path) -> None:
+    line = torch_entry(tmp_path, helpers="class Scale:\n    pass\n")
+    assert "archspec and mine 1.0 both have a helper called `Scale`" in line
+
+
+def test_backends_with_mistakes(tmp_path: Path) -> None:
+    points = {"archspec.backends": "mine = mine:BACKEND\nother = mine:OTHER\nthird = nothing:A"}
+    package(tmp_path / "packages", "mine", points, mine="BACKEND = 3\n")
+    line = fails(tmp_path, "build", "alexnet", "--backend", "mine")
+    assert "mine:BACKEND must be an object of a class derived from" in line
+    line = fails(tmp_path, "build", "alexnet", "--backend", "other")
+    assert "the plug-in mine 1.0 cannot be loaded: mine:OTHER: AttributeError" in line
+    line = fails(tmp_path, "build", "alexnet", "--backend", "third")
+    assert "nothing:A: ModuleNotFoundError" in line
+    package(tmp_path / "packages", "more", {"archspec.backends": "torch = mine:BACKEND"})
+    line = fails(tmp_path, "build", "alexnet", "--backend", "numpy")
+    assert "both announce `torch`" in line
+    assert "archspec-nn" in line
+    assert "more 1.0" in line
