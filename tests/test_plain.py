@@ -112,7 +112,13 @@ def test_a_plain_spec_is_the_same_network(name: str, tmp_path: Path) -> None:
         assert word not in text
 
 
-@pytest.mark.parametrize("name", catalog.shipped())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if place % 8 else ())
+        for place, name in enumerate(catalog.shipped())
+    ],
+)
 def test_shipped_specs(name: str, tmp_path: Path) -> None:
     graph = archspec.load(name)
     text = plain_spec(graph)
