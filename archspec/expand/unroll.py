@@ -508,7 +508,7 @@ class Unroller:
                 span = definition.node.locate(("outputs", place))
                 self._add(Problem("unknown-input", message, help_, span=span), inner)
                 known = inner.prefix + name
-                self._wrong.add(known)
+                inner.missing.add(known)
             found.append(known)
             inner.targets.setdefault(name, known)  # an input is read from outside, too
         return tuple(found) or (inner.previous,)

@@ -241,7 +241,7 @@ def file() -> Iterator[Path]:
 
 
 def check(file: Path, content: bytes) -> None:
-    """Load and analyse; every diagnostic must be readable and lie within a file."""
+    """Load and analyse; every diagnostic must be readable and lie within its file."""
     file.write_bytes(content)
     for diagnostic in outcome(file):
         text = Path(diagnostic.file).read_bytes().decode("utf-8-sig", "replace")
