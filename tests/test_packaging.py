@@ -88,8 +88,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
 
 def test_the_wheel_holds_the_specs_their_schema_and_the_type_marker(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for path in (ROOT / "specs").iterdir():
-        assert f"archspec/specs/{path.name}" in names
+    for path in (ROOT / "specs").rglob("*.*"):
+        assert f"archspec/{path.relative_to(ROOT)}" in names
     assert "archspec/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
@@ -103,7 +103,7 @@ def test_analyze_works_by_name_from_any_folder(installed: Installed) -> None:
 
 def test_specs_are_listed(installed: Installed) -> None:
     listed = json.loads(installed.run("archspec", "specs", "--format", "json").stdout)
-    assert {row["name"] for row in listed} == {p.stem for p in (ROOT / "specs").glob("*.yaml")}
+    assert {row["name"] for row in listed} == {p.stem for p in (ROOT / "specs").rglob("*.yaml")}
     assert all(set(row) == {"name", "title", "file", "params"} for row in listed)
 
 
