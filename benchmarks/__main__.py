@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import analysis, layers, training
+from benchmarks import analysis, layers, training, zoo
 
 COLD = """\
 The cold target of 10 is not met. Half of the command's time is the import of the four libraries
@@ -31,7 +31,8 @@ def main() -> None:
             line = row.markdown()
             print(line, flush=True)
             table.append(line)
-    RESULTS.write_text("\n".join([*_about(), HEAD, *table, "", COLD]), encoding="utf-8")
+    text = "\n".join([*_about(), HEAD, *table, "", COLD, *zoo.table()])
+    RESULTS.write_text(text.rstrip() + "\n", encoding="utf-8")
     print(f"\nwritten to {RESULTS}")
 
 

@@ -54,14 +54,14 @@ def _seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def process(command: list[str]) -> Usage:
-    """Run a command to its end. Its exit status must be 0."""
+def process(command: list[str], status: int = 0) -> Usage:
+    """Run a command to its end. Its exit status must be `status`."""
     start = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
+    _, ended, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - start
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+    child.returncode = os.waitstatus_to_exitcode(ended)
+    if child.returncode != status:
         raise RuntimeError(f"{command} ended with {child.returncode}")
     scale = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
     return Usage(seconds, usage.ru_maxrss / scale)

@@ -64,4 +64,6 @@ def test_one_of_each_family_is_equal_in_every_backend(name: str) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("name", ZOO)
 def test_all_are_equal_in_every_backend_at_full_size(name: str) -> None:
-    assert verification.verify(archspec.load(name)).equal
+    # With one image, batch normalisation of Inception's auxiliary head sees a single value.
+    batch = 2 if name.startswith("inception") else 1
+    assert verification.verify(archspec.load(name), batch=batch).equal
