@@ -70,7 +70,7 @@ class Changes:
                     yield Problem(
                         "unknown-change",
                         f"there is no `{shortened(change.target)}` to {_WORDS[change.verb]}",
-                        "an earlier change has taken it away"
+                        "it is not there yet, or not any more: changes are made one after the other"
                         if change.target in self.names
                         else did_you_mean(change.target, self.names)
                         or "`archspec expand` lists the names",

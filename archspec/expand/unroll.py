@@ -100,8 +100,10 @@ class Unroller:
     def _steps(self, frame: Frame, steps: list[_Step]) -> None:
         """Unroll entries one after another, and what changes put around each of them."""
         waiting = steps[::-1]  # no recursion: changes may change what changes bring in
+        first = frame.first
         while waiting:
             step = waiting.pop()
+            frame.first = step.first  # for what stands inside of it, too
             if step.stands_for is not None:
                 frame.targets.setdefault(step.stands_for, frame.previous)
                 continue
@@ -114,6 +116,7 @@ class Unroller:
                 waiting += self._changed(frame, entry.name, step)[::-1]
             else:
                 self._repeated(frame, entry)
+        frame.first = first
 
     def _changed(self, frame: Frame, name: str, step: _Step) -> list[_Step]:
         """The entry called `name` as the changes of it want it, among what they put around it."""

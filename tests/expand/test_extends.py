@@ -300,3 +300,11 @@ def test_what_the_base_would_have_brought_is_not_called_missing(tmp_path: Path) 
     }
     (found,) = diagnostics(written(tmp_path, files))
     assert (found.code, Path(found.file).name, found.line) == ("AS001", "b.yaml", 3)
+
+
+def test_what_a_change_brings_in_only_later_ones_change(tmp_path: Path) -> None:
+    insert = "  - {after: stem, insert: {name: new, block: unit, filters: 4}}\n"
+    late = variant(tmp_path, f"changes:\n{insert}  - {{set: new.conv, filters: 7}}\n")
+    assert late.by_name["new.conv"].layer.model_dump()["filters"] == 7
+    with pytest.raises(archspec.SpecError, match=r"no `new\.conv` to set"):
+        variant(tmp_path, f"changes:\n  - {{set: new.conv, filters: 7}}\n{insert}")
