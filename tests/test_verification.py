@@ -7,6 +7,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,7 @@ def wrong_scale(table: dict[str, Any]) -> Callable[[LayerContext], Any]:
 
     def emit(context: LayerContext) -> Any:
         layer = context.layer.model_copy(update={"alpha": context.layer.alpha * 1.001})
-        node = type(context.node)(
-            context.node.name, layer, context.node.inputs, context.node.path, context.node.line
-        )
-        return entry(
-            type(context)(context.graph, node, context.inputs, context.inferred, context.weights)
-        )
+        return entry(replace(context, node=replace(context.node, layer=layer)))
 
     return emit
 
