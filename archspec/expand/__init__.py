@@ -7,20 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
 from archspec.expand.changes import Changes, changes_of
 from archspec.expand.edges import connect
 from archspec.expand.frames import Frame, Reference
-from archspec.expand.library import Files, NoFiles, identity, inherit, module, variables
+from archspec.expand.library import (
+    Files,
+    Module,
+    NoFiles,
+    identity,
+    inherit,
+    is_library,
+    module,
+    variables,
+)
 from archspec.expand.scope import Definition, Evaluator, Scope
 from archspec.expand.unroll import NETWORK, Unroller
 from archspec.expressions import ExpressionError, Unusable, Value
 from archspec.graph import Graph, Part
 from archspec.layers.base import Shape
 from archspec.source import Document, Entry, Node, Problems
-from archspec.spec.blocks import Block
+from archspec.spec.blocks import Block, Library
 from archspec.spec.claims import Claim
 from archspec.spec.fields import INPUT
 from archspec.spec.network import Auxiliary, Defaults, NetworkSpec
@@ -48,6 +57,8 @@ def expand(
     problems = Problems()
     files = files or NoFiles()
     root, listed = inherit(document, files, problems)
+    if is_library(root):
+        _check_library(root, files, problems, identity(document))
     if document.root.get("changes") is not None and document.root.get("extends") is None:
         problems.add(_nothing_to_change(document.root))
     evaluator = Evaluator(problems)
@@ -57,7 +68,7 @@ def expand(
     root = _filled(root, evaluator, scope)
     spec, found = read(NetworkSpec, _without_layers(root), "the spec")
     problems.extend(found)
-    blocks: Mapping[str, Block] = spec.blocks if spec else _blocks(root, problems)
+    blocks: Mapping[str, Block] = spec.blocks if spec else _blocks(root)
     blocks_here = module(root, blocks, scope, files, problems, (identity(document),))
     shape = input_shape
     if spec is not None and shape is None:
@@ -66,6 +77,7 @@ def expand(
     unroller = Unroller(problems, spec.defaults if spec else Defaults(), shape, changes)
     frame = unroller.network(root.get("layers"), blocks_here)
     unroller.report_unknown()
+    _look_at_unused(unroller, blocks_here, problems)
     written = spec.auxiliary if spec else ()
     auxiliary = _auxiliary(written, frame, unroller.resolve, root, problems)
     _check_changes(changes, problems)
@@ -76,6 +88,29 @@ def expand(
     document = Document(document.source, root)
     parts = _parts(spec.claims, frame, unroller)
     return Graph(spec, shape, nodes, output, document, values, auxiliary, parts)
+
+
+def _check_library(root: Node, files: Files, problems: Problems, itself: object) -> NoReturn:
+    """Look at the blocks of a file that holds no network. Raises ProblemsFound."""
+    library, found = read(Library, root, "the file")
+    problems.extend(found)
+    scope = variables(root, Evaluator(problems))
+    _values(scope)
+    blocks = library.blocks if library else _blocks(root)
+    here = module(root, blocks, scope, files, problems, (itself,))
+    _look_at_unused(None, here, problems)
+    message = "the file holds blocks and no network: other specs can import it"
+    help_ = "analyse a spec with `imports: {name: file.yaml}`, or add `input` and `layers`"
+    problems.fail(Problem("only-blocks", message, help_, span=root.locate(("blocks",), key=True)))
+
+
+def _look_at_unused(used: Unroller | None, blocks: Module, problems: Problems) -> None:
+    """Report mistakes in blocks that nothing uses."""
+    for definition in blocks.blocks.values():
+        if used is None or not used.uses(definition):
+            unroller = Unroller(problems, Defaults(), None, Changes(), values=False)
+            unroller.look_at(definition)
+            unroller.report_unknown()
 
 
 def _nothing_to_change(root: Node) -> Problem:
@@ -150,7 +185,7 @@ def _without_layers(root: Node) -> Node:
     return replace(root, entries=entries)
 
 
-def _blocks(root: Node, problems: Problems) -> Mapping[str, Block]:
+def _blocks(root: Node) -> Mapping[str, Block]:
     """The blocks that are fine in a spec that is not."""
     section = root.get("blocks")
     found = {}

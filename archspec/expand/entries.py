@@ -200,6 +200,13 @@ def rounds(
     return found
 
 
+def loop_names(entry: Entry) -> dict[str, Definition]:
+    """The names of a round whose values nobody knows."""
+    names = entry.names
+    items = (names.items if names.items is not None else [names]) if names is not None else []
+    return {item.value: UNUSABLE for item in items if isinstance(item.value, str)}
+
+
 def given(node: Node, scope: Scope, frame: Frame, must: str) -> Value:
     """What a key of an entry is worth; `must` says in a message what it takes."""
     if node.value is None and node.items is None and not node.broken:

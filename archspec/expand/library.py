@@ -257,6 +257,12 @@ def _import(
     return module(root, library.blocks, scope, files, problems, (*opened, itself), count)
 
 
+def is_library(root: Node) -> bool:
+    """Whether a file holds blocks and nothing of a network."""
+    network = ("name", "input", "layers", "extends")
+    return root.get("blocks") is not None and all(root.get(key) is None for key in network)
+
+
 def variables(root: Node, evaluator: Evaluator) -> Scope:
     """The variables of a file, each to be evaluated when it is asked for."""
     section = root.get("variables")

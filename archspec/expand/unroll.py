@@ -11,7 +11,7 @@ from pydantic import Field
 
 from archspec.diagnostics import Problem, ProblemsFound, Span, did_you_mean, listing, shortened
 from archspec.expand.changes import Changes, with_fields
-from archspec.expand.entries import INDEX, Entry, given, looked_at, rounds, said
+from archspec.expand.entries import INDEX, Entry, given, looked_at, loop_names, rounds, said
 from archspec.expand.frames import Frame, Instance, Pending, Reference, Target, Written, handed_on
 from archspec.expand.library import RESERVED_PARAMETERS, USE_KEYS, BlockDefinition, Module
 from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope, Waiting
@@ -59,7 +59,11 @@ class _Step:
 
 
 class Unroller:
-    """Unrolls the entries of one network into `written`."""
+    """Unrolls the entries of one network into `written`.
+
+    Without `values` it looks at blocks whose parameters nobody gives: what depends on them is
+    left open, and everything is there once.
+    """
 
     def __init__(
         self,
@@ -67,8 +71,12 @@ class Unroller:
         defaults: Defaults,
         input_shape: Shape | None,
         changes: Changes,
+        *,
+        values: bool = True,
     ) -> None:
         self.problems = problems
+        self._with_values = values
+        self._used: set[int] = set()
         self.evaluator = Evaluator(problems)
         self.changes = changes
         self.written: list[Written] = []
@@ -91,6 +99,28 @@ class Unroller:
         frame.scope = Scope(self.evaluator, {}, module.scope, frame)
         self._list(frame, (section.items if section else None) or [])
         return frame
+
+    def look_at(self, definition: BlockDefinition) -> None:
+        """Report the mistakes in a block that nothing uses, as far as they show without values."""
+        inputs = definition.block.inputs
+        frame = Frame(
+            f"{definition.name}.",
+            definition.module.scope,
+            definition.module,
+            dict.fromkeys(inputs, INPUT),
+            INPUT,
+            self.shape,
+            self._wrong,
+            blocks=(definition,),
+        )
+        arguments: dict[str, Definition] = dict.fromkeys(definition.block.parameters, UNUSABLE)
+        frame.scope = Scope(self.evaluator, arguments, definition.module.scope, frame)
+        self._list(frame, definition.entries)
+        self._outputs(definition, frame)
+
+    def uses(self, definition: BlockDefinition) -> bool:
+        """Whether a block was unrolled."""
+        return id(definition) in self._used
 
     # Entries, and what a variant changes in them
 
@@ -176,8 +206,10 @@ class Unroller:
         try:
             every = rounds(entry, frame, self.evaluator, self._bound)
         except Unusable:
-            self._missing(frame, entry.node, entry.name or f"layer {entry.number}")
-            return
+            if self._with_values:
+                self._missing(frame, entry.node, entry.name or f"layer {entry.number}")
+                return
+            every = [loop_names(entry)]
         before: Target | None = None
         for number, names in enumerate(every, 1):
             scope = Scope(self.evaluator, {INDEX: number, **names}, frame.scope, frame)
@@ -225,7 +257,9 @@ class Unroller:
         try:
             present = entry.when is None or self._present(entry.when, scope, frame)
         except Unusable:
-            return self._missing(frame, entry.node, name or f"layer {entry.number}")
+            if self._with_values:
+                return self._missing(frame, entry.node, name or f"layer {entry.number}")
+            present = True
         if not present:
             return self._left_out(frame, entry, scope, name, before)
         if entry.kind == "block":
@@ -480,6 +514,7 @@ class Unroller:
             arguments = None
         if arguments is None:
             return self._missing(frame, entry.node, own, taken=True)
+        self._used.add(id(definition))
         inner = Frame(
             f"{full}.",
             scope,

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from texts import HEAD, chain, diagnostics, edges, graph, problems, values, written
 
+import archspec
+
 UNIT = """\
 blocks:
   unit:
@@ -377,3 +379,43 @@ def test_a_block_reads_only_its_inputs(layers: str, found: str) -> None:
         "  - {name: u, block: b, inputs: [above, input]}\n"
     )
     assert ("unknown-input", found) in problems(text)
+
+
+UNUSED = """\
+blocks:
+  inner:
+    parameters: {filters}
+    layers:
+      - {name: conv, type: conv2d, filters: $filters, kernel_sise: 3}
+  outer:
+    parameters: {rows, wide: false}
+    layers:
+      - name: stage
+        for_each: [filters, count]
+        in: $rows
+        layers:
+          - {name: unit, block: inner, repeat: $count, filters: $filters, when: $wide}
+          - {name: act, type: relu, inputs: [units]}
+      - {name: sum, type: add, inputs: [stage, nothing]}
+      - {name: scaled, type: dense, units: "$(max(rows)"}
+"""
+
+
+def test_blocks_that_nothing_uses_are_looked_at() -> None:
+    found = problems(UNUSED + "layers: [{name: a, type: relu}]\n")
+    assert {rule for rule, _ in found} == {"unknown-key", "unknown-input", "invalid-expression"}
+    assert len(found) == 4
+    assert all("filters" not in message for _, message in found)  # nobody knows its value
+
+
+def test_a_file_of_blocks_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "blocks.yaml"
+    path.write_text("archspec: 1\nblocks: {unit: {layers: [{name: act, type: relu}]}}\n")
+    with pytest.raises(archspec.SpecError) as caught:
+        archspec.load(path)
+    assert [d.name for d in caught.value.diagnostics] == ["only-blocks"]
+    assert {d.severity for d in caught.value.diagnostics} == {"note"}
+    path.write_text("archspec: 1\n" + UNUSED)
+    with pytest.raises(archspec.SpecError) as caught:
+        archspec.load(path)
+    assert len(caught.value.diagnostics) == 5
