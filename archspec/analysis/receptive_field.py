@@ -76,17 +76,20 @@ def receptive_fields(graph: Graph, shapes: Shapes) -> Mapping[str, ReceptiveFiel
                 _joined([across for _, across in known]),
             )
             lines[node.name] = _behind(joined, inferred)
-    return {
-        name: ReceptiveField(
-            (pair[0].size, pair[1].size),
-            (pair[0].stride, pair[1].stride),
-            (pair[0].start, pair[1].start),
-        )
-        if pair
-        else None
-        for name, pair in lines.items()
-        if name != INPUT
-    }
+    del lines[INPUT]
+    # Most layers see what the one before them sees.
+    distinct = {id(pair): pair for pair in lines.values()}
+    fields = {key: _field(pair) for key, pair in distinct.items()}
+    return {name: fields[id(pair)] for name, pair in lines.items()}
+
+
+def _field(pair: tuple[_Line, _Line] | None) -> ReceptiveField | None:
+    if pair is None:
+        return None
+    down, across = pair
+    return ReceptiveField(
+        (down.size, across.size), (down.stride, across.stride), (down.start, across.start)
+    )
 
 
 def _behind(pair: tuple[_Line, _Line], inferred: Inferred) -> tuple[_Line, _Line] | None:

@@ -84,7 +84,9 @@ def _unused(nodes: Mapping[str, GraphNode], auxiliary: set[str]) -> Iterable[Pro
 
 def _sorted(nodes: Mapping[str, GraphNode], problems: Problems) -> tuple[GraphNode, ...]:
     """The nodes in topological order, the earliest in the file first (Kahn's algorithm)."""
-    in_file = list(nodes.values())
+    in_file = tuple(nodes.values())
+    if _in_order(in_file, nodes):
+        return in_file
     position = {name: index for index, name in enumerate(nodes)}
     missing = {name: len({i for i in node.inputs if i in nodes}) for name, node in nodes.items()}
     readers: dict[str, list[str]] = {}
@@ -105,6 +107,16 @@ def _sorted(nodes: Mapping[str, GraphNode], problems: Problems) -> tuple[GraphNo
         for cycle in _cycles(stuck):
             problems.add(_cycle_problem(cycle, nodes, position))
     return tuple(order)
+
+
+def _in_order(in_file: Iterable[GraphNode], nodes: Mapping[str, GraphNode]) -> bool:
+    """Whether each layer stands behind those that it reads, as nearly always."""
+    above: set[str] = set()
+    for node in in_file:
+        if any(name not in above and name in nodes for name in node.inputs):
+            return False
+        above.add(node.name)
+    return True
 
 
 def _cycles(stuck: Mapping[str, GraphNode]) -> Iterable[list[str]]:

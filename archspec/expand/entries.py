@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from archspec.diagnostics import Problem, shortened
+from archspec.diagnostics import Problem, Span, shortened
 from archspec.expand.frames import Frame
 from archspec.expand.scope import (
     UNUSABLE,
@@ -16,6 +16,7 @@ from archspec.expand.scope import (
     Scope,
     as_node,
     dynamic,
+    is_cut,
     substituted,
     unusable,
 )
@@ -29,6 +30,17 @@ from archspec.spec.reading import Model, read, shown
 Kind = Literal["layer", "block", "group"]
 # The number of the round, in whatever is repeated.
 INDEX = "index"
+# The keys of a use of a block that are no arguments; the last two are there by mistake.
+OWN_KEYS = ("name", "block", "inputs", "type", "layers")
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """What is given to a parameter of a block: where, what, and the variable that it is."""
+
+    key_span: Span
+    node: Node
+    variable: str | None
 
 
 @dataclass(slots=True, eq=False)
@@ -37,8 +49,8 @@ class Entry:
 
     `body` are its keys without those that repeat it or leave it out, `leaves` the texts in
     there that expressions are filled into, each with the name of the variable that most of them
-    are. `name` is None where there is none, or where an expression gives it. `number` counts
-    the entries of its list.
+    are. The parameters of a block are not in the body; they are its `arguments`. `name` is None
+    where there is none, or where an expression gives it. `number` counts the entries of its list.
     """
 
     node: Node
@@ -51,7 +63,18 @@ class Entry:
     rows: Node | None
     body: Node
     leaves: list[tuple[Node, str | None]]
+    arguments: dict[str, Argument]
     _read: dict[tuple[Any, ...], tuple[Any, Node]] = field(default_factory=dict)
+
+    @property
+    def cut(self) -> bool:
+        """Whether a comma has ended an argument inside an expression.
+
+        What stands behind it is there as arguments that nobody wrote.
+        """
+        return any(
+            is_cut(leaf) for argument in self.arguments.values() for leaf in dynamic(argument.node)
+        )
 
     @property
     def repeated(self) -> bool:
@@ -144,8 +167,22 @@ def looked_at(node: Node, number: int) -> Entry | Problem | None:
     word = name.value if name is not None and not name.broken else None
     static = word if isinstance(word, str) and "$" not in word else None
     when, repeat, names, rows = (node.get(key) for key in ENTRY_KEYS)
-    leaves = [(leaf, variable_in(leaf.value)) for leaf in dynamic(body)]
-    return Entry(node, number, kind, static, when, repeat, names, rows, body, leaves)
+    arguments: dict[str, Argument] = {}
+    if kind == "block":
+        given_keys = body.entries or {}
+        own = {key: keyed for key, keyed in given_keys.items() if key in OWN_KEYS}
+        arguments = {
+            key: Argument(keyed.key_span, keyed.value, _variable(keyed.value))
+            for key, keyed in given_keys.items()
+            if key not in own
+        }
+        body = replace(body, entries=own)
+    leaves = [(leaf, _variable(leaf)) for leaf in dynamic(body)]
+    return Entry(node, number, kind, static, when, repeat, names, rows, body, leaves, arguments)
+
+
+def _variable(node: Node) -> str | None:
+    return variable_in(node.value) if isinstance(node.value, str) else None
 
 
 def rounds(

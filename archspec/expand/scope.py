@@ -253,13 +253,13 @@ def substituted(node: Node, values: Mapping[int, Node]) -> Node:
         for key, entry in node.entries.items():
             value = substituted(entry.value, values)
             entries[key] = entry if value is entry.value else Entry(entry.key_span, value)
-            cut = cut or (value.broken and _cut(entry.value))
+            cut = cut or (value.broken and is_cut(entry.value))
         same = all(entries[key] is entry for key, entry in node.entries.items())
         return node if same else replace(node, entries=entries, broken=cut)
     if node.items is not None:
         items = [substituted(item, values) for item in node.items]
         cut = node.broken or any(
-            new.broken and _cut(old) for new, old in zip(items, node.items, strict=True)
+            new.broken and is_cut(old) for new, old in zip(items, node.items, strict=True)
         )
         same = all(new is old for new, old in zip(items, node.items, strict=True))
         return node if same else replace(node, items=items, broken=cut)
@@ -278,7 +278,7 @@ def unusable(node: Node) -> Node:
     return Node(node.span, node.value, broken=True)
 
 
-def _cut(node: Node) -> bool:
+def is_cut(node: Node) -> bool:
     """Whether a comma or a bracket has ended a text inside an expression.
 
     What stands behind it is in the mapping as keys and values that nobody wrote.

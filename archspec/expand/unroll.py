@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -11,11 +11,20 @@ from pydantic import Field
 
 from archspec.diagnostics import Problem, ProblemsFound, Span, did_you_mean, listing, shortened
 from archspec.expand.changes import Changes, with_fields
-from archspec.expand.entries import INDEX, Entry, given, looked_at, loop_names, rounds, said
+from archspec.expand.entries import (
+    INDEX,
+    Argument,
+    Entry,
+    given,
+    looked_at,
+    loop_names,
+    rounds,
+    said,
+)
 from archspec.expand.frames import Frame, Instance, Pending, Reference, Target, Written, handed_on
 from archspec.expand.library import RESERVED_PARAMETERS, USE_KEYS, BlockDefinition, Module
 from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope, Waiting
-from archspec.expressions import Unusable, Value
+from archspec.expressions import Unusable
 from archspec.layers import layer_type, layer_type_names
 from archspec.layers.base import Layer, Shape
 from archspec.source import Entry as Keyed
@@ -125,6 +134,10 @@ class Unroller:
     # Entries, and what a variant changes in them
 
     def _list(self, frame: Frame, nodes: Iterable[Node]) -> None:
+        if not self.changes:
+            for number, node in enumerate(nodes, 1):
+                self._entry(frame, node, number)
+            return
         self._steps(frame, [_Step(node, n, frame.first) for n, node in enumerate(nodes, 1)])
 
     def _steps(self, frame: Frame, steps: list[_Step]) -> None:
@@ -137,16 +150,21 @@ class Unroller:
             if step.stands_for is not None:
                 frame.targets.setdefault(step.stands_for, frame.previous)
                 continue
-            if not step.changed:
-                self._bound(1, step.node)
             entry = self._looked_at(step.node, step.number)
-            if entry is None:
-                self._missing(frame, step.node, f"layer {step.number}")
-            elif entry.name is not None and self.changes and not step.changed:
+            if entry is not None and entry.name is not None and not step.changed:
                 waiting += self._changed(frame, entry.name, step)[::-1]
             else:
-                self._repeated(frame, entry)
+                self._entry(frame, step.node, step.number)
         frame.first = first
+
+    def _entry(self, frame: Frame, node: Node, number: int) -> None:
+        """Unroll one entry that nothing changes any more."""
+        self._bound(1, node)
+        entry = self._looked_at(node, number)
+        if entry is None:
+            self._missing(frame, node, f"layer {number}")
+        else:
+            self._repeated(frame, entry)
 
     def _changed(self, frame: Frame, name: str, step: _Step) -> list[_Step]:
         """The entry called `name` as the changes of it want it, among what they put around it."""
@@ -504,7 +522,7 @@ class Unroller:
             references = self._named(frame, use.inputs, body.get("inputs"), full, before)
         elif isinstance(before, Instance):
             references = before.outputs[: len(wanted)]
-        arguments = self._arguments(frame, body, definition, full)
+        arguments = self._arguments(frame, entry, scope, definition, full)
         if len(references) != len(wanted):
             reads = f"{len(wanted)} input{'s' if len(wanted) != 1 else ''}"
             message = f"{full}: the block `{definition.name}` reads {reads}, not {len(references)}"
@@ -594,49 +612,70 @@ class Unroller:
         return False
 
     def _arguments(
-        self, frame: Frame, body: Node, definition: BlockDefinition, full: str
+        self, frame: Frame, entry: Entry, scope: Scope, definition: BlockDefinition, full: str
     ) -> dict[str, Definition] | None:
         """The values of a block's parameters, or None where one is missing or unknown."""
-        values = {k: e for k, e in (body.entries or {}).items() if k not in USE_KEYS}
         parameters = definition.block.parameters
+        found: dict[str, Definition] = {
+            key: self._argument(key, argument, scope, frame)
+            for key, argument in entry.arguments.items()
+            if key in parameters
+        }
+        if len(found) < len(entry.arguments) or len(found) < len(parameters):
+            missing = [name for name in parameters if name not in found]
+            defaults = definition.defaults
+            found |= {name: Waiting(defaults[name]) for name in missing if name in defaults}
+            if len(found) < len(parameters) or not entry.arguments.keys() <= parameters.keys():
+                self._wrong_arguments(frame, entry, definition, full, found.keys())
+                return None
+        return found
+
+    def _argument(self, name: str, argument: Argument, scope: Scope, frame: Frame) -> Definition:
+        """The value of one parameter."""
+        value = scope.known(argument.variable) if argument.variable is not None else None
+        if value is not None:
+            return value
+        node = argument.node
+        if node.entries is not None or (node.value is None and node.items is None):
+            if not node.broken:
+                message = f"the parameter `{name}` must be a number, text, `true`, `false` or a "
+                message += f"list, not {shown(node)}"
+                self._add(Problem("wrong-type", message, span=node.span), frame)
+            return UNUSABLE
+        try:
+            return self.evaluator.value(node, scope, frame.uses)
+        except Unusable:
+            return UNUSABLE
+
+    def _wrong_arguments(
+        self,
+        frame: Frame,
+        entry: Entry,
+        definition: BlockDefinition,
+        full: str,
+        found: Collection[str],
+    ) -> None:
+        """Report parameters that a block does not have, and those that it lacks."""
+        if entry.cut or entry.body.broken:
+            return
+        parameters = definition.block.parameters
+        block = f"the block `{definition.name}`"
         meant: list[str] = []
-        fine = True
-        for key, entry in values.items():
+        for key, argument in entry.arguments.items():
             if key not in parameters:
                 near = did_you_mean(key, [*parameters, *USE_KEYS])
                 meant.append(near or "")
                 known = f"its parameters are {listing(parameters)}" if parameters else "it has none"
-                block = f"the block `{definition.name}`"
                 message = f"{full}: {block} has no parameter `{shortened(key)}`"
-                problem = Problem("unknown-key", message, near or known, span=entry.key_span)
+                problem = Problem("unknown-key", message, near or known, span=argument.key_span)
                 self._add(problem, frame, full)
-                fine = False
-        defaults = definition.defaults
-        arguments: dict[str, Definition] = {}
         for name in parameters:
-            if name in values:
-                what = f"the parameter `{name}`"
-                arguments[name] = self._argument(values[name].value, frame, what)
-            elif name in defaults:
-                arguments[name] = Waiting(defaults[name])
-            else:
-                fine = False
-                if name in RESERVED_PARAMETERS or any(f"`{name}`" in near for near in meant):
-                    continue
-                message = f"{full}: the block `{definition.name}` needs the parameter `{name}`"
+            suggested = any(f"`{name}`" in near for near in meant)
+            if name not in found and name not in RESERVED_PARAMETERS and not suggested:
+                message = f"{full}: {block} needs the parameter `{name}`"
                 help_ = f"write `{name}: ...` beside `block: {definition.name}`"
-                self._add(Problem("missing-key", message, help_, span=body.span), frame, full)
-        return arguments if fine and not body.broken else None
-
-    def _argument(self, node: Node, frame: Frame, what: str) -> Definition:
-        """The value of a parameter, whose expressions are filled in already."""
-        if node.broken or (node.items is not None and any(n.broken for n in node.scalars())):
-            return UNUSABLE
-        if node.entries is None and (node.value is not None or node.items is not None):
-            return _plain(node)
-        message = f"{what} must be a number, text, `true`, `false` or a list, not {shown(node)}"
-        self._add(Problem("wrong-type", message, span=node.span), frame)
-        return UNUSABLE
+                span = entry.node.span
+                self._add(Problem("missing-key", message, help_, span=span), frame, full)
 
     # Names and shapes
 
@@ -688,22 +727,29 @@ class Unroller:
     def _infer(self, entry: Written) -> Shape | None:
         if entry.layer is None:
             return None
-        names = [self.resolve(reference) for reference in entry.references]
-        found = [self._shapes.get(name) if name is not None else None for name in names]
-        shapes = tuple([shape for shape in found if shape is not None])
-        least, most = type(entry.layer).arity
-        if len(shapes) < max(len(found), least) or (most is not None and len(shapes) > most):
-            return None
+        names: list[str] = []
+        read: list[Shape] = []
+        for reference in entry.references:
+            name = reference if isinstance(reference, str) else self.resolve(reference)
+            shape = self._shapes.get(name) if name is not None else None
+            if name is None or shape is None:
+                return None
+            names.append(name)
+            read.append(shape)
+        shapes = tuple(read)
         key = (id(entry.layer), shapes)
         known = self._inferred.get(key)
         if known is not None:
             return known
-        try:
-            shape = self._inferred[key] = entry.layer.infer(shapes).shape
-        except ProblemsFound:
-            self._report_shape(entry, entry.layer, tuple(map(str, names)), shapes)
+        least, most = type(entry.layer).arity
+        if len(shapes) < least or (most is not None and len(shapes) > most):
             return None
-        return shape
+        try:
+            found = self._inferred[key] = entry.layer.infer(shapes).shape
+        except ProblemsFound:
+            self._report_shape(entry, entry.layer, tuple(names), shapes)
+            return None
+        return found
 
     def _report_shape(
         self, entry: Written, layer: Layer, names: tuple[str, ...], shapes: tuple[Shape, ...]
@@ -750,13 +796,6 @@ def _reads_itself(pending: Pending) -> Problem:
 def _limit() -> int:
     text = os.environ.get(LIMIT_VARIABLE, "")
     return int(text) if text.isdigit() and len(text) < 10 else MAX_LAYERS
-
-
-def _plain(node: Node) -> Value:
-    if node.items is not None:
-        return tuple([_plain(item) for item in node.items])
-    value: Value = node.value
-    return value
 
 
 def _unknown_type(kind: Node, what: str) -> Problem:
