@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.box import SIMPLE_HEAD, Box
 from rich.cells import cell_len
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archspec.analysis import Analysis
+from archspec.analysis import Analysis, LayerAnalysis
 from archspec.analysis.claims import figure
 from archspec.layers.base import show
 from archspec.report.diagnostics import counts, print_diagnostics
@@ -60,36 +61,42 @@ def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
         ("MACs", "right", ""),
     ]
     broken = {d.layer for d in analysis.diagnostics if d.severity == "error"}
-    rows = []
+    rows: list[list[Text]] = []
     types = []
-    above = ""
-    for layer in analysis.layers:
-        section = analysis.graph.sections[layer.name]
-        if section != above and section:
-            rows.append([Text(section, style="bold"), *[Text("")] * (len(columns) - 1)])
+    sections = analysis.graph.sections
+    for section, run in groupby(analysis.layers, lambda layer: sections[layer.name]):
+        members = list(run)
+        if section:
+            sums = _costs(members, "dim")
+            rows.append([Text(section, style="bold"), Text(""), Text(""), *sums])
             types.append("")
-        above = section
-        types.append(layer.node.layer.type)
-        computed = analysis.shapes.layers[layer.name].sees != "one" or layer.formula != show(
-            layer.output_shape
-        )
-        rows.append(
-            [
-                Text(
-                    _indented(layer.name, section) + (MARK if layer.training_only else ""),
-                    style="bold red" if layer.name in broken else "",
-                ),
-                Text(show(layer.output_shape)),
-                Text(layer.formula if computed else ""),
-                Text(f"{layer.costs.params:,}" if layer.costs.params else ""),
-                Text(f"{layer.costs.macs:,}" if layer.costs.macs else ""),
-            ]
-        )
+        for layer in members:
+            types.append(layer.node.layer.type)
+            computed = analysis.shapes.layers[layer.name].sees != "one" or layer.formula != show(
+                layer.output_shape
+            )
+            rows.append(
+                [
+                    Text(
+                        _indented(layer.name, section) + (MARK if layer.training_only else ""),
+                        style="bold red" if layer.name in broken else "",
+                    ),
+                    Text(show(layer.output_shape)),
+                    Text(layer.formula if computed else ""),
+                    *_costs([layer]),
+                ]
+            )
     if wide:
         columns.insert(1, ("type", "left", "dim"))
         for row, type_ in zip(rows, types, strict=True):
             row.insert(1, Text(type_))
     _print_table(console, columns, rows, folding=("layer", "how"))
+
+
+def _costs(layers: Sequence[LayerAnalysis], style: str = "") -> list[Text]:
+    """Parameters and multiply-accumulates of layers together, empty where there are none."""
+    sums = (sum(layer.costs.params for layer in layers), sum(layer.costs.macs for layer in layers))
+    return [Text(f"{figure:,}" if figure else "", style=style) for figure in sums]
 
 
 def _indented(name: str, section: str) -> str:
