@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +23,20 @@ from pydantic import BaseModel, BeforeValidator, Field
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+"""
+
+WARM = """
+import statistics, time
+import archspec
+
+def seconds():
+    start = time.perf_counter()
+    archspec.analyze("{name}")
+    return time.perf_counter() - start
+
+for _ in range(3):
+    seconds()
+print(statistics.median(seconds() for _ in range(30)))
 """
 
 
@@ -75,17 +89,20 @@ def zoo() -> Iterator[Row]:
     """The largest network of the zoo from its file, warm; and the whole zoo in one command."""
     largest = max(catalog.shipped(), key=lambda name: len(archspec.load(name).nodes))
     layers = len(archspec.load(largest).nodes)
-    seconds = []
-    for _ in range(30):
-        start = time.perf_counter()
-        archspec.analyze(largest)
-        seconds.append(time.perf_counter() - start)
+    # In a process of its own: Python's garbage collector would walk through PyTorch here.
+    run = subprocess.run(
+        [sys.executable, "-c", WARM.format(name=largest)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds = float(run.stdout)
     # The goals are times, so the ratio is how far below the goal they are.
     yield Row(
         f"`analyze()` of {largest} ({layers} layers) from its file, warm, against 50 ms",
-        milliseconds(statistics.median(seconds)),
+        milliseconds(seconds),
         "50 ms",
-        0.05 / statistics.median(seconds),
+        0.05 / seconds,
         "1",
     )
     command = [sys.executable, "-m", "archspec", "check", *catalog.shipped()]

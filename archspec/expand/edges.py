@@ -32,7 +32,7 @@ def connect(
         layer = written.layer
         if layer is not None:
             _check_count(written, layer, problems)
-            found = [resolve(reference) for reference in written.references]
+            found = [r if isinstance(r, str) else resolve(r) for r in written.references]
             inputs = tuple([name for name in found if name is not None])
             own = layer.called(written.name, inputs)
             nodes[written.name] = GraphNode(

@@ -236,7 +236,7 @@ class Unroller:
             return
         if before is None:  # no round at all: the entry is left out
             before = frame.previous = self._references(frame, entry, frame.scope, entry.name)[0]
-        if self._taken(frame, entry.name, entry.node):
+        if self._taken(frame, entry.name, entry.node.locate(("name",))):
             frame.targets[entry.name] = before
 
     def _round(
@@ -307,7 +307,7 @@ class Unroller:
             except Unusable:
                 pass
         found = self._references(frame, entry, scope, name or f"layer {entry.number}", before)[0]
-        if name is not None and self._taken(frame, name, entry.node):
+        if name is not None and self._taken(frame, name, entry.node.locate(("name",))):
             frame.targets[name] = found
         frame.previous = found
         return found
@@ -430,7 +430,7 @@ class Unroller:
         if node is None or node.broken or not isinstance(node.value, str):
             return None
         name = name or node.value
-        if not self._taken(frame, name, body):
+        if not self._taken(frame, name, node.span):
             return None
         full = frame.prefix + name
         if len(full) > MAX_LAYER_NAME:
@@ -441,10 +441,8 @@ class Unroller:
             return None
         return name
 
-    def _taken(self, frame: Frame, name: str, body: Node) -> bool:
+    def _taken(self, frame: Frame, name: str, span: Span) -> bool:
         """Take a name; reports one that cannot be taken, and returns False."""
-        node = body.get("name")
-        span = node.span if node is not None else body.span
         full = frame.prefix + name
         if name in RESERVED or name in frame.inputs:
             message = f"a layer cannot be called `{name}`: the word has a meaning of its own"
