@@ -49,8 +49,9 @@ class Entry:
 
     `body` are its keys without those that repeat it or leave it out, `leaves` the texts in
     there that expressions are filled into, each with the name of the variable that most of them
-    are. The parameters of a block are not in the body; they are its `arguments`. `name` is None
-    where there is none, or where an expression gives it. `number` counts the entries of its list.
+    are. The parameters of a block are not in the body; they are its `arguments`. `condition` is
+    the variable that `when` is, if it is one. `name` is None where there is none, or where an
+    expression gives it. `number` counts the entries of its list.
     """
 
     node: Node
@@ -64,6 +65,7 @@ class Entry:
     body: Node
     leaves: list[tuple[Node, str | None]]
     arguments: dict[str, Argument]
+    condition: str | None
     _read: dict[tuple[Any, ...], tuple[Any, Node]] = field(default_factory=dict)
 
     @property
@@ -178,7 +180,9 @@ def looked_at(node: Node, number: int) -> Entry | Problem | None:
         }
         body = replace(body, entries=own)
     leaves = [(leaf, _variable(leaf)) for leaf in dynamic(body)]
-    return Entry(node, number, kind, static, when, repeat, names, rows, body, leaves, arguments)
+    condition = _variable(when) if when is not None else None
+    found = (when, repeat, names, rows, body, leaves, arguments, condition)
+    return Entry(node, number, kind, static, *found)
 
 
 def _variable(node: Node) -> str | None:

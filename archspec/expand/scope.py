@@ -90,7 +90,10 @@ class Scope:
         scope: Scope | None = self
         while scope is not None:
             if name in scope.names:
-                return scope._own(name, start, end)
+                found = scope.names[name]
+                if isinstance(found, (Waiting, _Unusable)):
+                    return scope._own(name, start, end)
+                return found
             if not scope.complete:  # nobody knows which names there should be
                 raise Unusable
             scope = scope.parent

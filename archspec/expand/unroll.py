@@ -273,7 +273,7 @@ class Unroller:
         self.evaluator.place = entry.node.span
         self.evaluator.spend(entry.body.size)
         try:
-            present = entry.when is None or self._present(entry.when, scope, frame)
+            present = entry.when is None or self._present(entry, entry.when, scope, frame)
         except Unusable:
             if self._with_values:
                 return self._missing(frame, entry.node, name or f"layer {entry.number}")
@@ -286,8 +286,10 @@ class Unroller:
             return self._group(frame, entry, scope, name, before)
         return self._layer(frame, entry, scope, name, before)
 
-    def _present(self, when: Node, scope: Scope, frame: Frame) -> bool:
-        value = given(when, scope, frame, "`when` must be true or false")
+    def _present(self, entry: Entry, when: Node, scope: Scope, frame: Frame) -> bool:
+        value = scope.known(entry.condition) if entry.condition is not None else None
+        if value is None:
+            value = given(when, scope, frame, "`when` must be true or false")
         if not isinstance(value, bool):
             message = f"`when` must be true or false, not {said(value)}"
             help_ = "compare: `when: $(stride > 1)`"

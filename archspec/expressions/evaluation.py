@@ -73,6 +73,8 @@ def _binary(tree: syntax.Binary, environment: Environment) -> Value:
             return left
         return _truth(tree.right, environment, f"the right side of `{operator}`")
     a, b = evaluate(tree.left, environment), evaluate(tree.right, environment)
+    if operator in _ARITHMETIC and type(a) in _NUMBERS and type(b) in _NUMBERS:
+        return _arithmetic(tree, operator, a, b)  # most of them are
     for side in (a, b):
         if isinstance(side, tuple):
             environment.spend(elements(side))
@@ -102,6 +104,8 @@ def _arithmetic(tree: syntax.Binary, operator: str, a: Any, b: Any) -> Value:
         raise _too_large(tree) from None
 
 
+# To Python a truth value is a number; its type is another.
+_NUMBERS = frozenset({int, float})
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
