@@ -22,6 +22,10 @@ LIVELY = {
     "bias_init": {"type": "normal", "std": 0.5},
 }
 
+# Seconds within which everything ends, on any machine: what takes longer grows too fast, or hangs.
+# How fast things are, `make bench` measures.
+SOON = 60.0
+
 Layers = Sequence[Mapping[str, Any]]
 
 EXAMPLES = [

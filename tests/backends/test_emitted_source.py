@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from networks import (
     EXAMPLES,
+    SOON,
     branching,
     example_network,
     family_heads,
@@ -138,7 +139,7 @@ def test_a_thousand_layers_in_blocks(tmp_path: Path) -> None:
     for backend in BACKENDS:
         sources[backend] = get_backend(backend).emit(graph)
         compile(sources[backend], backend, "exec")
-    assert time.perf_counter() - began < 5  # half a second each on a slow processor
+    assert time.perf_counter() - began < SOON
     assert ruff(tmp_path, sources) == ""
     assert sources["torch"].count("        block = self.stage") == 400
     assert sources["torch"].count("isinstance(layer, nn.Conv2d)") == 1

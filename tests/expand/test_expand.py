@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from networks import SOON
 from texts import HEAD, graph, problems
 
 import archspec
@@ -85,15 +86,12 @@ def layers(count: int, fields: str) -> str:
     return "layers:\n" + "".join(f"  - {{name: l{i}, {fields}}}\n" for i in range(count))
 
 
-def test_ten_thousand_layers_take_no_second(tmp_path: Path) -> None:
+def test_ten_thousand_layers_are_ordinary(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(HEAD + layers(10_000, "type: relu"))
-    seconds = []
-    for _ in range(3):  # the first also imports, and any may be disturbed
-        start = time.process_time()
-        net = archspec.load(path)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 1
+    start = time.process_time()
+    net = archspec.load(path)
+    assert time.process_time() - start < SOON
     assert len(net.nodes) == 10_000
     assert not archspec.analyze(net).diagnostics
 
@@ -113,7 +111,7 @@ def test_ten_thousand_layers_take_no_second(tmp_path: Path) -> None:
 def test_ten_thousand_mistakes_end_soon(text: str) -> None:
     start = time.process_time()
     found = problems(text)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < SOON
     assert len(found) == 101
     assert found[-1][0] == "limit-exceeded"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from networks import SOON
 
 from archspec import source
 from archspec.diagnostics import ArchspecError, ProblemsFound, Span
@@ -216,7 +217,7 @@ def test_words_of_a_quoted_merge_key_are_a_key() -> None:
 def test_deep_nesting_is_refused_at_once(text: str) -> None:
     start = time.perf_counter()
     assert [rule for rule, _, _ in problems(text)] == ["limit-exceeded"]
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < SOON
 
 
 def test_the_allowed_depth_can_be_read() -> None:
@@ -231,7 +232,7 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
     text += "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(20))
     start = time.perf_counter()
     assert [rule for rule, _, _ in problems(text)] == ["limit-exceeded"]
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < SOON
 
 
 def test_problems_end_when_there_are_too_many() -> None:
@@ -245,7 +246,7 @@ def test_long_lines_and_long_words() -> None:
     assert root(f"a: {word}\nb: '{word}'\nc: [{'1, ' * 100_000}]\n").get("a") is not None
     start = time.perf_counter()
     assert problems(f"a: {'9' * 1_000_000}\n") == [("limit-exceeded", 1, 4)]
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < SOON
 
 
 def test_works_without_the_c_scanner(monkeypatch: pytest.MonkeyPatch) -> None:
