@@ -10,22 +10,15 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
+from archspec.expand.blocks import Module, is_library, module, variables
 from archspec.expand.changes import Changes, changes_of
 from archspec.expand.edges import connect
 from archspec.expand.frames import Frame, Reference
-from archspec.expand.library import (
-    Files,
-    Module,
-    NoFiles,
-    identity,
-    inherit,
-    is_library,
-    module,
-    variables,
-)
+from archspec.expand.inheritance import inherit
+from archspec.expand.opening import Files, NoFiles, identity
 from archspec.expand.scope import Definition, Evaluator, Scope
 from archspec.expand.unroll import NETWORK, Unroller
-from archspec.expressions import ExpressionError, Unusable, Value
+from archspec.expressions import Unusable, Value
 from archspec.graph import Graph, Part
 from archspec.layers.base import Shape
 from archspec.source import Document, Entry, Node, Problems
@@ -158,10 +151,8 @@ def _values(scope: Scope) -> dict[str, Value]:
     for name in scope.names:
         try:
             found[name] = scope.variable(name)
-        except Unusable:
+        except Unusable:  # and reported where it is defined
             continue
-        except ExpressionError as error:  # pragma: no cover
-            raise AssertionError("a definition that waits reports its own problems") from error
     return found
 
 

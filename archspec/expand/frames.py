@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from archspec.diagnostics import Span, did_you_mean, shortened
-from archspec.expand.library import BlockDefinition, Module
+from archspec.expand.blocks import BlockDefinition, Module
 from archspec.expand.scope import Scope
 from archspec.expressions import ExpressionError, Unusable
 from archspec.layers.base import Layer, Shape

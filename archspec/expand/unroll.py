@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from archspec.diagnostics import Problem, ProblemsFound, Span, did_you_mean, listing, shortened
+from archspec.expand.blocks import RESERVED_PARAMETERS, USE_KEYS, BlockDefinition, Module
 from archspec.expand.changes import Changes, with_fields
 from archspec.expand.entries import (
     INDEX,
@@ -22,7 +23,6 @@ from archspec.expand.entries import (
     said,
 )
 from archspec.expand.frames import Frame, Instance, Pending, Reference, Target, Written, handed_on
-from archspec.expand.library import RESERVED_PARAMETERS, USE_KEYS, BlockDefinition, Module
 from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope, Waiting
 from archspec.expressions import Unusable
 from archspec.layers import layer_type, layer_type_names

@@ -1,48 +1,24 @@
-"""Other files: what a spec extends and what it imports blocks from."""
+"""Blocks: those of a file, and those of the files that it imports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import PurePath
-from typing import Protocol
 
-from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
+from archspec.diagnostics import Problem, did_you_mean, listing, shortened
+from archspec.expand.inheritance import inherit
+from archspec.expand.opening import Files, identity, open_file
 from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope, Waiting
-from archspec.source import Document, Entry, Node, Problems, SourceText
+from archspec.source import Node, Problems
 from archspec.spec.blocks import Block, Library
 from archspec.spec.fields import INPUT
-from archspec.spec.reading import read, shown
+from archspec.spec.reading import read
 
 # What stands beside a block's parameters where it is used, so none may be called so.
 USE_KEYS = ("name", "block", "inputs", "when", "repeat", "for_each", "in")
 RESERVED_PARAMETERS = (*USE_KEYS, "type", "layers")
-# What only a file itself says; a variant has its own.
-OWN_KEYS = ("name", "title", "description", "claims", "extends", "changes")
 MAX_FILES = 100
-MAX_LEVELS = 20
-
-
-class Files(Protocol):
-    """Opens the files that a spec names."""
-
-    def base(self, reference: str, origin: SourceText) -> Document:
-        """The spec that `origin` extends. Raises ProblemsFound."""
-
-    def imported(self, reference: str, origin: SourceText) -> Document:
-        """The file that `origin` imports blocks from. Raises ProblemsFound."""
-
-
-class NoFiles:
-    """For a text that comes from no file: there is nothing next to it."""
-
-    def base(self, reference: str, origin: SourceText) -> Document:
-        """Raises ProblemsFound."""
-        message = f"`{shortened(reference)}` cannot be opened: the spec is not read from a file"
-        raise ProblemsFound([Problem("unreadable-file", message)])
-
-    imported = base
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,76 +101,6 @@ class Module:
         return module.blocks[name]
 
 
-def inherit(document: Document, files: Files, problems: Problems) -> tuple[Node, tuple[Node, ...]]:
-    """The document with what it extends filled in, and the changes to apply, in their order."""
-    chain = [document]
-    opened = {identity(document)}
-    while (reference := _extended(chain[-1].root)) is not None:
-        if not reference.broken and not isinstance(reference.value, str):
-            message = f"`extends` must be text, not {shown(reference)}"
-            help_ = "name a shipped spec, or a file next to this one: `extends: base.yaml`"
-            problems.add(Problem("wrong-type", message, help_, span=reference.span))
-        base = _open(files.base, reference, problems)
-        if base is None:
-            # What the base would have brought is not known, so nothing is called missing.
-            chain[-1] = replace(chain[-1], root=replace(chain[-1].root, broken=True))
-            break
-        if identity(base) in opened:
-            names = " -> ".join(shortened(PurePath(d.file).name) for d in [*chain, base])
-            message = f"these specs extend one another in a circle: {names}"
-            help_ = "one of them must stand alone"
-            problems.fail(Problem("circular-reference", message, help_, span=reference.span))
-        if len(chain) > MAX_LEVELS:
-            message = f"specs extend one another more than {MAX_LEVELS} deep"
-            problems.fail(Problem("limit-exceeded", message, span=reference.span))
-        opened.add(identity(base))
-        chain.append(base)
-    root: Node | None = None
-    changes: list[Node] = []
-    for written in reversed(chain):
-        problems.extend(written.problems)
-        own = written.root.get("changes")
-        if written.root.get("layers") is not None:
-            changes = []
-        if own is not None and own.items is not None:
-            changes += own.items
-        root = written.root if root is None else _varied(root, written.root)
-    assert root is not None  # the chain holds the document at least
-    return root, tuple(changes)
-
-
-def _varied(base: Node, variant: Node) -> Node:
-    """A variant's keys over those of its base."""
-    entries = {key: entry for key, entry in (base.entries or {}).items() if key not in OWN_KEYS}
-    for key, entry in (variant.entries or {}).items():
-        before = entries.get(key)
-        entries[key] = (
-            entry
-            if before is None
-            else Entry(entry.key_span, _merged(before.value, entry.value, key))
-        )
-    return replace(variant, entries=entries, broken=variant.broken or base.broken)
-
-
-def _merged(base: Node, variant: Node, key: str) -> Node:
-    """A mapping over another, key by key; anything else replaces what was there.
-
-    So does a mapping with another `type`, whose keys are others, and a block, which is a whole.
-    """
-    if base.entries is None or variant.entries is None:
-        return variant
-    kinds = base.get("type"), variant.get("type")
-    if kinds[1] is not None and (kinds[0] is None or kinds[0].value != kinds[1].value):
-        return variant
-    entries = dict(base.entries)
-    for name, entry in variant.entries.items():
-        before = entries.get(name)
-        if before is not None and key not in ("blocks", "variables"):
-            entry = Entry(entry.key_span, _merged(before.value, entry.value, name))
-        entries[name] = entry
-    return replace(variant, entries=entries, broken=variant.broken or base.broken)
-
-
 def module(
     root: Node,
     blocks: Mapping[str, Block],
@@ -234,7 +140,7 @@ def _import(
     if count[0] > MAX_FILES:
         message = f"more than {MAX_FILES} files are imported"
         problems.fail(Problem("limit-exceeded", message, span=reference.span))
-    document = _open(files.imported, reference, problems)
+    document = open_file(files.imported, reference, problems)
     if document is None:
         return None
     itself = identity(document)
@@ -281,38 +187,6 @@ def _definitions(section: Node | None) -> dict[str, Definition]:
 
 def _nothing(node: Node) -> bool:
     return node.value is None and node.items is None
-
-
-def _extended(root: Node) -> Node | None:
-    """What `extends` names; null is like none."""
-    node = root.get("extends")
-    empty = node is None or (node.value is None and node.items is None and node.entries is None)
-    return node if node is not None and (node.broken or not empty) else None
-
-
-def _open(
-    opener: Callable[[str, SourceText], Document], reference: Node, problems: Problems
-) -> Document | None:
-    """The file that a value names, or None where something is wrong with that."""
-    origin = reference.span.source
-    if reference.broken or not isinstance(reference.value, str) or origin is None:
-        return None
-    try:
-        return opener(reference.value, origin)
-    except ProblemsFound as found:
-        # What is wrong inside the other file has its place there.
-        problems.extend(
-            problem
-            if problem.span and problem.span.source
-            else replace(problem, span=reference.span)
-            for problem in found.problems
-        )
-        return None
-
-
-def identity(document: Document) -> object:
-    """What tells one file from another."""
-    return document.source.path or document.source
 
 
 def _definition_problems(definition: BlockDefinition) -> list[Problem]:
