@@ -18,6 +18,7 @@ from archspec.expand.inheritance import inherit
 from archspec.expand.opening import Files, NoFiles, identity
 from archspec.expand.scope import Definition, Evaluator, Scope
 from archspec.expand.unroll import NETWORK, Unroller
+from archspec.expand.unrolled import Unrolled
 from archspec.expressions import Unusable, Value
 from archspec.graph import Graph, Part
 from archspec.layers.base import Shape
@@ -69,17 +70,18 @@ def expand(
     changes = changes_of(listed, problems)
     unroller = Unroller(problems, spec.defaults if spec else Defaults(), shape, changes)
     frame = unroller.network(root.get("layers"), blocks_here)
-    unroller.report_unknown()
+    unrolled = unroller.unrolled
+    unrolled.report_unknown()
     _look_at_unused(unroller, blocks_here, problems)
     written = spec.auxiliary if spec else ()
-    auxiliary = _auxiliary(written, frame, unroller.resolve, root, problems)
+    auxiliary = _auxiliary(written, frame, unrolled.resolve, root, problems)
     _check_changes(changes, problems)
-    nodes = connect(unroller.written, unroller.resolve, [a.layer for a in auxiliary], problems)
-    output = unroller.resolve(frame.previous)
+    nodes = connect(unrolled.layers, unrolled.resolve, [a.layer for a in auxiliary], problems)
+    output = unrolled.resolve(frame.previous)
     if spec is None or shape is None or problems or output is None:
         raise ProblemsFound(problems.found)
     document = Document(document.source, root)
-    parts = _parts(spec.claims, frame, unroller)
+    parts = _parts(spec.claims, frame, unrolled)
     return Graph(spec, shape, nodes, output, document, values, auxiliary, parts)
 
 
@@ -103,7 +105,7 @@ def _look_at_unused(used: Unroller | None, blocks: Module, problems: Problems) -
         if used is None or not used.uses(definition):
             unroller = Unroller(problems, Defaults(), None, Changes(), values=False)
             unroller.look_at(definition)
-            unroller.report_unknown()
+            unroller.unrolled.report_unknown()
 
 
 def _nothing_to_change(root: Node) -> Problem:
@@ -216,9 +218,9 @@ def _auxiliary(
     return tuple(found.values())
 
 
-def _parts(claims: tuple[Claim, ...], frame: Frame, unroller: Unroller) -> dict[str, Part]:
+def _parts(claims: tuple[Claim, ...], frame: Frame, unrolled: Unrolled) -> dict[str, Part]:
     """What claims are about that is called by one name and is more than one layer."""
-    layers = [written.name for written in unroller.written]
+    layers = [written.name for written in unrolled.layers]
     known = {INPUT, NETWORK, *layers}
     wanted = dict.fromkeys(claim.about for claim in claims if claim.about not in known)
     inside: dict[str, list[str]] = {}
@@ -229,7 +231,7 @@ def _parts(claims: tuple[Claim, ...], frame: Frame, unroller: Unroller) -> dict[
     found = {}
     for about in wanted:
         reference = frame.inside(about)
-        output = unroller.resolve(reference) if reference is not None else None
+        output = unrolled.resolve(reference) if reference is not None else None
         if output is not None:
             names = frame.full_names(about)
             found[about] = Part(

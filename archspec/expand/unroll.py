@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from archspec.diagnostics import Problem, ProblemsFound, Span, did_you_mean, listing, shortened
-from archspec.expand.blocks import RESERVED_PARAMETERS, USE_KEYS, BlockDefinition, Module
+from archspec.diagnostics import Problem, Span, listing, shortened
+from archspec.expand.arguments import arguments
+from archspec.expand.blocks import BlockDefinition, Module
 from archspec.expand.changes import Changes, with_fields
 from archspec.expand.entries import (
     INDEX,
-    Argument,
     Entry,
     given,
     looked_at,
@@ -23,7 +23,8 @@ from archspec.expand.entries import (
     said,
 )
 from archspec.expand.frames import Frame, Instance, Pending, Reference, Target, Written, handed_on
-from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope, Waiting
+from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope
+from archspec.expand.unrolled import Unrolled
 from archspec.expressions import Unusable
 from archspec.layers import layer_type, layer_type_names
 from archspec.layers.base import Layer, Shape
@@ -68,7 +69,7 @@ class _Step:
 
 
 class Unroller:
-    """Unrolls the entries of one network into `written`.
+    """Unrolls the entries of one network into `unrolled`.
 
     Without `values` it looks at blocks whose parameters nobody gives: what depends on them is
     left open, and everything is there once.
@@ -88,7 +89,7 @@ class Unroller:
         self._used: set[int] = set()
         self.evaluator = Evaluator(problems)
         self.changes = changes
-        self.written: list[Written] = []
+        self.unrolled = Unrolled(problems, input_shape)
         self._defaults = {name: getattr(defaults, name) for name in Defaults.model_fields}
         self._entries: dict[int, Entry] = {}
         self._names: dict[str, Span] = {}
@@ -96,15 +97,13 @@ class Unroller:
         self._circles: set[frozenset[int]] = set()
         self._limit = _limit()
         self._count = 0
-        self._pending: list[Pending] = []
         self._complete: dict[int, tuple[Layer, Layer]] = {}
-        self._shapes: dict[str, Shape | None] = {INPUT: input_shape}
-        self._inferred: dict[tuple[int, tuple[Shape, ...]], Shape] = {}
-        self._shaped = 0
 
     def network(self, section: Node | None, module: Module) -> Frame:
         """Unroll the network's list of layers."""
-        frame = Frame("", module.scope, module, {INPUT: INPUT}, INPUT, self.shape, self._wrong)
+        frame = Frame(
+            "", module.scope, module, {INPUT: INPUT}, INPUT, self.unrolled.shape, self._wrong
+        )
         frame.scope = Scope(self.evaluator, {}, module.scope, frame)
         self._list(frame, (section.items if section else None) or [])
         return frame
@@ -118,12 +117,12 @@ class Unroller:
             definition.module,
             dict.fromkeys(inputs, INPUT),
             INPUT,
-            self.shape,
+            self.unrolled.shape,
             self._wrong,
             blocks=(definition,),
         )
-        arguments: dict[str, Definition] = dict.fromkeys(definition.block.parameters, UNUSABLE)
-        frame.scope = Scope(self.evaluator, arguments, definition.module.scope, frame)
+        unknown: dict[str, Definition] = dict.fromkeys(definition.block.parameters, UNUSABLE)
+        frame.scope = Scope(self.evaluator, unknown, definition.module.scope, frame)
         self._list(frame, definition.entries)
         self._outputs(definition, frame)
 
@@ -350,7 +349,7 @@ class Unroller:
         for place, name in enumerate(names):
             span = inputs.locate((place,)) if inputs is not None else Span(1, 1, 1, 1)
             pending = Pending(frame, name, reader, span, frame.uses)
-            self._pending.append(pending)
+            self.unrolled.pending.append(pending)
             found.append(pending)
         if before is not None:
             outputs = before.outputs if isinstance(before, Instance) else (before,)
@@ -376,7 +375,7 @@ class Unroller:
         if layer.inputs is not None:
             references = self._named(frame, layer.inputs, body.get("inputs"), full, before)
         layer = self._with_defaults(layer)
-        self.written.append(Written(body, full, layer, references, frame.uses))
+        self.unrolled.layers.append(Written(body, full, layer, references, frame.uses))
         frame.targets[own] = frame.previous = full
         return full
 
@@ -419,7 +418,7 @@ class Unroller:
             name = f"{name} of line {node.span.line}"
         full = frame.prefix + name
         self._wrong.add(full)
-        self.written.append(Written(node, full, None, (), frame.uses))
+        self.unrolled.layers.append(Written(node, full, None, (), frame.uses))
         frame.targets[name] = frame.previous = full
         return full
 
@@ -490,7 +489,7 @@ class Unroller:
             frame.module,
             {INPUT: references[0]},
             references[0],
-            self.shape,
+            self.unrolled.shape,
             self._wrong,
             outer=frame,
             uses=frame.uses,
@@ -522,15 +521,15 @@ class Unroller:
             references = self._named(frame, use.inputs, body.get("inputs"), full, before)
         elif isinstance(before, Instance):
             references = before.outputs[: len(wanted)]
-        arguments = self._arguments(frame, entry, scope, definition, full)
+        given_to = arguments(frame, entry, scope, definition, full)
         if len(references) != len(wanted):
             reads = f"{len(wanted)} input{'s' if len(wanted) != 1 else ''}"
             message = f"{full}: the block `{definition.name}` reads {reads}, not {len(references)}"
             help_ = f"name them in the block's order: {listing(wanted)}"
             span = body.locate(("inputs",))
             self._add(Problem("wrong-input-count", message, help_, span=span), frame, full)
-            arguments = None
-        if arguments is None:
+            given_to = None
+        if given_to is None:
             return self._missing(frame, entry.node, own, taken=True)
         self._used.add(id(definition))
         inner = Frame(
@@ -539,7 +538,7 @@ class Unroller:
             definition.module,
             dict(zip(wanted, references, strict=True)),
             references[0],
-            self.shape,
+            self.unrolled.shape,
             self._wrong,
             uses=(body.locate(("block",)), *frame.uses),
             blocks=(*frame.blocks, definition),
@@ -547,7 +546,7 @@ class Unroller:
             level=frame.level + 1,
         )
         inner.scope = Scope(
-            self.evaluator, arguments, definition.module.scope, inner, uses=inner.uses
+            self.evaluator, given_to, definition.module.scope, inner, uses=inner.uses
         )
         self._list(inner, definition.entries)
         return self._placed(frame, own, Instance(inner, self._outputs(definition, inner)))
@@ -611,186 +610,8 @@ class Unroller:
         self._add(Problem("limit-exceeded", message, help_, span=node.span), frame)
         return False
 
-    def _arguments(
-        self, frame: Frame, entry: Entry, scope: Scope, definition: BlockDefinition, full: str
-    ) -> dict[str, Definition] | None:
-        """The values of a block's parameters, or None where one is missing or unknown."""
-        parameters = definition.block.parameters
-        found: dict[str, Definition] = {
-            key: self._argument(key, argument, scope, frame)
-            for key, argument in entry.arguments.items()
-            if key in parameters
-        }
-        if len(found) < len(entry.arguments) or len(found) < len(parameters):
-            missing = [name for name in parameters if name not in found]
-            defaults = definition.defaults
-            found |= {name: Waiting(defaults[name]) for name in missing if name in defaults}
-            if len(found) < len(parameters) or not entry.arguments.keys() <= parameters.keys():
-                self._wrong_arguments(frame, entry, definition, full, found.keys())
-                return None
-        return found
-
-    def _argument(self, name: str, argument: Argument, scope: Scope, frame: Frame) -> Definition:
-        """The value of one parameter."""
-        value = scope.known(argument.variable) if argument.variable is not None else None
-        if value is not None:
-            return value
-        node = argument.node
-        if node.entries is not None or (node.value is None and node.items is None):
-            if not node.broken:
-                message = f"the parameter `{name}` must be a number, text, `true`, `false` or a "
-                message += f"list, not {shown(node)}"
-                self._add(Problem("wrong-type", message, span=node.span), frame)
-            return UNUSABLE
-        try:
-            return self.evaluator.value(node, scope, frame.uses)
-        except Unusable:
-            return UNUSABLE
-
-    def _wrong_arguments(
-        self,
-        frame: Frame,
-        entry: Entry,
-        definition: BlockDefinition,
-        full: str,
-        found: Collection[str],
-    ) -> None:
-        """Report parameters that a block does not have, and those that it lacks."""
-        if entry.cut or entry.body.broken:
-            return
-        parameters = definition.block.parameters
-        block = f"the block `{definition.name}`"
-        meant: list[str] = []
-        for key, argument in entry.arguments.items():
-            if key not in parameters:
-                near = did_you_mean(key, [*parameters, *USE_KEYS])
-                meant.append(near or "")
-                known = f"its parameters are {listing(parameters)}" if parameters else "it has none"
-                message = f"{full}: {block} has no parameter `{shortened(key)}`"
-                problem = Problem("unknown-key", message, near or known, span=argument.key_span)
-                self._add(problem, frame, full)
-        for name in parameters:
-            suggested = any(f"`{name}`" in near for near in meant)
-            if name not in found and name not in RESERVED_PARAMETERS and not suggested:
-                message = f"{full}: {block} needs the parameter `{name}`"
-                help_ = f"write `{name}: ...` beside `block: {definition.name}`"
-                span = entry.node.span
-                self._add(Problem("missing-key", message, help_, span=span), frame, full)
-
-    # Names and shapes
-
-    def resolve(self, reference: Reference) -> str | None:
-        """The layer that a reference leads to (or `input`); None where it leads nowhere."""
-        if isinstance(reference, str):
-            return reference
-        seen: set[int] = set()
-        found: Reference | None = reference
-        while isinstance(found, Pending):
-            if found.layer is not None:
-                return found.layer
-            if id(found) in seen:
-                return None
-            seen.add(id(found))
-            found = found.frame.find(found.name)
-        return found
-
-    def report_unknown(self) -> None:
-        """Report every name that leads nowhere, once all layers are there.
-
-        A name may lead to others, where layers are left out; each is followed once.
-        """
-        followed: set[int] = set()
-        for pending in self._pending:
-            walk: dict[int, Pending] = {}
-            at: Reference | None = pending
-            while isinstance(at, Pending) and id(at) not in walk and id(at) not in followed:
-                walk[id(at)] = at
-                last, at = at, at.frame.find(at.name)
-            if at is None:
-                self.problems.add(_leads_nowhere(last))
-            elif isinstance(at, Pending) and id(at) in walk:
-                self.problems.add(_reads_itself(at))
-            else:
-                layer = at if isinstance(at, str) else at.layer
-                for step in walk.values():
-                    step.layer = layer
-            followed.update(walk)
-
-    def shape(self, reference: Reference) -> Shape | None:
-        """The shape of a layer's output, None where it has none."""
-        for entry in self.written[self._shaped :]:
-            self._shapes[entry.name] = self._infer(entry)
-        self._shaped = len(self.written)
-        layer = self.resolve(reference)
-        return self._shapes.get(layer) if layer is not None else None
-
-    def _infer(self, entry: Written) -> Shape | None:
-        if entry.layer is None:
-            return None
-        names: list[str] = []
-        read: list[Shape] = []
-        for reference in entry.references:
-            name = reference if isinstance(reference, str) else self.resolve(reference)
-            shape = self._shapes.get(name) if name is not None else None
-            if name is None or shape is None:
-                return None
-            names.append(name)
-            read.append(shape)
-        shapes = tuple(read)
-        key = (id(entry.layer), shapes)
-        known = self._inferred.get(key)
-        if known is not None:
-            return known
-        least, most = type(entry.layer).arity
-        if len(shapes) < least or (most is not None and len(shapes) > most):
-            return None
-        try:
-            found = self._inferred[key] = entry.layer.infer(shapes).shape
-        except ProblemsFound:
-            self._report_shape(entry, entry.layer, tuple(names), shapes)
-            return None
-        return found
-
-    def _report_shape(
-        self, entry: Written, layer: Layer, names: tuple[str, ...], shapes: tuple[Shape, ...]
-    ) -> None:
-        """Report why a layer has no shape; in messages it goes by its own name."""
-        named = layer.model_copy(update={"name": entry.name, "inputs": names})
-        try:
-            named.infer(shapes)
-        except ProblemsFound as failed:
-            for problem in failed.problems:
-                span = problem.span or entry.node.locate((problem.field,) if problem.field else ())
-                self.problems.add(replace(problem, span=span, uses=entry.uses))
-
     def _add(self, problem: Problem, frame: Frame, layer: str | None = None) -> None:
         self.problems.add(replace(problem, uses=frame.uses, layer=layer))
-
-
-def _leads_nowhere(pending: Pending) -> Problem:
-    reader = pending.reader
-    return Problem(
-        "unknown-input",
-        f"{reader} reads `{shortened(pending.name)}`, which is no layer",
-        pending.frame.near(pending.name, but=reader)
-        or "name a layer of this spec, or `input`, the image",
-        span=pending.span,
-        layer=reader,
-        uses=pending.uses,
-    )
-
-
-def _reads_itself(pending: Pending) -> Problem:
-    """A circle of layers that are all left out, each for another of them."""
-    reader = pending.reader
-    return Problem(
-        "cycle",
-        f"{reader} reads `{shortened(pending.name)}`, which is left out and reads it in turn",
-        "change the `inputs` of one of them",
-        span=pending.span,
-        layer=reader,
-        uses=pending.uses,
-    )
 
 
 def _limit() -> int:
