@@ -14,7 +14,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=
 help:
 	@echo "make demo      analyse AlexNet, build and compare it in PyTorch and Keras, train a small one"
 	@echo "make test      formatting, lint, import rules, types and all tests"
-	@echo "make test-all  that and every network of the zoo at full size: an hour or more, 16 GB"
+	@echo "make test-all  that and every network of the zoo at full size: hours, and more than 24 GB"
 	@echo "make fast      the tests without the slow ones"
 	@echo "make bench     measure speed against other tools (benchmarks/RESULTS.md)"
 

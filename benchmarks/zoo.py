@@ -27,7 +27,8 @@ TITLE = """\
 
 Outputs of every layer against the NumPy reference and gradients of every parameter between PyTorch
 and Keras on TensorFlow, float64, one thread: the largest relative error of each network, with the
-time and the memory of the process. `python -m benchmarks.zoo` measures, `make test-all` tests.
+time and the memory of the process. The times are no benchmark: other work ran on the machine.
+`python -m benchmarks.zoo` measures, `make test-all` tests.
 """
 HEAD = (
     "| network | input | GMACs | batch | time | memory | outputs | gradients |\n"
