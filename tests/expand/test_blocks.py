@@ -419,3 +419,9 @@ def test_a_file_of_blocks_is_no_mistake(tmp_path: Path) -> None:
     with pytest.raises(archspec.SpecError) as caught:
         archspec.load(path)
     assert len(caught.value.diagnostics) == 5
+
+
+def test_what_a_comma_cuts_off_is_no_argument() -> None:
+    use = "{name: a, block: unit, stride: $(max(1, 2)), filters: 3}"
+    found = problems(UNIT + f"layers: [{use}, {{name: b, type: relu}}]\n")
+    assert [rule for rule, _ in found] == ["invalid-expression"]

@@ -308,3 +308,14 @@ def test_what_a_change_brings_in_only_later_ones_change(tmp_path: Path) -> None:
     assert late.by_name["new.conv"].layer.model_dump()["filters"] == 7
     with pytest.raises(archspec.SpecError, match=r"no `new\.conv` to set"):
         variant(tmp_path, f"changes:\n  - {{set: new.conv, filters: 7}}\n{insert}")
+
+
+def test_an_insertion_behind_one_round_leaves_the_changes_of_the_next(tmp_path: Path) -> None:
+    net = variant(
+        tmp_path,
+        "changes:\n"
+        "  - {set: block2, filters: 5}\n"
+        "  - {after: block1, insert: {name: between, type: relu}}\n",
+    )
+    assert net.by_name["block2.conv"].layer.model_dump()["filters"] == 5
+    assert net.by_name["block2.conv"].inputs == ("between",)
