@@ -11,6 +11,7 @@ from archspec.graph import Graph
 from archspec.loading import Spec, analyze, buildable, load, parse_shape
 
 if TYPE_CHECKING:
+    from archspec.analysis.diff import Comparison
     from archspec.training.options import RunOptions, RunSummary, Watcher
     from archspec.verification import Verification
 
@@ -19,6 +20,7 @@ __all__ = [
     "analyze",
     "build",
     "buildable",
+    "diff",
     "emit",
     "expand",
     "load",
@@ -27,6 +29,17 @@ __all__ = [
     "train",
     "verify",
 ]
+
+
+def diff(a: Spec, b: Spec) -> Comparison:
+    """What differs between two networks, and what explains the difference of every total.
+
+    A network with errors is compared as far as its analysis goes (`Analysis.has_errors` of
+    `Comparison.a` and `.b` tells). Raises SpecError when one is no network.
+    """
+    from archspec.analysis.diff import compare
+
+    return compare(analyze(a), analyze(b))
 
 
 def emit(spec: Spec = catalog.DEFAULT, *, backend: str = "torch") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,14 @@ class Dropout(Layer):
         Example({"rate": 0.5}, ((6,),)),
         Example({"rate": 0.4, "scaling": "at_inference"}, ((3, 4, 5),)),
     )
+
+    @property
+    def training_fields(self) -> frozenset[str]:
+        return super().training_fields | ({"rate"} if self.scaling == "inverted" else set())
+
+    def computed(self, inputs: tuple[Shape, ...]) -> dict[str, Any]:
+        found = super().computed(inputs)
+        return found if self.rate else {"rate": 0.0}
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) if self.scaling == "at_inference" else 0)

@@ -29,6 +29,7 @@ class Add(_Join):
     """The elementwise sum of maps of one shape. FLOPs: one addition less than inputs, each."""
 
     type: Literal["add"]
+    commutes = True
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
         Example({}, ((6,), (6,), (6,))),
@@ -47,6 +48,7 @@ class Multiply(_Join):
     """
 
     type: Literal["multiply"]
+    commutes = True
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
         Example({}, ((3, 4, 5), (3, 1, 1))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from rich.box import SIMPLE_HEAD
@@ -126,11 +126,7 @@ def _print_table(
         excess = sum(widths) + gap * (len(columns) - 1) - console.width
         if excess <= 0:
             break
-    for i, column in reversed([*enumerate(columns)]):
-        if column.folds:
-            given = min(max(excess, 0), max(widths[i] - 8, 0))
-            widths[i] -= given
-            excess -= given
+    _give_way(widths, columns, rows, excess)
     headed = any(column.name for column in columns)
     # A box divides columns by one blank of its own.
     table = Table(
@@ -151,3 +147,33 @@ def _print_table(
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def _give_way(
+    widths: list[int], columns: Sequence[Column], rows: Sequence[Sequence[Text]], excess: int
+) -> None:
+    """Take what is too much from the columns that fold.
+
+    First from the widest, as long as no word is broken, then from the last one on.
+    """
+    folding = [i for i, column in enumerate(columns) if column.folds]
+    least = {
+        i: max(8, len(columns[i].name), *_words(row[i].plain for row in rows)) for i in folding
+    }
+    while excess > 0:
+        wide = [i for i in folding if widths[i] > least[i]]
+        if not wide:
+            break
+        widest = max(wide, key=lambda i: widths[i])
+        widths[widest] -= 1
+        excess -= 1
+    for i in reversed(folding):
+        given = min(max(excess, 0), max(widths[i] - 8, 0))
+        widths[i] -= given
+        excess -= given
+
+
+def _words(cells: Iterable[str]) -> Iterator[int]:
+    """How wide the longest word of each cell is."""
+    for cell in cells:
+        yield max(map(cell_len, cell.split()), default=0)
