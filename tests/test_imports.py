@@ -42,6 +42,7 @@ def command(*arguments: str) -> str:
         ("analyze", "alexnet"),
         ("analyze", "alexnet", "--format", "json"),
         ("check", "alexnet"),
+        ("diff", "alexnet", "caffenet"),
         ("explain", "AS101"),
         ("specs",),
         ("schema",),

@@ -30,11 +30,13 @@ class Dropout(Layer):
 
     @property
     def training_fields(self) -> frozenset[str]:
-        return super().training_fields | ({"rate"} if self.scaling == "inverted" else set())
+        here = {"rate"} if self.scaling == "inverted" or not self.rate else set()
+        return super().training_fields | here
 
     def computed(self, inputs: tuple[Shape, ...]) -> dict[str, Any]:
+        """A dropout that drops nothing scales nothing either."""
         found = super().computed(inputs)
-        return found if self.rate else {"rate": 0.0}
+        return found if self.rate else {**found, "scaling": "inverted"}
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) if self.scaling == "at_inference" else 0)

@@ -68,8 +68,14 @@ class LocalResponseNorm(Layer):
         return self.alpha if self.alpha_mode == "sum" else self.alpha / self.size
 
     def computed(self, inputs: tuple[Shape, ...]) -> dict[str, Any]:
+        """With the channels that the window finds in its group, and alpha as it acts on their sum.
+
+        A window of one channel knows no groups.
+        """
         found = super().computed(inputs)
         del found["alpha"], found["alpha_mode"]
+        found["size"] = min(self.size, 2 * (inputs[0][0] // self.groups) - 1)
+        found["groups"] = self.groups if found["size"] > 1 else 1
         # Twelve digits: 0.0001/5 and 0.00002 are one number, which a division must not tell apart.
         return {**found, "alpha_of_the_sum": float(f"{self.scale:.12g}")}
 

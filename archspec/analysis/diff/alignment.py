@@ -26,6 +26,14 @@ BAND_CELLS = 2_500_000
 # How many pairs of matched layers may lie between two layers for one to be the other one, moved.
 NEAR = 3
 
+# What a match is worth, times the weight of the layer. One layer that is what it was is worth more
+# than two that are half of it, or else a row of layers would shift along where one is put in and
+# another taken out. A name outweighs that, but for a layer that has next to nothing else in common.
+ALIKE = 16
+PARTLY = 5  # at most, and 2 for the type
+NAME = 12
+SIMILAR_NAME = 2  # conv1, Conv1
+
 Pairs = list[tuple[int, int]]
 
 
@@ -146,24 +154,26 @@ class _Table:
         profile = self.a[i]
         named = self.position_b.get(profile.name)
         if named is not None and first <= named < end:
-            row[named - first] += 6 * profile.weight
+            row[named - first] += NAME * profile.weight
         else:
             named = self.folded_b.get(profile.name.lower())
             if named is not None and first <= named < end and row[named - first]:
-                row[named - first] += 2 * profile.weight
+                row[named - first] += SIMILAR_NAME * profile.weight
         return row
 
     def _worth(self, kind: int, other: int) -> int:
         (one, around), (two, around_two) = self.representatives[kind], self.representatives[other]
         if one.type != two.type:
             return 2 if one.family & two.family else 0
+        neighbours = (around[0] == around_two[0]) + (around[1] == around_two[1])
+        if one.traits == two.traits:
+            return one.weight * ALIKE + neighbours
         keys = one.traits.keys() | two.traits.keys()
         equal = sum(
             key in one.traits and key in two.traits and one.traits[key] == two.traits[key]
             for key in keys
         )
-        neighbours = (around[0] == around_two[0]) + (around[1] == around_two[1])
-        return one.weight * (4 + (8 * equal) // max(len(keys), 1)) + neighbours
+        return one.weight * (2 + PARTLY * equal // len(keys)) + neighbours
 
 
 def _with_neighbours(profiles: Sequence[Profile]) -> Iterator[tuple[Profile, tuple[str, str]]]:

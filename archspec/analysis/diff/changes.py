@@ -117,23 +117,39 @@ def _effects(
         before, after = one.get(key, _ABSENT), two.get(key, _ABSENT)
         if before == after:
             continue
-        for field in a.computed_from.get(key, (key,)):
-            if field in other and found.get(field) is None:
+        fields = [field for field in a.computed_from.get(key, (key,)) if field in other]
+        if len(fields) > 1:
+            acting = [
+                field
+                for field in fields
+                if _acts(a, field, other[field][1], key, reads_a)
+                or _acts(b, field, other[field][0], key, reads_b)
+            ]
+            fields = acting or fields
+        for field in fields:
+            if found.get(field) is None:
                 both = before is not _ABSENT and after is not _ABSENT
                 found[field] = _Amounts(key, plain(before), plain(after)) if both else None
     return found
+
+
+def _acts(layer: Layer, field: str, value: Any, key: str, reads: tuple[Shape, ...] | None) -> bool:
+    """Whether another value of this field alone changes an entry of what a layer computes."""
+    other = layer.model_copy(update={field: value})
+    return bool(other.computed(reads or ()).get(key) != layer.computed(reads or ()).get(key))
 
 
 def _change(field: str, kind: Kind, values: tuple[Any, Any], amounts: _Amounts | None) -> Change:
     """A field that differs, with its effect where that is not what is written."""
     a, b = map(plain, values)
     effect = ""
-    if amounts is not None:
-        if amounts.name == field:  # what is left out has a value too
-            a, b = (amounts.a if a is None else a), (amounts.b if b is None else b)
-        if (a, b) != (amounts.a, amounts.b):
-            name = amounts.name.replace("_", " ")
-            effect = f"{name} {text(amounts.a)} -> {text(amounts.b)}"
+    if amounts is not None and amounts.name == field:  # what is left out has a value too
+        a, b = (amounts.a if a is None else a), (amounts.b if b is None else b)
+    # A number says what it amounts to, a word does not, and neither does another field.
+    if amounts is not None and (amounts.name != field or isinstance(a, str) or isinstance(b, str)):
+        name = amounts.name.replace("_", " ")
+        before, after = text(amounts.a), text(amounts.b)
+        effect = f"{name} {before} -> {after}" if (before, after) != (text(a), text(b)) else ""
     return Change(field, kind, a, b, effect)
 
 
@@ -209,4 +225,4 @@ def text(value: Any, kind: Kind = "function") -> str:
         if kind == "shape":
             return show(tuple(value))
         return ", ".join(map(text, value)) or "none"
-    return str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

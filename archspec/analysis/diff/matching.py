@@ -85,6 +85,8 @@ def _traits(
     else:
         traits = {key: repr(value) for key, value in layer.computed(reads).items()}
         weighs = bool(layer.weights(reads))
+    if layer.commutes and reads is not None:
+        reads = tuple(sorted(reads))
     traits |= dict(zip(SHAPES, (repr(reads), repr(gives)), strict=True))
     family = frozenset(
         kind.__name__

@@ -206,7 +206,7 @@ def _only(comparison: Comparison, side: Side, limit: int | None) -> Section | No
     more = _more(rows, limit, 5)
     columns = (
         Column("layer", folds=True),
-        Column("type", folds=True),
+        Column("type"),
         Column("output", "right"),
         Column("params", "right"),
         Column("MACs", "right"),
@@ -267,7 +267,9 @@ def _table(
         field = f"{what} ({effect})" if effect else what
         if what in ("inputs", "moved"):
             field = "reads" if what == "inputs" else "moved: reads"
-        rows.append((", ".join(names), field, a, b))
+        # Where several stand in one cell, a pair of names is one word.
+        shown = [name.replace(" = ", "=") for name in names] if len(names) > 1 else names
+        rows.append((", ".join(shown), field, a, b))
     if not rows:
         return None
     more = _more(rows, limit, 4)
