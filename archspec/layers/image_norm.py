@@ -9,7 +9,7 @@ from pydantic import Field
 
 from archspec.layers.affine import AffineLayer
 from archspec.layers.base import Cost, Example, Inferred, Shape, show
-from archspec.layers.saved import Extra, Saved
+from archspec.layers.saved import Extra, Layout, Saved
 from archspec.spec.fields import Count
 
 
@@ -47,9 +47,14 @@ class LayerNorm(_ImageNorm):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return self.flops(output, math.prod(output[1:]))
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
-        sets = math.prod(output[1:])
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        sets = math.prod(inferred.shape[1:])
         return Saved((0,), extra=(Extra("mean and 1/deviation of each position", 2 * sets),))
+
+    def layout(self, before: Layout, source: Shape) -> Layout:
+        return "channels last"
 
 
 class GroupNorm(_ImageNorm):
@@ -79,6 +84,8 @@ class GroupNorm(_ImageNorm):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return self.flops(output, self.groups)
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
         statistics = Extra("mean and 1/deviation of each group", 2 * self.groups)
         return Saved((0,), extra=(statistics,), in_one_piece=True)

@@ -74,7 +74,9 @@ class AdaptiveAvgPool2d(Layer):
         columns = covered(width, self.output_size[1])
         return Cost(other_flops=output[0] * rows * columns)
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
         return Saved(() if self.output_size == (1, 1) else (0,))  # PyTorch's one region is a mean
 
 

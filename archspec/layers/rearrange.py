@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
-from archspec.layers.saved import Sharing
+from archspec.layers.saved import Layout, Sharing
 from archspec.spec.fields import Count, wrong_type, wrong_value
 
 AXES = ("channels", "height", "width")
@@ -112,3 +112,10 @@ class Permute(Layer):
 
     def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
         return "always"
+
+    def layout(self, before: Layout, source: Shape) -> Layout:
+        if self.order == AXES:
+            return before
+        # Width, channels, height: what runs fastest is called channels now, then height.
+        last = before == "in order" and self.order == ("width", "channels", "height")
+        return "channels last" if last else "other"

@@ -10,6 +10,14 @@ from typing import Literal
 Sharing = Literal["no", "always", "in order"]
 
 
+# What of a layer's inputs and output is kept: of the inputs all, or none.
+Kept = tuple[Literal["inputs", "output"], ...]
+
+# How the elements of an output lie in memory: in the order channels, height, width, image after
+# image; so, but as a part of each image of something larger; channels last; in another order.
+Layout = Literal["in order", "part", "channels last", "other"]
+
+
 @dataclass(frozen=True, slots=True)
 class Extra:
     """A tensor that is neither input nor output nor weight, and is kept for backward.
