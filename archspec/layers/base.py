@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from archspec.diagnostics import Problem, ProblemsFound
-from archspec.layers.saved import Kept, Layout, Saved, Sharing
+from archspec.layers.saved import Arranging, Kept, Layout, Saved, Sharing
 from archspec.layers.window import Window
 from archspec.spec.blocks import ENTRY_KEYS
 from archspec.spec.fields import LayerName, SpecModel
@@ -94,7 +94,8 @@ class Layer(SpecModel):
     `noise_off` holds the fields that make a layer which is random in training the same function
     each time; it is empty for all others. `keeps` is what PyTorch keeps for the layer's backward
     pass; both where a layer does not say. `overwritable` says that nothing but its readers needs
-    its output, so that a ReLU behind it may work in place.
+    its output, so that a ReLU behind it may work in place; `arranges` says how PyTorch lays out
+    its output in memory.
     """
 
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
@@ -102,6 +103,7 @@ class Layer(SpecModel):
     noise_off: ClassVar[Mapping[str, Any]] = {}
     keeps: ClassVar[Kept] = ("inputs", "output")
     overwritable: ClassVar[bool] = False
+    arranges: ClassVar[Arranging] = "alike"
     examples: ClassVar[tuple[Example, ...]] = ()
     beside: ClassVar[tuple[str, ...]] = ENTRY_KEYS
 
@@ -152,8 +154,8 @@ class Layer(SpecModel):
         """Whether PyTorch's output is the memory of the first input, in training or not."""
         return "no"
 
-    def layout(self, before: Layout, source: Shape) -> Layout:
-        """How PyTorch lays out the output in memory, given the layout and shape of the input."""
+    def view(self, before: Layout, source: Shape) -> Layout:
+        """How the output lies in the memory of the first input, where it shares that."""
         return before
 
     def params_formula(self, inputs: tuple[Shape, ...]) -> str:

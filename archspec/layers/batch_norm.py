@@ -24,6 +24,7 @@ class BatchNorm(AffineLayer):
 
     type: Literal["batch_norm"]
     overwritable = True
+    arranges = "usual"
     decay: Annotated[float, Field(ge=0, lt=1)]
     running_variance: Literal["unbiased", "biased"] = "unbiased"
     trainable: bool = Field(

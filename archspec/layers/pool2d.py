@@ -17,6 +17,8 @@ from archspec.spec.fields import Pair
 class Pool2d(WindowedLayer):
     """The stride is the kernel size unless the spec says another."""
 
+    arranges = "usual"
+
     def strides(self) -> Pair:
         return self.stride or self.kernel_size
 
