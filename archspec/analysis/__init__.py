@@ -82,8 +82,9 @@ class Analysis:
 
     @cached_property
     def memory(self) -> Memory:
-        """What the network holds in training, with the optimiser of its recipe."""
-        return self.memory_with()
+        """What the network holds in training: the report asked for, else for its recipe."""
+        asked = (report for report in self.reports if isinstance(report, Memory))
+        return next(asked, None) or self.memory_with()
 
     def memory_with(self, optimizer: Optimizer | None = None, budget: int | None = None) -> Memory:
         """The same with another optimiser, and the largest batch for a budget in bytes."""

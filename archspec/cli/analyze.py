@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from archspec.cli.options import (
     say,
 )
 
+if TYPE_CHECKING:
+    from archspec.analysis import Analysis
+
 
 class AnalyzeFormat(StrEnum):
     """Formats of `archspec analyze`."""
@@ -27,6 +30,14 @@ class AnalyzeFormat(StrEnum):
     json = "json"
     csv = "csv"
     markdown = "markdown"
+
+
+class OptimizerChoice(StrEnum):
+    """Optimisers whose state is counted."""
+
+    sgd = "sgd"
+    momentum = "momentum"
+    adam = "adam"
 
 
 def analyze(
@@ -39,17 +50,29 @@ def analyze(
     batch: Annotated[
         int, typer.Option("--batch", min=1, help="Images at once; scales activation memory.")
     ] = 1,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory", metavar="SIZE", help="The largest batch that trains in it: 16GiB."
+        ),
+    ] = None,
+    optimizer: Annotated[
+        OptimizerChoice | None,
+        typer.Option("--optimizer", help="Whose state it holds; the recipe's if left out."),
+    ] = None,
     output: OutputOption = None,
     root: RootOption = None,
 ) -> None:
     """Print every shape, parameter and operation, with the arithmetic and what contradicts it.
 
     Examples: archspec analyze alexnet; archspec analyze my.yaml --format json;
-    archspec analyze alexnet --input 3x224x224
+    archspec analyze alexnet --input 3x224x224; archspec analyze resnet50 --memory 16GiB
     """
     from archspec import api
 
     found = api.analyze(load(spec, set_, input, root), batch=batch)
+    if memory is not None or optimizer is not None:
+        found = _held(found, memory, optimizer)
     if format is AnalyzeFormat.table:
         from archspec.report import table
 
@@ -72,3 +95,16 @@ def analyze(
         say(f"wrote {output}")
     if found.has_errors:
         raise typer.Exit(1)
+
+
+def _held(found: Analysis, memory: str | None, optimizer: OptimizerChoice | None) -> Analysis:
+    """The analysis with a report of what training holds, and how many images fit."""
+    from archspec.analysis.quantities import parse_bytes
+    from archspec.diagnostics import ArchspecError
+
+    try:
+        budget = None if memory is None else parse_bytes(memory)
+    except ArchspecError as error:
+        raise ArchspecError(f"--memory: {error}") from None
+    chosen = None if optimizer is None else optimizer.value
+    return found.with_reports(found.memory_with(chosen, budget))
