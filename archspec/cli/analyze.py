@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from archspec.analysis import Analysis
 
 
+# As `archspec.analysis.memory` has it, which nothing else here needs before the work begins.
+Optimizer = Literal["sgd", "momentum", "adam"]
+
+
 class AnalyzeFormat(StrEnum):
     """Formats of `archspec analyze`."""
 
@@ -30,14 +34,6 @@ class AnalyzeFormat(StrEnum):
     json = "json"
     csv = "csv"
     markdown = "markdown"
-
-
-class OptimizerChoice(StrEnum):
-    """Optimisers whose state is counted."""
-
-    sgd = "sgd"
-    momentum = "momentum"
-    adam = "adam"
 
 
 def analyze(
@@ -57,7 +53,7 @@ def analyze(
         ),
     ] = None,
     optimizer: Annotated[
-        OptimizerChoice | None,
+        Optimizer | None,
         typer.Option("--optimizer", help="Whose state it holds; the recipe's if left out."),
     ] = None,
     output: OutputOption = None,
@@ -97,7 +93,7 @@ def analyze(
         raise typer.Exit(1)
 
 
-def _held(found: Analysis, memory: str | None, optimizer: OptimizerChoice | None) -> Analysis:
+def _held(found: Analysis, memory: str | None, optimizer: Optimizer | None) -> Analysis:
     """The analysis with a report of what training holds, and how many images fit."""
     from archspec.analysis.quantities import parse_bytes
     from archspec.diagnostics import ArchspecError
@@ -106,5 +102,4 @@ def _held(found: Analysis, memory: str | None, optimizer: OptimizerChoice | None
         budget = None if memory is None else parse_bytes(memory)
     except ArchspecError as error:
         raise ArchspecError(f"--memory: {error}") from None
-    chosen = None if optimizer is None else optimizer.value
-    return found.with_reports(found.memory_with(chosen, budget))
+    return found.with_reports(found.memory_with(optimizer, budget))

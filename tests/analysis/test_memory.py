@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 
 import pytest
 import torch
@@ -199,3 +200,25 @@ def test_every_layer_says_what_it_keeps() -> None:
     for kind, layer_type in layer_types().items():
         says = layer_type.keeps != ("inputs", "output")
         assert says or "saved" in {k for c in layer_type.__mro__[:-1] for k in vars(c)}, kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet-v2", "squeezenet1-1"])
+def test_the_training_peak_is_near_what_the_allocator_gave_out(name: str) -> None:
+    """On a CPU; docs/memory.md has more networks. Below, because gradients come one by one."""
+    graph = archspec.load(name, input=(3, 64, 64))
+    found = archspec.analyze(graph, batch=16).memory
+    model = archspec.build(graph, backend="torch").train()
+    images, labels = torch.rand(16, 3, 64, 64), torch.zeros(16, dtype=torch.int64)
+
+    def step() -> None:
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        model.zero_grad()
+
+    step()
+    with torch.profiler.profile(profile_memory=True) as profiler:
+        step()
+    events = sorted(profiler.profiler.kineto_results.events(), key=lambda event: event.start_ns())
+    alive = list(accumulate(event.nbytes() for event in events if event.name() == "[memory]"))
+    estimated = found.gradients + found.peak_at.bytes - images.nbytes
+    assert 0.9 * estimated < max(alive) < 1.05 * estimated
