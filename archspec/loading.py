@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from archspec import analysis, catalog, expand, rules, source
 from archspec.analysis import Analysis
-from archspec.diagnostics import ArchspecError, ProblemsFound, SpecError
+from archspec.diagnostics import ArchspecError, Diagnostic, ProblemsFound, SpecError
 from archspec.expressions import Value
 from archspec.files import SpecFiles
 from archspec.graph import Graph
 from archspec.layers.base import Shape
+from archspec.source import Document
 from archspec.spec.fields import MAX_SIZE
 
 Spec = str | Path | Graph
@@ -44,6 +46,29 @@ def load(
         return expand.expand(document, variables, files=files, input_shape=shape)
     except ProblemsFound as found:
         raise SpecError(rules.diagnose(found.problems, document)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What `check` finds in a text: its diagnostics, and the graph where there is one."""
+
+    text: str
+    document: Document | None
+    graph: Graph | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def examine(text: str, path: Path, shown: str, root: Path | None = None) -> Examined:
+    """Analyse a file as if it held `text`; `shown` is its name in messages."""
+    files = SpecFiles(root)
+    document = source.Document(source.SourceText(shown, ()), source.Node(source.Span(1, 1, 1, 1)))
+    parsed = None
+    try:
+        document = parsed = files.hold(path, shown, text)
+        graph = expand.expand(document, files=files)
+    except ProblemsFound as found:
+        return Examined(text, parsed, None, rules.diagnose(found.problems, document))
+    return Examined(text, parsed, graph, rules.run(analysis.compute(graph)).diagnostics)
 
 
 def analyze(
