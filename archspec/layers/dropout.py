@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from archspec.layers.base import Cost, Example, Layer, Shape
+from archspec.layers.base import Cost, Example, Inferred, Layer, Shape
 from archspec.layers.saved import Extra, Saved, Sharing
 
 
@@ -32,9 +32,11 @@ class Dropout(Layer):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) if self.scaling == "at_inference" else 0)
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
         # On a CPU; the kernel for GPUs keeps one byte an element.
-        mask = Extra("the mask, float32", math.prod(output))
+        mask = Extra("the mask, float32", math.prod(inferred.shape))
         return Saved(extra=() if self._passes() else (mask,))
 
     def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:

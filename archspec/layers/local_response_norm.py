@@ -70,7 +70,9 @@ class LocalResponseNorm(Layer):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) * (self.size + 4))
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
-        size = math.prod(output)
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        size = math.prod(inferred.shape)
         sums, powers = Extra("k + alpha sum", size), Extra("(k + alpha sum)^-beta", size)
         return Saved((0,), extra=(sums, powers))
