@@ -10,7 +10,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-import archspec
 from archspec import loading, rules, source
 from archspec.diagnostics import Diagnostic
 from archspec.report.annotations import to_github, to_sarif
@@ -147,7 +146,7 @@ SCHEMA = {
 def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> loading.Examined:
     monkeypatch.chdir(tmp_path)
     Path("my net.yaml").write_text(SPEC, encoding="utf-8")
-    return archspec.api.examine("my net.yaml")
+    return loading.examine("my net.yaml")
 
 
 def sarif(*examined: loading.Examined) -> dict[str, Any]:
@@ -159,7 +158,7 @@ def sarif(*examined: loading.Examined) -> dict[str, Any]:
 def test_sarif_of_everything_that_can_be_wrong() -> None:
     folder = Path(__file__).parents[1] / "data" / "invalid"
     files = sorted(folder.rglob("*.yaml"))
-    states = [archspec.api.examine(path) for path in files]
+    states = [loading.examine(path) for path in files]
     (run,) = sarif(*states)["runs"]
     found = [d for state in states for d in state.diagnostics]
     assert len(found) > 100
