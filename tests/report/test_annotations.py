@@ -22,7 +22,7 @@ input: {channels: 3, height: 224, width: 224}
 blocks:
   half:
     layers:
-      - {name: conv, type: conv2d, filters: 9, kernel_size: 1, groups: 2}
+      - {name: drop, type: dropout, rate: 0.999}
 layers:
   - {name: conv1, type: conv2d, filters: 8, kernel_size: 11, stride: 4}
   - {name: first, block: half}
