@@ -2,7 +2,8 @@
 
 A fix says what is set where; `archspec.source.editing` makes text edits of that. What comes out
 is read and analysed again: the finding must be gone, nothing else of the file may mean anything
-else, and no error and no warning may be new. A fix that fails this is left out, with the reason.
+else, and no error and no warning may be new (but for warnings that an error has hidden). A fix
+that fails this is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -154,9 +155,11 @@ def _identity(diagnostic: Diagnostic) -> tuple[object, ...]:
     return (diagnostic.code, diagnostic.layer, diagnostic.message)
 
 
-def _serious(diagnostics: Iterable[Diagnostic]) -> Counter[tuple[object, ...]]:
-    """How many errors and warnings there are of each kind; their numbers may change."""
-    return Counter((d.code, d.layer) for d in diagnostics if d.severity != "note")
+def _kinds(
+    diagnostics: Iterable[Diagnostic], severities: Sequence[str]
+) -> Counter[tuple[object, ...]]:
+    """How many findings of some severities there are of each kind; their numbers may change."""
+    return Counter((d.code, d.layer) for d in diagnostics if d.severity in severities)
 
 
 @dataclass(slots=True)
@@ -235,10 +238,12 @@ class _Work:
         expected = changed(before.document.root.data(), changes)
         if after.document is None or after.document.root.data() != expected:
             raise CannotEdit("the text there cannot be changed without changing something else")
-        new = _serious(after.diagnostics) - _serious(before.diagnostics)
+        # An error hides warnings about the layers behind it: they are no reason to keep it.
+        error = any(repair.diagnostic.severity == "error" for repair in repairs)
+        severities = ("error",) if error else ("error", "warning")
+        new = _kinds(after.diagnostics, severities) - _kinds(before.diagnostics, severities)
         if new:
-            codes = {code for code, _ in new}
-            worse = next(d for d in after.diagnostics if d.code in codes and d.severity != "note")
+            worse = next(d for d in after.diagnostics if (d.code, d.layer) in new)
             raise CannotEdit(f"it leads to another {worse.severity}, {worse.code}: {worse.message}")
         counts = Counter(_identity(d) for d in after.diagnostics)
         counts_before = Counter(_identity(d) for d in before.diagnostics)

@@ -34,6 +34,7 @@ from collections.abc import Iterator
 from archspec.analysis import Analysis
 from archspec.diagnostics import Fix, Problem
 from archspec.layers.window import Axis
+from archspec.layers.windowed import WindowedLayer
 from archspec.rules.base import Rule
 from archspec.rules.once import once
 from archspec.rules.walk import windows
@@ -44,7 +45,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
 
 
 def _problems(analysis: Analysis) -> Iterator[Problem]:
-    for node, layer, window in windows(analysis):
+    for node, layer, window in windows(analysis, WindowedLayer):
         top, bottom, left, right = window.padding
         if layer.padding != "same" or (top == bottom and left == right):
             continue
