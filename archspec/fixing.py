@@ -2,7 +2,8 @@
 
 A fix says what is set where; `archspec.source.editing` makes text edits of that. What comes out
 is read and analysed again: the finding must be gone, nothing else of the file may mean anything
-else, and no error and no warning may be new. A fix that fails this is left out, with the reason.
+else, and no error and no warning may be new (but for warnings that an error has hidden). A fix
+that fails this is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from typing import Any
 
 from archspec import catalog
 from archspec.diagnostics import ArchspecError, Diagnostic, Fix, ProblemsFound, SpecError
-from archspec.loading import Examined, examine
-from archspec.rules import diagnose, rules
-from archspec.source import Document, Node, SourceText, Span, parse, read_text
-from archspec.source.editing import CannotEdit, Editor, applied, changed
+from archspec.loading import Examined, examine, examine_text
+from archspec.rules import rules
+from archspec.source import Document, Node, parse
+from archspec.source.editing import CannotEdit, Edit, Editor, applied, changed
 from archspec.source.editing import Path as Steps
 
 # Fixes can make others possible; a file that is not done after so many rounds never will be.
@@ -49,16 +50,20 @@ class Repair:
 class FixedFile:
     """A file's text before and after, what was applied, and what was not and why.
 
-    `diagnostics` are those of the text after.
+    `state` is the analysis of the text after.
     """
 
     path: Path
     name: str
     before: str
-    after: str
+    state: Examined
     applied: tuple[Repair, ...]
     left_out: tuple[Repair, ...]
-    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def after(self) -> str:
+        """The text with the fixes."""
+        return self.state.text
 
     def diff(self) -> str:
         """The change as a unified diff; empty where there is none."""
@@ -105,24 +110,14 @@ def fix_file(
             f"`{spec}` is a shipped spec, part of the package, and is not edited; extend it "
             f"(`extends: {spec}`), or give the path of a copy"
         )
-    try:
-        path, name = catalog.find(spec)
-        text = read_text(path, name)
-    except ProblemsFound as found:
-        nothing = Document(SourceText(str(spec), ()), Node(Span(1, 1, 1, 1)))
-        raise SpecError(diagnose(found.problems, nothing)) from None
-    work = _Work(path, name, root, unsafe, choices or {}, examine(text, path, name, root))
+    state = examine(spec, root)
+    if state.path is None:
+        raise SpecError(state.diagnostics)
+    work = _Work(state.path, state.name, root, unsafe, choices or {}, state)
     work.run()
-    left_out = [r for r in work.left_out.values() if work.still_there(r)]
-    return FixedFile(
-        path,
-        name,
-        text,
-        work.state.text,
-        tuple(work.applied),
-        tuple(left_out),
-        work.state.diagnostics,
-    )
+    left_out = tuple(repair for repair in work.left_out.values() if work.still_there(repair))
+    applied = tuple(work.applied)
+    return FixedFile(state.path, state.name, state.text, work.state, applied, left_out)
 
 
 def write(fixed: FixedFile) -> None:
@@ -160,9 +155,11 @@ def _identity(diagnostic: Diagnostic) -> tuple[object, ...]:
     return (diagnostic.code, diagnostic.layer, diagnostic.message)
 
 
-def _serious(diagnostics: Iterable[Diagnostic]) -> Counter[tuple[object, ...]]:
-    """How many errors and warnings there are of each kind; their numbers may change."""
-    return Counter((d.code, d.layer) for d in diagnostics if d.severity != "note")
+def _kinds(
+    diagnostics: Iterable[Diagnostic], severities: Sequence[str]
+) -> Counter[tuple[object, ...]]:
+    """How many findings of some severities there are of each kind; their numbers may change."""
+    return Counter((d.code, d.layer) for d in diagnostics if d.severity in severities)
 
 
 @dataclass(slots=True)
@@ -235,22 +232,18 @@ class _Work:
         before = self.state
         if before.document is None:
             raise CannotEdit("the file cannot be read as YAML")
-        places = _Places(before)
-        changes: dict[Steps, Any] = {}
-        for repair in repairs:
-            for place, value in repair.fix.changes.items():
-                path, value = places.path(place), _plain(value)
-                if changes.setdefault(path, value) != value:
-                    raise CannotEdit(f"two fixes set `{place}`")
+        changes = _changes(before, [repair.fix for repair in repairs])
         text = _rewritten(before.text, before.document, changes)
-        after = examine(text, self.path, self.name, self.root)
+        after = examine_text(text, self.path, self.name, self.root)
         expected = changed(before.document.root.data(), changes)
         if after.document is None or after.document.root.data() != expected:
             raise CannotEdit("the text there cannot be changed without changing something else")
-        new = _serious(after.diagnostics) - _serious(before.diagnostics)
+        # An error hides warnings about the layers behind it: they are no reason to keep it.
+        error = any(repair.diagnostic.severity == "error" for repair in repairs)
+        severities = ("error",) if error else ("error", "warning")
+        new = _kinds(after.diagnostics, severities) - _kinds(before.diagnostics, severities)
         if new:
-            codes = {code for code, _ in new}
-            worse = next(d for d in after.diagnostics if d.code in codes and d.severity != "note")
+            worse = next(d for d in after.diagnostics if (d.code, d.layer) in new)
             raise CannotEdit(f"it leads to another {worse.severity}, {worse.code}: {worse.message}")
         counts = Counter(_identity(d) for d in after.diagnostics)
         counts_before = Counter(_identity(d) for d in before.diagnostics)
@@ -259,6 +252,32 @@ class _Work:
             if counts[identity] >= counts_before[identity]:
                 raise CannotEdit("the finding would still be there")
         return after
+
+
+def replacements(state: Examined, fix: Fix) -> tuple[Edit, ...]:
+    """What a fix replaces in the text, empty where it cannot be applied to that."""
+    if state.document is None:
+        return ()
+    editor = Editor(state.text, state.document)
+    try:
+        changes = _changes(state, [fix]).items()
+        edits = [edit for path, value in changes for edit in editor.edits(path, value)]
+        applied(state.text, edits)
+    except CannotEdit:
+        return ()
+    return tuple(edits)
+
+
+def _changes(state: Examined, fixes: Iterable[Fix]) -> dict[Steps, Any]:
+    """What fixes set, by the place in the text; raises CannotEdit where it is not in this file."""
+    places = _Places(state)
+    changes: dict[Steps, Any] = {}
+    for fix in fixes:
+        for place, value in fix.changes.items():
+            path, value = places.path(place), _plain(value)
+            if changes.setdefault(path, value) != value:
+                raise CannotEdit(f"two fixes set `{place}`")
+    return changes
 
 
 def _plain(value: Any) -> Any:

@@ -37,11 +37,10 @@ def load(
     """
     shape = parse_shape(input) if isinstance(input, str) else input
     files = SpecFiles(Path(root) if root is not None else None)
-    nothing = source.Node(source.Span(1, 1, 1, 1))
-    document = source.Document(source.SourceText(str(spec), ()), nothing)
+    document = _nothing(str(spec))
     try:
         path, shown = catalog.find(spec)
-        document = source.Document(source.SourceText(shown, ()), nothing)
+        document = _nothing(shown)
         document = files.open(path, shown)
         return expand.expand(document, variables, files=files, input_shape=shape)
     except ProblemsFound as found:
@@ -50,25 +49,47 @@ def load(
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What `check` finds in a text: its diagnostics, and the graph where there is one."""
+    """What `check` finds in a spec: its diagnostics, its graph where there is one.
 
-    text: str
-    document: Document | None
-    graph: Graph | None
+    `name` is the file's name in messages, `path` where it lies, `text` what stands in it and
+    `document` what was read from that, as far as it could be.
+    """
+
+    name: str
     diagnostics: tuple[Diagnostic, ...]
+    path: Path | None = None
+    text: str = ""
+    document: Document | None = None
+    graph: Graph | None = None
 
 
-def examine(text: str, path: Path, shown: str, root: Path | None = None) -> Examined:
-    """Analyse a file as if it held `text`; `shown` is its name in messages."""
-    files = SpecFiles(root)
-    document = source.Document(source.SourceText(shown, ()), source.Node(source.Span(1, 1, 1, 1)))
-    parsed = None
+def examine(spec: str | Path, root: Path | None = None) -> Examined:
+    """Look for what is wrong with a spec, whatever it is."""
     try:
-        document = parsed = files.hold(path, shown, text)
+        path, name = catalog.find(spec)
+        text = source.read_text(path, name)
+    except ProblemsFound as found:
+        name = str(spec)
+        return Examined(name, rules.diagnose(found.problems, _nothing(name)))
+    return examine_text(text, path, name, root)
+
+
+def examine_text(text: str, path: Path, name: str, root: Path | None = None) -> Examined:
+    """The same for a file as if it held `text`."""
+    files = SpecFiles(root)
+    document = None
+    try:
+        document = files.hold(path, name, text)
         graph = expand.expand(document, files=files)
     except ProblemsFound as found:
-        return Examined(text, parsed, None, rules.diagnose(found.problems, document))
-    return Examined(text, parsed, graph, rules.run(analysis.compute(graph)).diagnostics)
+        diagnostics = rules.diagnose(found.problems, document or _nothing(name))
+        return Examined(name, diagnostics, path, text, document)
+    found_in = rules.run(analysis.compute(graph)).diagnostics
+    return Examined(name, found_in, path, text, document, graph)
+
+
+def _nothing(name: str) -> Document:
+    return Document(source.SourceText(name, ()), source.Node(source.Span(1, 1, 1, 1)))
 
 
 def analyze(

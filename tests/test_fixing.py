@@ -60,7 +60,7 @@ def test_each_repair_of_a_non_integer_output_changes_its_place_alone(
     found = fixed(file(tmp_path, text), number)
     assert found.after == text.replace(before, after)
     assert [repair.diagnostic.code for repair in found.applied] == ["AS101"]
-    assert not [d for d in found.diagnostics if d.severity == "error"]
+    assert not [d for d in found.state.diagnostics if d.severity == "error"]
 
 
 def test_nothing_is_applied_that_is_not_safe_or_chosen(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ layers:
   - {name: first, block: half}
   - {name: second, block: half}
 """
-    found = fixed(file(tmp_path, text), 5)
+    found = fixed(file(tmp_path, text), 3)
     assert found.after == text.replace("stride: 3}", "stride: 3, rounding: floor}")
 
 
@@ -233,7 +233,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         fixing.fix_file(tmp_path / "nothing.yaml")
     found = fixing.fix_file(file(tmp_path, "a: {\n"), unsafe=True)
     assert found.after == found.before
-    assert [d.code for d in found.diagnostics] == ["AS003"]
+    assert [d.code for d in found.state.diagnostics] == ["AS003"]
 
 
 def test_the_diff_is_that_of_the_texts(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ def _check(network: Network, claim: str) -> Any:
     found = archspec.analyze(graph)
     (verdict,) = found.claims
     contradicted = verdict.verdict == "contradicted"
-    assert [d.name for d in found.diagnostics] == ["claim-contradicted"] * contradicted
+    about_claims = [d.name for d in found.diagnostics if d.code.startswith("AS3")]
+    assert about_claims == ["claim-contradicted"] * contradicted
     return verdict
 
 
@@ -131,7 +132,7 @@ def test_a_claim_about_no_layer_suggests_one(network: Network) -> None:
     graph = network(LAYERS, (3, 8, 8), "claims: [{about: cnov, params: 1}]")
     found = archspec.analyze(graph)
     assert found.claims == ()
-    (diagnostic,) = found.diagnostics
+    (diagnostic,) = [d for d in found.diagnostics if d.name == "unknown-input"]
     assert diagnostic.help == "did you mean `conv`?"
     assert diagnostic.line == 4
 
