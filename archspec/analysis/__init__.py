@@ -49,7 +49,7 @@ class LayerAnalysis:
             "formula": self.formula,
             **costs,
             "receptive_field": (
-                {"size": list(field.size), "stride": list(field.stride)} if field else None
+                {key: list(pair) for key, pair in asdict(field).items()} if field else None
             ),
             "training_only": self.training_only,
             "file": source.name if source else None,

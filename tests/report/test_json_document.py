@@ -70,6 +70,7 @@ def test_every_shipped_spec_has_the_same_keys_and_whole_numbers(spec: str) -> No
         assert layer["receptive_field"] is None or layer["receptive_field"].keys() == {
             "size",
             "stride",
+            "offset",
         }
         assert type(layer["line"]) is int
     for count, value in document["totals"].items():
@@ -105,7 +106,7 @@ def test_a_layer_of_alexnet() -> None:
         "neurons": 290400,
         "connections": 105705600,
         "activation_bytes": 4 * 290400,
-        "receptive_field": {"size": [11, 11], "stride": [4, 4]},
+        "receptive_field": {"size": [11, 11], "stride": [4, 4], "offset": [0, 0]},
         "training_only": False,
     }
     assert document["input"] == [3, 227, 227]
