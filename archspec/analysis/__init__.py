@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from archspec.analysis.claims import Verdict, check_claims
 from archspec.analysis.costs import LayerCosts, Totals, layer_costs, totals
 from archspec.analysis.receptive_field import ReceptiveField, receptive_fields
+from archspec.analysis.section import Report
 from archspec.analysis.shapes import Shapes, infer_shapes
 from archspec.diagnostics import Diagnostic, Problem
 from archspec.graph import Graph, Node
@@ -58,7 +59,10 @@ class LayerAnalysis:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything known about a network. `diagnostics` are in the order of the file."""
+    """Everything known about a network. `diagnostics` are in the order of the file.
+
+    `reports` are those that were asked for.
+    """
 
     graph: Graph
     shapes: Shapes
@@ -68,6 +72,7 @@ class Analysis:
     claims: tuple[Verdict, ...]
     problems: tuple[Problem, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+    reports: tuple[Report, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, LayerAnalysis]:
@@ -78,6 +83,10 @@ class Analysis:
     def has_errors(self) -> bool:
         """Whether the network cannot be built as the spec says it."""
         return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
+
+    def with_reports(self, *reports: Report) -> Analysis:
+        """The analysis with these reports behind those that it has."""
+        return replace(self, reports=(*self.reports, *reports))
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``analyze --format json``, schema version 1."""
@@ -93,6 +102,7 @@ class Analysis:
             "totals": asdict(self.totals),
             "claims": [verdict.to_json() for verdict in self.claims],
             "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics],
+            **{report.key: report.to_json() for report in self.reports},
         }
 
 

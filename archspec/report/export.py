@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import re
+from collections.abc import Iterable
 
 from archspec.analysis import Analysis
-from archspec.analysis.claims import figure
+from archspec.analysis.numbers import printable
+from archspec.analysis.section import Section
 from archspec.layers.base import show
-from archspec.report.numbers import printable
+from archspec.report.summary import sections
 
 COLUMNS = (
     "name",
@@ -72,12 +74,11 @@ def to_csv(analysis: Analysis) -> str:
 
 def to_markdown(analysis: Analysis) -> str:
     """Layers, totals, claims and diagnostics as Markdown tables and lists."""
-    graph, totals = analysis.graph, analysis.totals
+    graph = analysis.graph
     lines = [
         f"# {_cell(graph.title)}",
         "",
-        f"Input {show(graph.input_shape)}. {totals.params:,} parameters, {totals.macs:,} MACs, "
-        f"{totals.flops:,} FLOPs.",
+        f"Input {show(graph.input_shape)} (channels x height x width).",
         "",
         "| layer | type | output | how | params | MACs |",
         "|---|---|---:|---|---:|---:|",
@@ -91,20 +92,11 @@ def to_markdown(analysis: Analysis) -> str:
             f"{layer.costs.params:,}",
             f"{layer.costs.macs:,}",
         )
-        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+        lines.append(_row(cells))
     for remark in filter(None, (missing(analysis), training_only(analysis))):
         lines += ["", _cell(remark)]
-    if analysis.claims:
-        lines += ["", "| claim | stated | computed | verdict | source |", "|---|---:|---:|---|---|"]
-        for claim in analysis.claims:
-            row: tuple[str, ...] = (
-                f"{claim.about} {claim.quantity}",
-                figure(claim.claimed),
-                figure(claim.computed),
-                claim.verdict,
-                claim.source or "",
-            )
-            lines.append(f"| {' | '.join(_cell(cell) for cell in row)} |")
+    for section in sections(analysis):
+        lines += ["", *_section(section)]
     if analysis.diagnostics:
         lines.append("")
         for d in analysis.diagnostics:
@@ -112,6 +104,22 @@ def to_markdown(analysis: Analysis) -> str:
             lines.append(f"- {d.severity} {d.code} {d.name} ({place}): {_cell(d.message)}")
             lines += [f"  - {_cell(fix.title)}: {_cell(fix.effect)}" for fix in d.fixes]
     return "\n".join(lines)
+
+
+def _section(section: Section) -> list[str]:
+    """A heading, a table and remarks as lines of Markdown."""
+    lines = [f"## {_cell(section.title)}"]
+    if section.rows:
+        sides = ["---:" if column.side == "right" else "---" for column in section.columns]
+        names = [column.name for column in section.columns]
+        lines += ["", _row(names), f"|{'|'.join(sides)}|", *(_row(row) for row in section.rows)]
+    for note in section.notes:
+        lines += ["", _cell(note)]
+    return lines
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
 
 
 def _cell(text: str) -> str:

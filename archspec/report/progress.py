@@ -10,7 +10,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from archspec.report.numbers import duration, printable
+from archspec.analysis.numbers import duration, printable
 from archspec.training.options import EpochMetrics, Progress, RunPlan, RunSummary
 
 # Seconds between two plain lines within an epoch.

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Literal
 
-from rich.box import SIMPLE_HEAD, Box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.segment import Segment, Segments
 from rich.text import Text
 
 from archspec.analysis import Analysis, LayerAnalysis
-from archspec.analysis.claims import figure
+from archspec.analysis.numbers import printable
+from archspec.analysis.section import Column, Section
 from archspec.layers.base import show
 from archspec.report.diagnostics import counts, print_diagnostics
 from archspec.report.export import MARK, missing, training_only
-from archspec.report.numbers import printable, short_bytes, short_count
+from archspec.report.summary import sections
 
 # From this width on there is room for a column that the layer's name mostly repeats.
 WIDE = 110
 
-# A column: its header, "left" or "right", its style.
-Column = tuple[str, str, str]
+# What is not told by words alone.
+STYLES = {"holds": "green", "contradicted": "bold yellow"}
 
 
 def print_analysis(console: Console, analysis: Analysis) -> None:
@@ -40,11 +41,9 @@ def print_analysis(console: Console, analysis: Analysis) -> None:
     if apart:
         console.print()
         console.print(Text(apart, style="dim"))
-    console.print()
-    _print_totals(console, analysis)
-    if analysis.claims:
+    for section in sections(analysis):
         console.print()
-        _print_claims(console, analysis)
+        print_section(console, section)
     if analysis.diagnostics:
         console.print()
         print_diagnostics(console, analysis.diagnostics)
@@ -52,13 +51,23 @@ def print_analysis(console: Console, analysis: Analysis) -> None:
         console.print(counts(analysis.diagnostics), highlight=False)
 
 
+def print_section(console: Console, section: Section) -> None:
+    """A heading, the table in at most the console's width, and the remarks below it."""
+    console.print(Text(section.title, style="bold"))
+    if section.rows:
+        rows = [[Text(cell, style=STYLES.get(cell, "")) for cell in row] for row in section.rows]
+        _print_table(console, section.columns, rows)
+    for note in section.notes:
+        console.print(Text(note, style="dim"))
+
+
 def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
-    columns: list[Column] = [
-        ("layer", "left", ""),
-        ("output", "right", ""),
-        ("how", "left", "dim"),
-        ("params", "right", ""),
-        ("MACs", "right", ""),
+    columns = [
+        Column("layer", folds=True),
+        Column("output", "right"),
+        Column("how", folds=True),
+        Column("params", "right"),
+        Column("MACs", "right"),
     ]
     broken = {d.layer for d in analysis.diagnostics if d.severity == "error"}
     rows: list[list[Text]] = []
@@ -82,15 +91,15 @@ def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
                         style="bold red" if layer.name in broken else "",
                     ),
                     Text(show(layer.output_shape)),
-                    Text(layer.formula if computed else ""),
+                    Text(layer.formula if computed else "", style="dim"),
                     *_costs([layer]),
                 ]
             )
     if wide:
-        columns.insert(1, ("type", "left", "dim"))
+        columns.insert(1, Column("type"))
         for row, type_ in zip(rows, types, strict=True):
-            row.insert(1, Text(type_))
-    _print_table(console, columns, rows, folding=("layer", "how"))
+            row.insert(1, Text(type_, style="dim"))
+    _print_table(console, columns, rows)
 
 
 def _costs(layers: Sequence[LayerAnalysis], style: str = "") -> list[Text]:
@@ -105,98 +114,73 @@ def _indented(name: str, section: str) -> str:
 
 
 def _print_table(
-    console: Console,
-    columns: Sequence[Column],
-    rows: Sequence[Sequence[Text]],
-    *,
-    box: Box | None = SIMPLE_HEAD,
-    folding: tuple[str, ...] = (),
+    console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text]]
 ) -> None:
-    """Print a table whose widths are worked out here: Rich measures every cell several times.
+    """Print rows below a line of headings, unless no column has one.
 
-    Where the console is too narrow, the columns named in `folding` give way, the last one first.
+    Rich's own table measures and wraps every cell several times, which takes seconds for ten
+    thousand rows. Here each cell is measured once, and Rich wraps those that are too long.
     """
     widths = [
-        max([cell_len(name) if box else 0, *(cell_len(row[i].plain) for row in rows)])
-        for i, (name, _, _) in enumerate(columns)
+        max([cell_len(column.name), *(cell_len(row[i].plain) for row in rows)])
+        for i, column in enumerate(columns)
     ]
     gap = 1
     for gap in (2, 1):
         excess = sum(widths) + gap * (len(columns) - 1) - console.width
         if excess <= 0:
             break
-    names = [name for name, _, _ in columns]
-    for name in reversed(folding):
-        index = names.index(name)
-        given = min(max(excess, 0), max(widths[index] - 8, 0))
-        widths[index] -= given
-        excess -= given
-    # A box divides columns by one blank of its own.
-    table = Table(
-        box=box,
-        show_header=box is not None,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, gap - 1 if box else gap, 0, 0),
-    )
-    for (name, side, style), width in zip(columns, widths, strict=True):
-        table.add_column(
-            name,
-            justify="right" if side == "right" else "left",
-            style=style,
-            width=max(width, 1),
-            no_wrap=name not in folding,
-            overflow="fold",
-        )
+    for i, column in reversed([*enumerate(columns)]):
+        if column.folds:
+            given = min(max(excess, 0), max(widths[i] - 8, 0))
+            widths[i] -= given
+            excess -= given
+    segments: list[Segment] = []
+    if any(column.name for column in columns):
+        headings = [Text(column.name, style="bold") for column in columns]
+        segments += _lines(console, columns, widths, gap, headings)
+        rule = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * (sum(widths) + gap * (len(widths) - 1))
+        segments += (Segment(rule), Segment.line())
     for row in rows:
-        table.add_row(*row)
-    console.print(table)
+        segments += _lines(console, columns, widths, gap, row)
+    console.print(Segments(segments), end="")
 
 
-def _print_totals(console: Console, analysis: Analysis) -> None:
-    totals = analysis.totals
-    batch = f", batch {analysis.batch}" if analysis.batch != 1 else ""
-    rows = [
-        ("params", f"{totals.params:,}", f"{short_bytes(totals.weight_bytes)} in float32"),
-        ("MACs", f"{totals.macs:,}", f"{short_count(totals.macs)}, one image"),
-        ("FLOPs", f"{totals.flops:,}", "2 x MACs + biases, pools, norms, activations"),
-        (
-            "backward FLOPs",
-            f"{totals.backward_flops:,}",
-            "weight and input gradients, 2 x MACs each",
-        ),
-        ("neurons", f"{totals.neurons:,}", "outputs of convolutions and dense layers"),
-        ("connections", f"{totals.connections:,}", "neurons x (weights each sees + its bias)"),
-        ("activations", short_bytes(totals.activation_bytes), f"every output, float32{batch}"),
+def _lines(
+    console: Console,
+    columns: Sequence[Column],
+    widths: Sequence[int],
+    gap: int,
+    row: Sequence[Text],
+) -> list[Segment]:
+    """One row, on several lines where a cell does not fit its column."""
+    cells = [
+        [text]
+        if cell_len(text.plain) <= width
+        else _wrapped(console, text, width, "fold" if column.folds else "ellipsis")
+        for text, width, column in zip(row, widths, columns, strict=True)
     ]
-    if totals.params != totals.trainable_params:
-        rows.insert(1, ("trainable", f"{totals.trainable_params:,}", "frozen layers left out"))
-    buffers = totals.non_trainable_params - (totals.params - totals.trainable_params)
-    if buffers:
-        rows.insert(1, ("buffers", f"{buffers:,}", "running statistics, not counted in params"))
-    columns = [("", "left", ""), ("", "right", "bold"), ("what", "left", "dim")]
-    texts = [[Text(cell) for cell in row] for row in rows]
-    _print_table(console, columns, texts, box=None, folding=("what",))
+    found = []
+    for number in range(max(len(lines) for lines in cells)):
+        blanks = 0  # nothing is written behind the last cell of a line
+        for lines, width, column in zip(cells, widths, columns, strict=True):
+            text = lines[number] if number < len(lines) else Text()
+            rest = width - cell_len(text.plain)
+            before = rest if column.side == "right" else 0
+            if text.plain:
+                found.append(Segment(" " * (blanks + before)))
+                found.append(Segment(text.plain, console.get_style(text.style)))
+                blanks = rest - before + gap
+            else:
+                blanks += width + gap
+        found.append(Segment.line())
+    return found
 
 
-def _print_claims(console: Console, analysis: Analysis) -> None:
-    rows = []
-    for claim in analysis.claims:
-        style = "green" if claim.verdict == "holds" else "bold yellow"
-        rows.append(
-            [
-                Text(f"{claim.about} {claim.quantity}"),
-                Text(figure(claim.claimed)),
-                Text(figure(claim.computed)),
-                Text(claim.verdict, style=style),
-                Text(printable(claim.source or "")),
-            ]
-        )
-    columns = [
-        ("claim", "left", ""),
-        ("stated", "right", ""),
-        ("computed", "right", ""),
-        ("verdict", "left", ""),
-        ("source", "left", "dim"),
-    ]
-    _print_table(console, columns, rows, folding=("claim", "source"))
+def _wrapped(
+    console: Console, text: Text, width: int, overflow: Literal["fold", "ellipsis"]
+) -> list[Text]:
+    lines = text.wrap(console, width, overflow=overflow, no_wrap=overflow == "ellipsis")
+    for line in lines:
+        line.rstrip()
+    return [*lines]

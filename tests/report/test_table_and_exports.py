@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from networks import heads
@@ -14,7 +17,8 @@ from rich.console import Console
 import archspec
 from archspec import catalog
 from archspec.analysis import Analysis
-from archspec.report.export import COLUMNS, to_csv, to_markdown
+from archspec.analysis.section import Column, Section
+from archspec.report.export import COLUMNS, to_csv, to_json, to_markdown
 from archspec.report.table import print_analysis
 
 
@@ -141,7 +145,8 @@ def test_csv_has_the_columns_and_plain_numbers() -> None:
 def test_markdown_has_layers_claims_and_diagnostics() -> None:
     lines = to_markdown(archspec.analyze("alexnet-224")).splitlines()
     assert lines[0] == "# AlexNet with the input that the paper prints, 224 x 224"
-    assert lines[2].startswith("Input 3 x 224 x 224. 49,430,888 parameters, 643,026,048 MACs")
+    assert lines[2] == "Input 3 x 224 x 224 (channels x height x width)."
+    assert "| params | 49,430,888 | 188.6 MiB in float32 |" in lines
     row = r"| conv1 | conv2d | 96 x 54 x 54 | (224 - 11 + 2\*0)/4 + 1 = 54.25 | 34,944 |"
     assert any(line.startswith(row) for line in lines)
     assert "| conv1 neurons | 253,440 | 279,936 | contradicted | figure 2 |" in lines
@@ -149,3 +154,27 @@ def test_markdown_has_layers_claims_and_diagnostics() -> None:
     assert any(line.startswith("  - input 227 x 227: conv1 gives 96 x 55 x 55") for line in lines)
     columns = {line.count("|") - line.count(r"\|") for line in lines if line.startswith("| conv")}
     assert columns == {6, 7}
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """A report such as an optional one of `archspec analyze`."""
+
+    key: ClassVar[str] = "weighing"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"grams": 3}
+
+    def sections(self) -> tuple[Section, ...]:
+        columns = (Column("layer"), Column("grams", "right", folds=True))
+        return (Section("weights on the scale", columns, (("a|b", "1"), ("c", "2")), ("Dry.",)),)
+
+
+def test_a_report_is_in_every_format() -> None:
+    found = archspec.analyze("alexnet-small").with_reports(Weighing())
+    assert json.loads(to_json(found))["weighing"] == {"grams": 3}
+    rows = "| layer | grams |\n|---|---:|\n| a\\|b | 1 |\n| c | 2 |\n\nDry."
+    assert f"## weights on the scale\n\n{rows}" in to_markdown(found)
+    lines = _table(found)
+    first = lines.index("weights on the scale")
+    assert lines[first + 3 : first + 6] == ["a|b        1", "c          2", "Dry."]

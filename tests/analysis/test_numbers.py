@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archspec.report.numbers import duration, printable, short_bytes, short_count
+from archspec.analysis.numbers import duration, printable, short_bytes, short_count
 
 
 @pytest.mark.parametrize(

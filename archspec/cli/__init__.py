@@ -1,0 +1,122 @@
+"""The `archspec` command: arguments in, results on standard output, the rest on standard error.
+
+A command is a function in the module of the same name, whose docstring is its line in the list
+of commands. Exit status: 0 fine, 1 the spec has errors (or a comparison failed), 2 the command
+was used wrongly or something it needs is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, MutableMapping
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from archspec.cli.options import console, say
+
+COMMANDS = (
+    "analyze",
+    "check",
+    "expand",
+    "explain",
+    "specs",
+    "build",
+    "verify",
+    "train",
+    "schema",
+)
+_SETTINGS: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name; each is imported when it is asked for, and the others are not."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        if name not in self._loaded:
+            module = importlib.import_module(f"archspec.cli.{name}")
+            alone = typer.Typer(**_SETTINGS)
+            alone.command(name, short_help=module.__doc__)(getattr(module, name))
+            self._loaded[name] = typer.main.get_command(alone)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()
+
+
+app = typer.Typer(
+    name="archspec",
+    cls=_Group,
+    help="Architecture specs that compile: verified facts and equal models from one YAML file.",
+    no_args_is_help=True,
+    **_SETTINGS,
+)
+
+
+def main() -> None:
+    """The entry point: every expected failure is a message and an exit status."""
+    import gc
+
+    from archspec.diagnostics import ArchspecError, SpecError
+
+    # Start-up creates objects and no garbage: looking for some takes a tenth of the time.
+    gc.set_threshold(100_000)
+    try:
+        app(prog_name="archspec")
+    except SpecError as error:
+        from archspec.report.diagnostics import print_diagnostics
+
+        print_diagnostics(console(stderr=True), error.diagnostics)
+        raise SystemExit(1) from None
+    except ArchspecError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        # The reader went away (`| head`): not an error, and nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from archspec import __version__
+
+        print(f"archspec {__version__}")
+        raise typer.Exit
+
+
+def _fail(message: str) -> NoReturn:
+    say(f"archspec: {message}")
+    raise SystemExit(2)

@@ -1,0 +1,80 @@
+"""What several commands share: options, and how they read and write."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from archspec.graph import Graph
+
+SpecArgument = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A spec file, or the name of a shipped spec.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Set a variable of the spec: classes=10."),
+]
+InputOption = Annotated[
+    str | None,
+    typer.Option("--input", metavar="CxHxW", help="Another input shape: 3x224x224."),
+]
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root", metavar="DIR", help="The folder in which the spec may name other files; its own."
+    ),
+]
+BackendOption = Annotated[
+    str, typer.Option("--backend", metavar="torch|keras|...", help="The backend.")
+]
+OutputOption = Annotated[Path | None, typer.Option("--output", help="Write to this file instead.")]
+
+
+class ListFormat(StrEnum):
+    """Formats of lists of specs."""
+
+    text = "text"
+    json = "json"
+
+
+def load(spec: str, assignments: list[str] | None, input: str | None, root: Path | None) -> Graph:
+    """The network that the arguments of a command mean."""
+    from archspec import api
+
+    return api.load(spec, input=input, root=root, **api.parse_assignments(assignments or []))
+
+
+def console(file: TextIO | None = None, *, stderr: bool = False) -> Console:
+    """Where tables are printed: standard output if nothing else is said."""
+    from rich.console import Console
+
+    return Console(file=file, stderr=stderr)
+
+
+def opened(path: Path) -> TextIO:
+    """The file, empty and open for writing. Raises ArchspecError."""
+    from archspec.diagnostics import ArchspecError
+
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise ArchspecError(f"cannot write {path}: {error.strerror}") from None
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document and nothing else."""
+    import json
+
+    print(json.dumps(document, indent=2))
+
+
+def say(text: str) -> None:
+    """A line that is no result: to standard error."""
+    print(text, file=sys.stderr)

@@ -1,0 +1,102 @@
+"""Train a network with the recipe in its spec."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archspec.cli.options import RootOption, SetOption, console
+
+
+class Device(StrEnum):
+    """Where `archspec train` computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def train(
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SPEC",
+            help="A spec file, or the name of a shipped spec; alexnet if left out.",
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend", metavar="torch|keras|...", help="The backend; torch if left out."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="`folder:DIR` with one sub-folder a class, or `digits`, which it is if left out.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Instead of the recipe's.")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Learning rate instead of the recipe's.")
+    ] = None,
+    device: Annotated[Device, typer.Option("--device", help="Where to train.")] = Device.auto,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Use at most so many images, held-out ones too."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The run folder; one in runs/ if left out.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with the run in this folder.")
+    ] = None,
+    set_: SetOption = None,
+    root: RootOption = None,
+) -> None:
+    """Train a network with the recipe in its spec.
+
+    Examples: archspec train alexnet-small; archspec train --backend keras --epochs 1 --limit 256;
+    archspec train my.yaml --data folder:photos
+    """
+    from archspec import api
+    from archspec.diagnostics import ArchspecError
+    from archspec.report.progress import TrainingReport
+    from archspec.training.options import RunOptions
+
+    if lr is not None and not 0 < lr < float("inf"):
+        raise ArchspecError(f"--lr is a number above 0, not {lr:g}")
+    report = TrainingReport(console())
+    options = RunOptions(
+        backend=backend,
+        data=data,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=lr,
+        device=device.value,
+        seed=seed,
+        limit=limit,
+        output=output,
+        resume=resume,
+        variables=api.parse_assignments(set_ or []),
+        root=root,
+    )
+    try:
+        api.train(spec, options, report)
+    except KeyboardInterrupt:
+        report.interrupted()
+        raise
+    finally:
+        report.close()
