@@ -44,18 +44,19 @@ class Verdict:
 
     @property
     def subject(self) -> str:
-        """What the claim is about, in words: conv1 neurons, network dropout layers."""
+        """What the claim is about, in words: conv1 neurons, stage1 conv2d layers."""
         quantity, _, key = self.quantity.partition(".")
         if self.formula is not None:
             return self.formula
-        words = {"layers": f"{key} layers", "settings": key}.get(quantity, quantity)
-        return f"{self.about} {words}"
+        if quantity == "layers":
+            return f"{key} layers" if self.about == NETWORK else f"{self.about} {key} layers"
+        return f"{self.about} {key or quantity}"
 
     @property
     def stated(self) -> str:
-        """The claimed figure as people write it: 253,440; at least 10; 60,000,000 ± 5%."""
+        """The claimed figure as people write it: 253,440; at least 10; 60,000,000 ±5%."""
         bound = f"{self.bound.replace('_', ' ')} " if self.bound else ""
-        tolerance = f" ± {100 * self.tolerance:.3g}%" if self.tolerance else ""
+        tolerance = f" ±{100 * self.tolerance:.3g}%" if self.tolerance else ""
         return f"{bound}{figure(self.claimed)}{tolerance}"
 
     def to_json(self) -> dict[str, Any]:
