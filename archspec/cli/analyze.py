@@ -39,6 +39,10 @@ def analyze(
     batch: Annotated[
         int, typer.Option("--batch", min=1, help="Images at once; scales activation memory.")
     ] = 1,
+    conventions: Annotated[
+        bool,
+        typer.Option("--conventions", help="Add what other tools would say, and why."),
+    ] = False,
     output: OutputOption = None,
     root: RootOption = None,
 ) -> None:
@@ -50,6 +54,8 @@ def analyze(
     from archspec import api
 
     found = api.analyze(load(spec, set_, input, root), batch=batch)
+    if conventions:
+        found = found.with_reports(api.conventions(found))
     if format is AnalyzeFormat.table:
         from archspec.report import table
 
