@@ -11,6 +11,8 @@ from archspec.graph import Graph
 from archspec.loading import Spec, analyze, buildable, examine, load, parse_shape
 
 if TYPE_CHECKING:
+    from archspec.analysis import Analysis
+    from archspec.analysis.conventions import Conventions
     from archspec.training.options import RunOptions, RunSummary, Watcher
     from archspec.verification import Verification
 
@@ -19,6 +21,7 @@ __all__ = [
     "analyze",
     "build",
     "buildable",
+    "conventions",
     "emit",
     "examine",
     "expand",
@@ -53,6 +56,17 @@ def build(spec: Spec = catalog.DEFAULT, *, backend: str = "torch", seed: int | N
     if seed is not None:
         chosen.load_weights(graph, model, initial_weights(graph, seed))
     return model
+
+
+def conventions(found: Analysis) -> Conventions:
+    """What other tools say of the models of a network that was analysed; none of them is run.
+
+    Raises ArchspecError where a layer type of a plug-in cannot be built in PyTorch.
+    """
+    from archspec.analysis import conventions
+    from archspec.backends.torch.emit import modules
+
+    return conventions.compute(found, {} if found.has_errors else modules(found.graph))
 
 
 def verify(spec: Spec = catalog.DEFAULT, **options: Any) -> Verification:
