@@ -152,10 +152,16 @@ class Graph:
         import hashlib  # here, because most analyses never ask for it
         import json
 
+        fields: dict[int, dict[str, Any]] = {}  # layers of one pattern have the same
+        for node in self.nodes:
+            layer = node.pattern or node.layer
+            if id(layer) not in fields:
+                fields[id(layer)] = layer.model_dump(mode="json")
         content: dict[str, Any] = {
             "input": self.input_shape,
             "layers": [
-                {**node.layer.model_dump(mode="json"), "inputs": node.inputs} for node in self.nodes
+                {**fields[id(node.pattern or node.layer)], "name": node.name, "inputs": node.inputs}
+                for node in self.nodes
             ],
             "output": self.output,
             **(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,9 @@ from archspec.graph import Graph, Node
 from archspec.layers.base import Shape
 
 SCHEMA_VERSION = 1
+
+# The costs of a layer that are in the JSON document.
+_COSTS = tuple(field.name for field in fields(LayerCosts) if field.name != "weight_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,6 @@ class LayerAnalysis:
     def to_json(self) -> dict[str, Any]:
         """The layer as in ``analyze --format json``."""
         field = self.receptive_field
-        costs = asdict(self.costs)
-        del costs["weight_bytes"]
         source = self.node.source.span.source
         return {
             "name": self.node.name,
@@ -48,9 +49,15 @@ class LayerAnalysis:
             "inputs": list(self.node.inputs),
             "output_shape": list(self.output_shape),
             "formula": self.formula,
-            **costs,
+            **{key: getattr(self.costs, key) for key in _COSTS},
             "receptive_field": (
-                {key: list(pair) for key, pair in asdict(field).items()} if field else None
+                {
+                    "size": list(field.size),
+                    "stride": list(field.stride),
+                    "offset": list(field.offset),
+                }
+                if field
+                else None
             ),
             "training_only": self.training_only,
             "file": source.name if source else None,
