@@ -13,6 +13,7 @@ from archspec.loading import Spec, analyze, buildable, examine, load, parse_shap
 if TYPE_CHECKING:
     from archspec.analysis import Analysis
     from archspec.analysis.conventions import Conventions
+    from archspec.analysis.diff import Comparison
     from archspec.training.options import RunOptions, RunSummary, Watcher
     from archspec.verification import Verification
 
@@ -22,6 +23,7 @@ __all__ = [
     "build",
     "buildable",
     "conventions",
+    "diff",
     "emit",
     "examine",
     "expand",
@@ -31,6 +33,17 @@ __all__ = [
     "train",
     "verify",
 ]
+
+
+def diff(a: Spec, b: Spec) -> Comparison:
+    """What differs between two networks, and what explains the difference of every total.
+
+    A network with errors is compared as far as its analysis goes (`Analysis.has_errors` of
+    `Comparison.a` and `.b` tells). Raises SpecError when one is no network.
+    """
+    from archspec.analysis.diff import compare
+
+    return compare(analyze(a), analyze(b))
 
 
 def emit(spec: Spec = catalog.DEFAULT, *, backend: str = "torch") -> str:

@@ -43,6 +43,7 @@ def command(*arguments: str) -> str:
         ("analyze", "alexnet", "--format", "json"),
         ("analyze", "alexnet", "--conventions"),
         ("check", "alexnet"),
+        ("diff", "alexnet", "caffenet"),
         ("explain", "AS101"),
         ("specs",),
         ("schema",),
