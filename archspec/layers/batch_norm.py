@@ -40,6 +40,10 @@ class BatchNorm(AffineLayer):
         Example({"eps": 1e-3, "decay": 0.9, "running_variance": "biased"}, ((5,),)),
     )
 
+    @property
+    def training_fields(self) -> frozenset[str]:
+        return super().training_fields | {"decay", "running_variance"}
+
     def weights(self, inputs: tuple[Shape, ...]) -> tuple[Weight, ...]:
         shape = inputs[0][:1]
         return (

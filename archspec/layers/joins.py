@@ -32,6 +32,7 @@ class Add(_Join):
 
     type: Literal["add"]
     overwritable = True
+    commutes = True
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
         Example({}, ((6,), (6,), (6,))),
@@ -50,6 +51,7 @@ class Multiply(_Join):
     """
 
     type: Literal["multiply"]
+    commutes = True
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
         Example({}, ((3, 4, 5), (3, 1, 1))),
