@@ -79,8 +79,12 @@ def analyze(
     archspec analyze alexnet --input 3x224x224; archspec analyze --device h100-sxm --batch 128;
     archspec analyze --devices 8 --interconnect 50GB/s
     """
+    import gc
+
     from archspec import api
 
+    # A network of 10,000 layers is a million objects, and next to none of them is garbage.
+    gc.set_threshold(1_000_000)
     graph = load(spec, set_, input, root)
     if batch is None:
         recipe = graph.spec.training
