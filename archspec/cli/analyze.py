@@ -23,6 +23,8 @@ from archspec.cli.options import (
 if TYPE_CHECKING:
     from archspec.analysis import Analysis
 
+MAX_SIZE = 2**31 - 1  # as in a spec
+
 
 class AnalyzeFormat(StrEnum):
     """Formats of `archspec analyze`."""
@@ -43,7 +45,10 @@ def analyze(
     batch: Annotated[
         int | None,
         typer.Option(
-            "--batch", min=1, help="Images at once: 1, or with --devices the recipe's, on each."
+            "--batch",
+            min=1,
+            max=MAX_SIZE,
+            help="Images at once: 1, or with --devices the recipe's, on each.",
         ),
     ] = None,
     device: Annotated[
@@ -60,7 +65,9 @@ def analyze(
     ] = None,
     devices: Annotated[
         int | None,
-        typer.Option("--devices", min=2, help="Data-parallel training on so many of --device."),
+        typer.Option(
+            "--devices", min=2, max=MAX_SIZE, help="Data-parallel training on so many of --device."
+        ),
     ] = None,
     interconnect: Annotated[
         str | None,
