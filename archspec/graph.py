@@ -130,6 +130,14 @@ class Graph:
         return {node.name: node for node in self.nodes}
 
     @cached_property
+    def by_class(self) -> dict[type[Layer], list[Node]]:
+        """The nodes by the class of their layer, in the order of the classes' first nodes."""
+        found: dict[type[Layer], list[Node]] = {}
+        for node in self.nodes:
+            found.setdefault(type(node.layer), []).append(node)
+        return found
+
+    @cached_property
     def consumers(self) -> dict[str, tuple[str, ...]]:
         """For the input and each layer, the names of the layers that read it."""
         readers: dict[str, list[str]] = {INPUT: [], **{node.name: [] for node in self.nodes}}

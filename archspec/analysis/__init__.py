@@ -9,6 +9,7 @@ from typing import Any
 
 from archspec.analysis.claims import Verdict, check_claims
 from archspec.analysis.costs import LayerCosts, Totals, layer_costs, totals
+from archspec.analysis.memory import Memory, Optimizer, memory
 from archspec.analysis.receptive_field import ReceptiveField, receptive_fields
 from archspec.analysis.section import Report
 from archspec.analysis.shapes import Shapes, infer_shapes
@@ -86,6 +87,16 @@ class Analysis:
         """The layers by name."""
         return {layer.name: layer for layer in self.layers}
 
+    @cached_property
+    def memory(self) -> Memory:
+        """What the network holds in training, with the optimiser of its recipe."""
+        return self.memory_with()
+
+    def memory_with(self, optimizer: Optimizer | None = None, budget: int | None = None) -> Memory:
+        """The same with another optimiser, and the largest batch for a budget in bytes."""
+        costs = {layer.name: layer.costs for layer in self.layers}
+        return memory(self.graph, self.shapes, costs, self.totals, self.batch, optimizer, budget)
+
     @property
     def has_errors(self) -> bool:
         """Whether the network cannot be built as the spec says it."""
@@ -97,6 +108,7 @@ class Analysis:
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``analyze --format json``, schema version 1."""
+        saved = {layer.name: layer.saved_bytes for layer in self.memory.layers}
         return {
             "schema_version": SCHEMA_VERSION,
             "name": self.graph.name,
@@ -104,28 +116,14 @@ class Analysis:
             "hash": self.graph.hash,
             "input": list(self.graph.input_shape),
             "batch": self.batch,
-            "layers": [layer.to_json() for layer in self.layers],
+            "layers": [x.to_json() | {"saved_bytes": saved[x.name]} for x in self.layers],
             "auxiliary": [a.model_dump() for a in self.graph.auxiliary],
             "totals": asdict(self.totals),
-            "claims": [
-                {
-                    "about": verdict.about,
-                    "quantity": verdict.quantity,
-                    "claimed": _plain(verdict.claimed),
-                    "computed": _plain(verdict.computed),
-                    "verdict": verdict.verdict,
-                    "source": verdict.source,
-                    "explanation": verdict.explanation or None,
-                }
-                for verdict in self.claims
-            ],
+            "memory": self.memory.to_json(),
+            "claims": [verdict.to_json() for verdict in self.claims],
             "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics],
             **{report.key: report.to_json() for report in self.reports},
         }
-
-
-def _plain(figure: int | Shape) -> int | list[int]:
-    return list(figure) if isinstance(figure, tuple) else figure
 
 
 def compute(graph: Graph, batch: int = 1) -> Analysis:
@@ -134,7 +132,7 @@ def compute(graph: Graph, batch: int = 1) -> Analysis:
     costs = layer_costs(graph, shapes, batch)
     fields = receptive_fields(graph, shapes)
     sums = totals(graph, costs)
-    verdicts, problems = check_claims(graph, shapes, costs, sums)
+    verdicts, problems = check_claims(graph, shapes, costs, fields, sums, batch)
     layers = tuple(
         [
             LayerAnalysis(

@@ -393,7 +393,7 @@ def layer_time(
         if wanted:
             input_gradient = machine.run(matmul, written + params + wanted)
     elif (wanted or trainable) and training is not NOTHING and not isinstance(layer, _PASSING):
-        saved = layer.saved(place.inputs, place.output, place.trained)
+        saved = layer.saved(place.inputs, layer.infer(place.inputs), place.trained)
         again = sum(sizes[number] for number in saved.inputs) + (written if saved.output else 0)
         input_gradient = machine.run(0, written + again + params + wanted + trainable)
     if place.gradients > 1 and (trainable or any(place.trained)):

@@ -77,6 +77,10 @@ def analyze(
             help="Each device's link, one way: 50GB/s, 400Gb/s (bits).",
         ),
     ] = None,
+    conventions: Annotated[
+        bool,
+        typer.Option("--conventions", help="Add what other tools would say, and why."),
+    ] = False,
     output: OutputOption = None,
     root: RootOption = None,
 ) -> None:
@@ -99,6 +103,8 @@ def analyze(
     found = api.analyze(graph, batch=batch)
     if any(x is not None for x in (device, device_file, dtype, devices, interconnect)):
         found = _timed(found, device, device_file, dtype, devices, interconnect)
+    if conventions:
+        found = found.with_reports(api.conventions(found))
     if format is AnalyzeFormat.table:
         from archspec.report import table
 

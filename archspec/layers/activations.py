@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
-from archspec.layers.saved import Extra, Saved
+from archspec.layers.saved import Extra, Kept, Saved
 from archspec.spec.fields import NonNegative
 
 _ANY = (Example({}, ((3, 4, 5),)), Example({}, ((7,),)))
@@ -18,7 +18,7 @@ class Activation(Layer):
     """A function of each element; `flops_each` is what one element costs."""
 
     flops_each: ClassVar[int] = 1
-    keeps = ("inputs",)
+    keeps: ClassVar[Kept] = ("inputs",)
     examples: ClassVar[tuple[Example, ...]] = _ANY
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
@@ -65,8 +65,10 @@ class HardSigmoid(Activation):
     type: Literal["hard_sigmoid"]
     flops_each = 4
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
-        return Saved(extra=(Extra("x + 3", math.prod(output)),))
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        return Saved(extra=(Extra("x + 3", math.prod(inferred.shape)),))
 
 
 class HardSwish(Activation):
@@ -114,6 +116,7 @@ class Softmax(Layer):
 
     type: Literal["softmax"]
     keeps = ("output",)
+    arranges = "in order"
     examples = _ANY
 
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:

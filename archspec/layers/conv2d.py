@@ -27,6 +27,7 @@ class Conv2d(WindowedLayer, WeightedLayer):
     groups: Count = Field(default=1, description="both channels and filters are divided by it")
     is_neurons = True
     overwritable = True
+    arranges = "usual"
 
     examples = (
         Example({"filters": 6, "kernel_size": 3}, ((4, 7, 6),)),
@@ -83,9 +84,12 @@ class Conv2d(WindowedLayer, WeightedLayer):
             macs_formula="*".join(map(str, (*output[1:], output[0]))) + f"*{self._seen(inputs)}",
         )
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        window = inferred.window
+        assert window is not None
         # Also where the weight is frozen: PyTorch computes both gradients in one function.
-        window = self.window(inputs[0])
         if window.symmetric:
             return Saved((0,))
         area = math.prod(window.padded)

@@ -51,7 +51,9 @@ class Dense(WeightedLayer):
             macs_formula=f"{features}*{self.units}",
         )
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
         return Saved((0,) if self.trainable else ())
 
     def params_formula(self, inputs: tuple[Shape, ...]) -> str:

@@ -32,6 +32,7 @@ class LayerNorm(_ImageNorm):
     """
 
     type: Literal["layer_norm"]
+    arranges = "channels last"
 
     examples = (
         Example({"eps": 1e-3}, ((4, 3, 5),)),
@@ -47,8 +48,10 @@ class LayerNorm(_ImageNorm):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return self.flops(output, math.prod(output[1:]))
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
-        sets = math.prod(output[1:])
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        sets = math.prod(inferred.shape[1:])
         return Saved((0,), extra=(Extra("mean and 1/deviation of each position", 2 * sets),))
 
 
@@ -62,6 +65,7 @@ class GroupNorm(_ImageNorm):
     """
 
     type: Literal["group_norm"]
+    arranges = "usual"
     groups: Count = Field(description="the channels are divided by it")
 
     examples = (
@@ -79,6 +83,8 @@ class GroupNorm(_ImageNorm):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return self.flops(output, self.groups)
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
         statistics = Extra("mean and 1/deviation of each group", 2 * self.groups)
         return Saved((0,), extra=(statistics,), in_one_piece=True)

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
-from archspec.layers.saved import Extra, Saved, Sharing
+from archspec.layers.saved import Extra, Layout, Saved, Sharing
 from archspec.spec.fields import MAX_SIZE, is_integer
 
 
@@ -32,6 +32,7 @@ class Add(_Join):
 
     type: Literal["add"]
     overwritable = True
+    commutes = True
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
         Example({}, ((6,), (6,), (6,))),
@@ -50,6 +51,7 @@ class Multiply(_Join):
     """
 
     type: Literal["multiply"]
+    commutes = True
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
         Example({}, ((3, 4, 5), (3, 1, 1))),
@@ -63,7 +65,9 @@ class Multiply(_Join):
             raise self.unequal(inputs, "equal shapes, or (channels, 1, 1) to scale channels")
         return Inferred(largest, show(largest))
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
         # One product after the other. A factor is kept where the other one's gradient is needed.
         kept: set[int] = set()
         extra: list[Extra] = []
@@ -86,6 +90,7 @@ class Concat(_Join):
 
     type: Literal["concat"]
     overwritable = True
+    arranges = "usual"
     examples = (
         Example({}, ((3, 4, 5), (2, 4, 5))),
         Example({}, ((6,), (2,), (1,))),
@@ -156,3 +161,9 @@ class Split(Layer):
 
     def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
         return "always"
+
+    def view(self, before: Layout, source: Shape) -> Layout:
+        if self.channels == (0, source[0]):
+            return before
+        first = before.axes[0] == 0 and before.gaps != "within images"
+        return Layout(before.axes, "between images" if first else "within images")

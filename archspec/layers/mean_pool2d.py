@@ -20,6 +20,7 @@ class GlobalAvgPool2d(Layer):
     """
 
     type: Literal["global_avg_pool2d"]
+    arranges = "in order"
     keeps = ()
     keep_dims: bool = Field(default=False, description="true gives (C, 1, 1) instead of (C,)")
 
@@ -46,6 +47,7 @@ class AdaptiveAvgPool2d(Layer):
     """
 
     type: Literal["adaptive_avg_pool2d"]
+    arranges = "usual"
     output_size: Size2d
 
     examples = (
@@ -74,7 +76,9 @@ class AdaptiveAvgPool2d(Layer):
         columns = covered(width, self.output_size[1])
         return Cost(other_flops=output[0] * rows * columns)
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
         return Saved(() if self.output_size == (1, 1) else (0,))  # PyTorch's one region is a mean
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ from archspec.spec.fields import Pair
 
 class Pool2d(WindowedLayer):
     """The stride is the kernel size unless the spec says another."""
+
+    arranges = "usual"
 
     def strides(self) -> Pair:
         return self.stride or self.kernel_size
@@ -75,9 +77,12 @@ class MaxPool2d(Pool2d):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) * (math.prod(self.kernel_size) - 1))
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
-        window = self.window(inputs[0])
-        places = Extra("the place of each maximum, int64", math.prod(output), 8)
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        window = inferred.window
+        assert window is not None
+        places = Extra("the place of each maximum, int64", math.prod(inferred.shape), 8)
         if not self.padded_before(window):
             return Saved((0,), extra=(places,))
         area = math.prod(window.padded)
@@ -94,6 +99,10 @@ class AvgPool2d(Pool2d):
     """
 
     type: Literal["avg_pool2d"]
+    computed_from = {
+        "padding": ("padding", "rounding"),
+        "counted": ("count_include_pad",),
+    }
     count_include_pad: bool | None = Field(
         default=None, description="whether padding counts in the mean; needed with padding"
     )
@@ -153,6 +162,17 @@ class AvgPool2d(Pool2d):
         ),
     )
 
+    def computed(self, inputs: tuple[Shape, ...]) -> dict[str, Any]:
+        """With the padding that counts in the mean, where there is any."""
+        found = super().computed(inputs)
+        if found.pop("count_include_pad"):
+            top, bottom, left, right = found["padding"]
+            below, beyond = self.window(inputs[0]).overhang
+            counted = (top, bottom - below, left, right - beyond)
+            if max(counted) > 0:
+                found["counted"] = counted
+        return found
+
     def check(self, window: Window) -> None:
         if self.count_include_pad is None and any(window.padding):
             raise self.fail(
@@ -167,10 +187,13 @@ class AvgPool2d(Pool2d):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) * math.prod(self.kernel_size))
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
-        window = self.window(inputs[0])
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        window = inferred.window
+        assert window is not None
         if not self.padded_before(window):
             return Saved((0,))
         padded = Extra("the padded input", inputs[0][0] * math.prod(window.padded))
-        counts = Extra("the pixels in each window", math.prod(output[1:]), per="batch")
+        counts = Extra("the pixels in each window", math.prod(inferred.shape[1:]), per="batch")
         return Saved(extra=(padded, counts))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
-from archspec.layers.saved import Sharing
+from archspec.layers.saved import Layout, Sharing
 from archspec.spec.fields import Count, wrong_type, wrong_value
 
 AXES = ("channels", "height", "width")
@@ -112,3 +112,8 @@ class Permute(Layer):
 
     def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
         return "always"
+
+    def view(self, before: Layout, source: Shape) -> Layout:
+        # What the output calls its axis 0 is the input's axis `self.axes[0]`.
+        first, second, third = (self.axes.index(axis) for axis in before.axes)
+        return Layout((first, second, third), before.gaps)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from archspec.layers.base import Cost, Example, Shape, Weight, WeightedLayer
+from archspec.layers.base import Cost, Example, Inferred, Shape, Weight, WeightedLayer
 from archspec.layers.saved import Saved
 from archspec.spec.initializers import Initializer, Ones, Zeros
 
@@ -41,7 +41,9 @@ class Scale(WeightedLayer):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=(1 + self.bias) * math.prod(output))
 
-    def saved(self, inputs: tuple[Shape, ...], output: Shape, needed: tuple[bool, ...]) -> Saved:
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
         return Saved((0,) if self.trainable else ())
 
     def params_formula(self, inputs: tuple[Shape, ...]) -> str:

@@ -117,7 +117,7 @@ def to_markdown(analysis: Analysis) -> str:
     for remark in filter(None, (missing(analysis), training_only(analysis))):
         lines += ["", _cell(remark)]
     for section in sections(analysis):
-        lines += ["", *_section(section)]
+        lines += ["", *section_lines(section)]
     if analysis.diagnostics:
         lines.append("")
         for d in analysis.diagnostics:
@@ -127,7 +127,7 @@ def to_markdown(analysis: Analysis) -> str:
     return "\n".join(lines)
 
 
-def _section(section: Section) -> list[str]:
+def section_lines(section: Section) -> list[str]:
     """A heading, a table and remarks as lines of Markdown."""
     lines = [f"## {_cell(section.title)}"]
     if section.rows:

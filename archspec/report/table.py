@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Literal
 
@@ -132,11 +132,7 @@ def _print_table(
         excess = sum(widths) + gap * (len(columns) - 1) - console.width
         if excess <= 0:
             break
-    for i, column in reversed([*enumerate(columns)]):
-        if column.folds:
-            given = min(max(excess, 0), max(widths[i] - 8, 0))
-            widths[i] -= given
-            excess -= given
+    _give_way(widths, columns, rows, excess)
     segments: list[Segment] = []
     if any(column.name for column in columns):
         headings = [(column.name, "bold") for column in columns]
@@ -189,3 +185,31 @@ def _wrapped(
 ) -> list[str]:
     lines = Text(text).wrap(console, width, overflow=overflow, no_wrap=overflow == "ellipsis")
     return [line.plain.rstrip() for line in lines]
+
+
+def _give_way(
+    widths: list[int], columns: Sequence[Column], rows: Sequence[Sequence[Cell]], excess: int
+) -> None:
+    """Take what is too much from the columns that fold.
+
+    First from the widest, as long as no word is broken, then from the last one on.
+    """
+    folding = [i for i, column in enumerate(columns) if column.folds]
+    least = {i: max(8, len(columns[i].name), *_words(row[i][0] for row in rows)) for i in folding}
+    while excess > 0:
+        wide = [i for i in folding if widths[i] > least[i]]
+        if not wide:
+            break
+        widest = max(wide, key=lambda i: widths[i])
+        widths[widest] -= 1
+        excess -= 1
+    for i in reversed(folding):
+        given = min(max(excess, 0), max(widths[i] - 8, 0))
+        widths[i] -= given
+        excess -= given
+
+
+def _words(cells: Iterable[str]) -> Iterator[int]:
+    """How wide the longest word of each cell is."""
+    for cell in cells:
+        yield max(map(_width, cell.split()), default=0)

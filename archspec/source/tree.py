@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,18 @@ class Node:
         if self.items is not None:
             return [item.data() for item in self.items]
         return self.value
+
+    def scalars(self) -> Iterator[Node]:
+        """Every scalar below this node, in the order of the text."""
+        stack = [self]
+        while stack:
+            node = stack.pop()
+            if node.entries is not None:
+                stack.extend(entry.value for entry in reversed(node.entries.values()))
+            elif node.items is not None:
+                stack.extend(reversed(node.items))
+            else:
+                yield node
 
     def locate(self, path: tuple[str | int, ...], *, key: bool = False) -> Span:
         """Where the value at `path` stands, or its key; the nearest parent if it is absent."""

@@ -50,6 +50,7 @@ def test_the_page_documents_every_key_in_order() -> None:
         "The document": list(document),
         "A layer": list(document["layers"][0]),
         "The totals": list(document["totals"]),
+        "The memory": list(document["memory"]),
         "A claim": list(document["claims"][0]),
         "A diagnostic": list(error),
         "A fix": list(error["fixes"][0]),
@@ -108,6 +109,7 @@ def test_a_layer_of_alexnet() -> None:
         "activation_bytes": 4 * 290400,
         "receptive_field": {"size": [11, 11], "stride": [4, 4], "offset": [0, 0]},
         "training_only": False,
+        "saved_bytes": 4 * 3 * 227 * 227,
     }
     assert document["input"] == [3, 227, 227]
     assert (document["batch"], document["totals"]["macs"]) == (1, 724406816)
