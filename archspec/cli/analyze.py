@@ -23,6 +23,8 @@ from archspec.cli.options import (
 if TYPE_CHECKING:
     from archspec.analysis import Analysis
 
+MAX_SIZE = 2**31 - 1  # as in a spec
+
 
 # As `archspec.analysis.memory` has it, which nothing else here needs before the work begins.
 Optimizer = Literal["sgd", "momentum", "adam"]
@@ -47,7 +49,10 @@ def analyze(
     batch: Annotated[
         int | None,
         typer.Option(
-            "--batch", min=1, help="Images at once: 1, or with --devices the recipe's, on each."
+            "--batch",
+            min=1,
+            max=MAX_SIZE,
+            help="Images at once: 1, or with --devices the recipe's, on each.",
         ),
     ] = None,
     memory: Annotated[
@@ -74,7 +79,9 @@ def analyze(
     ] = None,
     devices: Annotated[
         int | None,
-        typer.Option("--devices", min=2, help="Data-parallel training on so many of --device."),
+        typer.Option(
+            "--devices", min=2, max=MAX_SIZE, help="Data-parallel training on so many of --device."
+        ),
     ] = None,
     interconnect: Annotated[
         str | None,
@@ -98,8 +105,12 @@ def analyze(
     archspec analyze --device h100-sxm --batch 128;
     archspec analyze --devices 8 --interconnect 50GB/s
     """
+    import gc
+
     from archspec import api
 
+    # A network of 10,000 layers is a million objects, and next to none of them is garbage.
+    gc.set_threshold(1_000_000)
     graph = load(spec, set_, input, root)
     if batch is None:
         recipe = graph.spec.training
