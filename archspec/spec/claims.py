@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from archspec.spec.fields import MAX_SIZE, LayerName, NonNegative, SpecModel, is_integer
+from archspec.spec.ignore import ABOUT_IGNORE, Ignores
 
 Figure = Annotated[int, Field(ge=0)]
 Quantity = Literal["shape", "params", "macs", "flops", "neurons", "connections"]
@@ -41,6 +42,7 @@ class Claim(SpecModel):
     connections: Figure | None = None
     tolerance: NonNegative = Field(default=0.0, description="relative: 0.05 accepts 5 % either way")
     source: str | None = Field(default=None, description="where it is stated: a section, a URL")
+    ignore: Ignores = Field(default=(), description=ABOUT_IGNORE)
 
     @model_validator(mode="after")
     def _one_quantity(self) -> Claim:

@@ -91,8 +91,10 @@ def test_227_says_that_the_paper_contradicts_itself() -> None:
     )
     assert found.claims[0].explanation == reason
     assert found.claims[1].explanation == f"150,528 = 3 x 224 x 224; {reason}"
-    assert [d.name for d in found.diagnostics] == ["claim-contradicted"] * 3
-    assert {d.severity for d in found.diagnostics} == {"warning"}
+    # They are meant, and the file says why.
+    assert [s.diagnostic.name for s in found.silenced] == ["claim-contradicted"] * 3
+    assert all(s.reason for s in found.silenced)
+    assert [(d.code, d.severity) for d in found.diagnostics] == [("AS207", "note")]
 
 
 def test_the_code_of_2012_rounds_up_and_says_so() -> None:
