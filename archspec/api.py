@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from archspec import catalog, source
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
-from archspec.loading import Spec, analyze, buildable, load, parse_shape
+from archspec.loading import Spec, analyze, buildable, examine, load, parse_shape
 
 if TYPE_CHECKING:
     from archspec.training.options import RunOptions, RunSummary, Watcher
@@ -20,6 +20,7 @@ __all__ = [
     "build",
     "buildable",
     "emit",
+    "examine",
     "expand",
     "load",
     "parse_assignments",
