@@ -65,7 +65,8 @@ def _ignored(graph: Graph) -> tuple[dict[str, list[dict[str, Any]]], list[dict[s
         if ignored.section != ("layers",) or ignored.layers is None:
             continue
         if len(ignored.layers) == 1:
-            own.setdefault(*ignored.layers, []).append(said)
+            (name,) = ignored.layers
+            own.setdefault(name, []).append(said)
         elif ignored.layers:
             names = [node.name for node in graph.nodes if node.name in ignored.layers]
             several.append({**said, "about": names})
@@ -106,7 +107,7 @@ def _claims(graph: Graph) -> list[dict[str, Any]]:
     found = []
     for claim in graph.spec.claims:
         said = _said(claim)
-        part = graph.parts.get(claim.about)
+        part = graph.parts.get(claim.about or "")
         if part is not None and claim.quantity == "shape":
             said["about"] = part.output
         elif part is not None and not (

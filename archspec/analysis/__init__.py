@@ -102,26 +102,11 @@ class Analysis:
             "layers": [layer.to_json() for layer in self.layers],
             "auxiliary": [a.model_dump() for a in self.graph.auxiliary],
             "totals": asdict(self.totals),
-            "claims": [
-                {
-                    "about": verdict.about,
-                    "quantity": verdict.quantity,
-                    "claimed": _plain(verdict.claimed),
-                    "computed": _plain(verdict.computed),
-                    "verdict": verdict.verdict,
-                    "source": verdict.source,
-                    "explanation": verdict.explanation or None,
-                }
-                for verdict in self.claims
-            ],
+            "claims": [verdict.to_json() for verdict in self.claims],
             "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics],
             "silenced": [silenced.to_json() for silenced in self.silenced],
             **{report.key: report.to_json() for report in self.reports},
         }
-
-
-def _plain(figure: int | Shape) -> int | list[int]:
-    return list(figure) if isinstance(figure, tuple) else figure
 
 
 def compute(graph: Graph, batch: int = 1) -> Analysis:
@@ -130,7 +115,7 @@ def compute(graph: Graph, batch: int = 1) -> Analysis:
     costs = layer_costs(graph, shapes, batch)
     fields = receptive_fields(graph, shapes)
     sums = totals(graph, costs)
-    verdicts, problems = check_claims(graph, shapes, costs, sums)
+    verdicts, problems = check_claims(graph, shapes, costs, fields, sums, batch)
     layers = tuple(
         [
             LayerAnalysis(

@@ -40,6 +40,7 @@ from archspec.layers.base import Layer, Shape
 from archspec.source import Entry as Keyed
 from archspec.source import Node, Problems
 from archspec.spec.blocks import BlockUse, Group
+from archspec.spec.claims import NETWORK, TRAINING
 from archspec.spec.fields import INPUT, MAX_LAYER_NAME, LayerName, SpecModel
 from archspec.spec.foreign_names import suggest_layer_type
 from archspec.spec.ignore import IgnoringEntry
@@ -51,8 +52,7 @@ MAX_LAYERS = 100_000
 LIMIT_VARIABLE = "ARCHSPEC_MAX_LAYERS"
 MAX_LEVELS = 40
 # Words that a claim uses for something that is no layer.
-NETWORK = "network"
-RESERVED = frozenset((INPUT, NETWORK))
+RESERVED = frozenset((INPUT, NETWORK, TRAINING))
 
 
 class _AnyLayer(SpecModel):

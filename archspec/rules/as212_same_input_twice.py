@@ -31,11 +31,12 @@ from collections.abc import Iterator
 
 from archspec.analysis import Analysis
 from archspec.diagnostics import Problem
+from archspec.layers.base import Layer
 from archspec.layers.joins import Add, Concat, Multiply
 from archspec.rules.base import Rule
 from archspec.rules.walk import layers
 
-_GIVES = {
+_GIVES: dict[type[Layer], str] = {
     Add: "adds it to itself",
     Concat: "has its channels twice",
     Multiply: "squares it",

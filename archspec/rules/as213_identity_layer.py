@@ -28,7 +28,8 @@ Instead:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from archspec.analysis import Analysis
 from archspec.diagnostics import Fix, Problem
@@ -92,7 +93,7 @@ def _permute(layer: Permute, _: Shape) -> str | None:
 
 # The kinds of layers that can be the identity when the shape stays: the field that makes them so,
 # and why, or None.
-_KINDS = {
+_KINDS: dict[type[Layer], tuple[str, Callable[[Any, Shape], str | None]]] = {
     Dropout: ("rate", lambda layer, _: None if layer.rate else "a rate of 0 drops nothing"),
     Pool2d: ("kernel_size", _pool),
     ZeroPad2d: ("padding", lambda layer, _: "it adds no pixels"),

@@ -43,6 +43,11 @@ def wrong_type(expected: str) -> PydanticCustomError:
     return PydanticCustomError("wrong_type", _template(expected))
 
 
+def missing_key(key: str) -> PydanticCustomError:
+    """The error of a mapping that needs the key because of others that it has."""
+    return PydanticCustomError("missing_key", _template(key))
+
+
 def _invalid_name(reason: str) -> PydanticCustomError:
     return PydanticCustomError("invalid_name", _template(reason))
 
