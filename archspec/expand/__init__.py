@@ -20,6 +20,7 @@ from archspec.expand.opening import Files, NoFiles, identity
 from archspec.expand.scope import Definition, Evaluator, Scope
 from archspec.expand.unroll import Unroller
 from archspec.expand.unrolled import Unrolled
+from archspec.expand.unused import unused
 from archspec.expressions import Unusable, Value
 from archspec.graph import Graph, Ignored, Part, blocks_around
 from archspec.layers.base import Shape
@@ -61,7 +62,7 @@ def expand(
     scope = variables(root, evaluator)
     _override(scope.names, overrides or {}, root, problems)
     values = _values(scope)
-    root = _filled(root, evaluator, scope)
+    merged, root = root, _filled(root, evaluator, scope)
     spec, found = read(NetworkSpec, _without_layers(root), "the spec")
     problems.extend(found)
     blocks: Mapping[str, Block] = spec.blocks if spec else _blocks(root)
@@ -82,6 +83,7 @@ def expand(
     output = unrolled.resolve(frame.previous)
     if spec is None or shape is None or problems or output is None:
         raise ProblemsFound(problems.found)
+    remarks = tuple(unused(document.root, merged, listed))
     document = Document(document.source, root)
     parts = _parts(spec.claims, frame, unrolled)
     ignored = tuple(_ignored(spec, root, unrolled))
@@ -95,6 +97,7 @@ def expand(
         auxiliary,
         parts,
         ignored,
+        remarks,
         as_written=not overrides and input_shape is None,
     )
 
