@@ -39,6 +39,9 @@ def analyze(
     batch: Annotated[
         int, typer.Option("--batch", min=1, help="Images at once; scales activation memory.")
     ] = 1,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="With --format csv: the claims, not the layers.")
+    ] = False,
     output: OutputOption = None,
     root: RootOption = None,
 ) -> None:
@@ -49,6 +52,12 @@ def analyze(
     """
     from archspec import api
 
+    if claims and format is not AnalyzeFormat.csv:
+        from archspec.diagnostics import ArchspecError
+
+        raise ArchspecError(
+            "--claims goes with --format csv; the other formats have layers and claims"
+        )
     found = api.analyze(load(spec, set_, input, root), batch=batch)
     if format is AnalyzeFormat.table:
         from archspec.report import table
@@ -61,7 +70,8 @@ def analyze(
     else:
         from archspec.report import export
 
-        writers = {"json": export.to_json, "csv": export.to_csv, "markdown": export.to_markdown}
+        to_csv = export.claims_to_csv if claims else export.to_csv
+        writers = {"json": export.to_json, "csv": to_csv, "markdown": export.to_markdown}
         text = writers[format.value](found)
         if output is None:
             print(text)

@@ -22,6 +22,9 @@ from archspec.report.summary import sections
 # From this width on there is room for a column that the layer's name mostly repeats.
 WIDE = 110
 
+# How narrow the columns that fold become: all of them this far before any goes further.
+LEAST = (16, 8)
+
 # What is not told by words alone.
 STYLES = {"holds": "green", "contradicted": "bold yellow"}
 
@@ -130,9 +133,10 @@ def _print_table(
         excess = sum(widths) + gap * (len(columns) - 1) - console.width
         if excess <= 0:
             break
-    for i, column in reversed([*enumerate(columns)]):
-        if column.folds:
-            given = min(max(excess, 0), max(widths[i] - 8, 0))
+    folding = [i for i, column in enumerate(columns) if column.folds]
+    for least in LEAST:
+        for i in reversed(folding):
+            given = min(max(excess, 0), max(widths[i] - least, 0))
             widths[i] -= given
             excess -= given
     segments: list[Segment] = []

@@ -15,7 +15,6 @@ from pydantic_core import PydanticCustomError
 from archspec.spec.fields import (
     INPUT,
     MAX_SIZE,
-    Finite,
     LayerName,
     NonNegative,
     Size2d,
@@ -99,12 +98,21 @@ def _setting(value: Any) -> Any:
     return value if parts is not value else tuple(value)
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong_type("a number")
+    if not math.isfinite(value):
+        raise wrong_value("finite")
+    return value
+
+
 _SCALAR = {"type": ["number", "boolean", "string"]}
 Setting = Annotated[
     Any,
     BeforeValidator(_setting),
     WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]}),
 ]
+Number = Annotated[Any, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
 Bytes = Annotated[
     Figure,
     BeforeValidator(_bytes),
@@ -176,7 +184,7 @@ class Claim(SpecModel):
     formula: Annotated[str, BeforeValidator(_formula)] | None = Field(
         default=None, description="arithmetic on its own: (27 - 5 + 2*2)/1 + 1"
     )
-    claimed: Finite | None = Field(default=None, description="what the source says `formula` is")
+    claimed: Number | None = Field(default=None, description="what the source says `formula` is")
     tolerance: NonNegative = Field(default=0.0, description="relative: 0.05 accepts 5 % either way")
     bound: Literal["at_least", "at_most"] | None = Field(
         default=None, description='for "more than" and "less than"'

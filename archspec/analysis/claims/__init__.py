@@ -134,7 +134,8 @@ def check_claims(
 
 
 def _is_known(about: str, graph: Graph) -> bool:
-    return about in (INPUT, NETWORK, TRAINING, *graph.parts) or about in graph.by_name
+    words = (INPUT, NETWORK, TRAINING)
+    return about in words or about in graph.by_name or about in graph.parts
 
 
 def _unknown(about: str, index: int, graph: Graph) -> Problem:
