@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from archspec.diagnostics import ArchspecError
 from archspec.spec.fields import (
     INPUT,
     MAX_SIZE,
@@ -24,20 +23,13 @@ from archspec.spec.fields import (
     wrong_type,
     wrong_value,
 )
+from archspec.spec.quantities import parse_bytes
 
 # What a claim may be about that is no layer.
 NETWORK = "network"
 TRAINING = "training"
 
 Figure = Annotated[int, Field(ge=0)]
-
-_UNITS = {"B": 1} | {
-    f"{prefix}{binary}B": (1024 if binary else 1000) ** (power + 1)
-    for power, prefix in enumerate("kMGT")
-    for binary in ("", "i")
-}
-_UNITS["KiB"] = _UNITS.pop("kiB")
-_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([A-Za-z]{1,3})")
 
 
 def _shape(value: Any) -> Any:
@@ -67,11 +59,10 @@ def _bytes(value: Any) -> Any:
         if not is_integer(value):
             raise wrong_type(expected)
         return value
-    amount = _AMOUNT.fullmatch(value.strip())
-    unit = _UNITS.get(amount[2]) if amount else None
-    if amount is None or unit is None:
-        raise wrong_value(expected)
-    return round(Fraction(amount[1]) * unit)
+    try:
+        return parse_bytes(value)
+    except ArchspecError:
+        raise wrong_value(expected) from None
 
 
 def _formula(value: Any) -> Any:
@@ -120,7 +111,7 @@ Bytes = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": 0},
-                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?([kMGT]?B|[KMGT]iB)$"},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?([kKMGTP]i?)?B$"},
             ]
         }
     ),

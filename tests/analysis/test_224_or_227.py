@@ -101,7 +101,7 @@ def test_the_code_of_2012_rounds_up_and_says_so() -> None:
     found = archspec.analyze("alexnet-2012-code")
     note = found.diagnostics[0]
     assert (note.severity, note.fixes) == ("note", ())
-    assert "rounded up to 55: the last window reaches 3 pixels past the input" in note.message
+    assert "is rounded up to 55: the last window reaches 3 pixels past the input" in note.message
     assert found.by_name["conv1"].formula == "ceil((224 - 11 + 2*0)/4 + 1) = 55"
     assert found.by_name["fc6"].costs.params == 37752832
 
