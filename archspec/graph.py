@@ -172,10 +172,16 @@ class Graph:
         import hashlib  # here, because most analyses never ask for it
         import json
 
+        fields: dict[int, dict[str, Any]] = {}  # layers of one pattern have the same
+        for node in self.nodes:
+            layer = node.pattern or node.layer
+            if id(layer) not in fields:
+                fields[id(layer)] = layer.model_dump(mode="json")
         content: dict[str, Any] = {
             "input": self.input_shape,
             "layers": [
-                {**node.layer.model_dump(mode="json"), "inputs": node.inputs} for node in self.nodes
+                {**fields[id(node.pattern or node.layer)], "name": node.name, "inputs": node.inputs}
+                for node in self.nodes
             ],
             "output": self.output,
             **(
@@ -185,6 +191,15 @@ class Graph:
             ),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def overwrites(self, node: Node) -> bool:
+        """Whether a layer is a ReLU that writes over its input, which nothing else needs."""
+        if node.layer.type != "relu":
+            return False
+        (source,) = node.inputs
+        before = self.by_name.get(source)
+        alone = self.consumers[source] == (node.name,) and source not in self.outputs
+        return before is not None and alone and before.layer.overwritable
 
     def with_input(self, shape: Shape) -> Graph:
         """The same network for another input shape (channels, height, width)."""

@@ -21,6 +21,7 @@ from archspec.cli.options import console, say
 COMMANDS = (
     "analyze",
     "check",
+    "diff",
     "expand",
     "explain",
     "specs",

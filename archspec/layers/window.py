@@ -63,6 +63,11 @@ class Axis:
         return self.rounding == "ceil" and not self.exact and self.overhang == 0
 
     @property
+    def read_after(self) -> int:
+        """Pixels behind the input that the last window reads; negative where it ends before it."""
+        return (self.output - 1) * self.stride + self.extent - self.before - self.size
+
+    @property
     def left_side(self) -> str:
         """The formula with its numbers, without rounding and result."""
         if self.same:
@@ -128,6 +133,18 @@ class Window:
         """Padding and overhang together: what must be added so that every window fits."""
         top, bottom, left, right = self.padding
         return top, bottom + self.overhang[0], left, right + self.overhang[1]
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether opposite sides reach equally far, so that frameworks can pad by themselves."""
+        top, bottom, left, right = self.reach
+        return top == bottom and left == right
+
+    @property
+    def padded(self) -> Pair:
+        """(height, width) of the input with all that windows reach."""
+        top, bottom, left, right = self.reach
+        return self.height.size + top + bottom, self.width.size + left + right
 
     @property
     def formula(self) -> str:

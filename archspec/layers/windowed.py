@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,26 @@ class WindowedLayer(Layer):
         default=None,
         description="what to do with a non-integer output size; default: `defaults.rounding`",
     )
+
+    computed_from = {"padding": ("padding", "rounding")}
+
+    def computed(self, inputs: tuple[Shape, ...]) -> dict[str, Any]:
+        """With the pixels that the windows really read beyond the input, on each side.
+
+        That is less than the padding where windows do not reach it (a negative number: pixels
+        of the input that no window reads) and more where the output size is rounded up. A step
+        means nothing where there is one window, and neither does dilation where the kernel is 1.
+        """
+        window = self.window(inputs[0])
+        axes = (window.height, window.width)
+        before, after = zip(*((axis.before, axis.read_after) for axis in axes), strict=True)
+        found = super().computed(inputs)
+        del found["rounding"]
+        found["padding"] = (before[0], after[0], before[1], after[1])
+        found["stride"] = tuple(axis.stride if axis.output > 1 else 1 for axis in axes)
+        if "dilation" in found:
+            found["dilation"] = tuple(a.dilation if a.kernel > 1 else 1 for a in axes)
+        return found
 
     def strides(self) -> Pair:
         """(vertical, horizontal) step where the spec may leave it out."""
