@@ -74,6 +74,9 @@ def analyze(
         bool,
         typer.Option("--conventions", help="Add what other tools would say, and why."),
     ] = False,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="With --format csv: the claims, not the layers.")
+    ] = False,
     output: OutputOption = None,
     root: RootOption = None,
 ) -> None:
@@ -85,6 +88,12 @@ def analyze(
     """
     from archspec import api
 
+    if claims and format is not AnalyzeFormat.csv:
+        from archspec.diagnostics import ArchspecError
+
+        raise ArchspecError(
+            "--claims goes with --format csv; the other formats have layers and claims"
+        )
     graph = load(spec, set_, input, root)
     if batch is None:
         recipe = graph.spec.training
@@ -105,7 +114,8 @@ def analyze(
     else:
         from archspec.report import export
 
-        writers = {"json": export.to_json, "csv": export.to_csv, "markdown": export.to_markdown}
+        to_csv = export.claims_to_csv if claims else export.to_csv
+        writers = {"json": export.to_json, "csv": to_csv, "markdown": export.to_markdown}
         text = writers[format.value](found)
         if output is None:
             print(text)
@@ -128,7 +138,7 @@ def _timed(
 ) -> Analysis:
     """The analysis with the roofline of a device and, for several of it, the scaling."""
     from archspec.analysis.devices import find_device, parse_dtype
-    from archspec.analysis.quantities import parse_byte_rate
+    from archspec.spec.quantities import parse_byte_rate
     from archspec.analysis.roofline import roofline
     from archspec.analysis.scaling import scaling
     from archspec.diagnostics import ArchspecError
