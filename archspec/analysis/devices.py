@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NoReturn, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from archspec.analysis.quantities import (
+from archspec.spec.quantities import (
     BYTE_RATE,
     BYTES,
     FLOP_RATE,

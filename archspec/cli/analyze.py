@@ -95,6 +95,9 @@ def analyze(
         bool,
         typer.Option("--conventions", help="Add what other tools would say, and why."),
     ] = False,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="With --format csv: the claims, not the layers.")
+    ] = False,
     output: OutputOption = None,
     root: RootOption = None,
 ) -> None:
@@ -109,6 +112,12 @@ def analyze(
 
     from archspec import api
 
+    if claims and format is not AnalyzeFormat.csv:
+        from archspec.diagnostics import ArchspecError
+
+        raise ArchspecError(
+            "--claims goes with --format csv; the other formats have layers and claims"
+        )
     # A network of 10,000 layers is a million objects, and next to none of them is garbage.
     gc.set_threshold(1_000_000)
     graph = load(spec, set_, input, root)
@@ -133,7 +142,8 @@ def analyze(
     else:
         from archspec.report import export
 
-        writers = {"json": export.to_json, "csv": export.to_csv, "markdown": export.to_markdown}
+        to_csv = export.claims_to_csv if claims else export.to_csv
+        writers = {"json": export.to_json, "csv": to_csv, "markdown": export.to_markdown}
         text = writers[format.value](found)
         if output is None:
             print(text)
@@ -168,7 +178,7 @@ def _timed(
 ) -> Analysis:
     """The analysis with the roofline of a device and, for several of it, the scaling."""
     from archspec.analysis.devices import find_device, parse_dtype
-    from archspec.analysis.quantities import parse_byte_rate
+    from archspec.spec.quantities import parse_byte_rate
     from archspec.analysis.roofline import roofline
     from archspec.analysis.scaling import scaling
     from archspec.diagnostics import ArchspecError

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archspec.analysis.quantities import parse_byte_rate, parse_bytes, parse_flop_rate
+from archspec.spec.quantities import parse_byte_rate, parse_bytes, parse_flop_rate
 from archspec.diagnostics import ArchspecError
 
 
