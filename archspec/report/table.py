@@ -69,7 +69,6 @@ def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
         Column("params", "right"),
         Column("MACs", "right"),
     ]
-    broken = {d.layer for d in analysis.diagnostics if d.severity == "error"}
     rows: list[list[Text]] = []
     types = []
     sections = analysis.graph.sections
@@ -88,7 +87,7 @@ def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
                 [
                     Text(
                         _indented(layer.name, section) + (MARK if layer.training_only else ""),
-                        style="bold red" if layer.name in broken else "",
+                        style="bold red" if layer.name in analysis.broken else "",
                     ),
                     Text(show(layer.output_shape)),
                     Text(layer.formula if computed else "", style="dim"),
