@@ -96,14 +96,19 @@ class Sheet:
         """End the group."""
         self.elements.append(Markup("</g>"))
 
-    def svg(self, title: str, description: str, *, alone: bool = True) -> Markup:
-        """The picture. `alone`: with its own style sheet, as a file; not so inside a page."""
+    def svg(
+        self, title: str, description: str, *, alone: bool = True, identity: str = "drawing"
+    ) -> Markup:
+        """The picture. `alone`: with its own style sheet, as a file; not so inside a page.
+
+        `identity` tells the pictures of a page apart.
+        """
         x, y = self.left - MARGIN, self.top - MARGIN
         width, height = self.right - self.left + 2 * MARGIN, self.bottom - self.top + 2 * MARGIN
         return element(
             "svg",
-            element("title", title, id="drawing-title"),
-            element("desc", description, id="drawing-description"),
+            element("title", title, id=f"{identity}-title"),
+            element("desc", description, id=f"{identity}-description"),
             *([element("style", Markup(style_sheet()))] if alone else []),
             element("rect", x=x, y=y, width=width, height=height, class_="paper"),
             *self.elements,
@@ -113,7 +118,7 @@ class Sheet:
             height=height,
             class_="drawing",
             role="img",
-            aria_labelledby="drawing-title drawing-description",
+            aria_labelledby=f"{identity}-title {identity}-description",
         )
 
 

@@ -32,6 +32,8 @@ def style_sheet() -> str:
         ".drawing .halo { paint-order: stroke; stroke-width: 3px; }",
         ".drawing .link, .drawing .ray, .drawing .axis { fill: none; }",
         ".drawing .link { stroke-width: 1.3px; }",
+        ".drawing .trace { fill: none; stroke-width: 2px; }",
+        ".drawing .field { fill-opacity: 0; stroke-width: 1.6px; }",
         ".drawing .training { stroke-dasharray: 4 3; }",
     ]
     light = _rules(LIGHT, [(kind, fill, line) for kind, (fill, line, _, _) in KINDS.items()])
@@ -50,6 +52,7 @@ def _rules(theme: tuple[str, ...], kinds: list[tuple[str, str, str]]) -> list[st
         f".drawing text.halo {{ stroke: {paper}; }}",
         f".drawing .link, .drawing .axis {{ stroke: {line}; }}",
         f".drawing .head {{ fill: {line}; }}",
+        f".drawing .trace {{ stroke: {ink}; }}",
         f".drawing .ray {{ stroke: {faint}; }}",
         f".drawing .ground {{ fill: {ground}; stroke: {line}; }}",
         f".drawing .beam {{ fill: {line}; }}",
