@@ -54,10 +54,21 @@ def _seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def environment() -> dict[str, str]:
+    """The environment of what is measured: Python keeps what it compiled, as when installed.
+
+    Where PYTHONDONTWRITEBYTECODE is set, archspec's checkout would be compiled in every run and
+    the peers, which pip compiled when it installed them, would not.
+    """
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
 def process(command: list[str], status: int = 0) -> Usage:
     """Run a command to its end. Its exit status must be `status`."""
     start = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+    )
     _, ended, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - start
     child.returncode = os.waitstatus_to_exitcode(ended)
