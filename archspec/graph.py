@@ -158,6 +158,15 @@ class Graph:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    def overwrites(self, node: Node) -> bool:
+        """Whether a layer is a ReLU that writes over its input, which nothing else needs."""
+        if node.layer.type != "relu":
+            return False
+        (source,) = node.inputs
+        before = self.by_name.get(source)
+        alone = self.consumers[source] == (node.name,) and source not in self.outputs
+        return before is not None and alone and before.layer.overwritable
+
     def with_input(self, shape: Shape) -> Graph:
         """The same network for another input shape (channels, height, width)."""
         return replace(self, input_shape=shape)

@@ -9,6 +9,7 @@ from typing import Any
 
 from archspec.analysis.claims import Verdict, check_claims
 from archspec.analysis.costs import LayerCosts, Totals, layer_costs, totals
+from archspec.analysis.memory import Memory, Optimizer, memory
 from archspec.analysis.receptive_field import ReceptiveField, receptive_fields
 from archspec.analysis.section import Report
 from archspec.analysis.shapes import Shapes, infer_shapes
@@ -49,7 +50,7 @@ class LayerAnalysis:
             "formula": self.formula,
             **costs,
             "receptive_field": (
-                {"size": list(field.size), "stride": list(field.stride)} if field else None
+                {key: list(pair) for key, pair in asdict(field).items()} if field else None
             ),
             "training_only": self.training_only,
             "file": source.name if source else None,
@@ -79,6 +80,16 @@ class Analysis:
         """The layers by name."""
         return {layer.name: layer for layer in self.layers}
 
+    @cached_property
+    def memory(self) -> Memory:
+        """What the network holds in training, with the optimiser of its recipe."""
+        return self.memory_with()
+
+    def memory_with(self, optimizer: Optimizer | None = None, budget: int | None = None) -> Memory:
+        """The same with another optimiser, and the largest batch for a budget in bytes."""
+        costs = {layer.name: layer.costs for layer in self.layers}
+        return memory(self.graph, self.shapes, costs, self.totals, self.batch, optimizer, budget)
+
     @property
     def has_errors(self) -> bool:
         """Whether the network cannot be built as the spec says it."""
@@ -95,6 +106,7 @@ class Analysis:
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``analyze --format json``, schema version 1."""
+        saved = {layer.name: layer.saved_bytes for layer in self.memory.layers}
         return {
             "schema_version": SCHEMA_VERSION,
             "name": self.graph.name,
@@ -102,9 +114,10 @@ class Analysis:
             "hash": self.graph.hash,
             "input": list(self.graph.input_shape),
             "batch": self.batch,
-            "layers": [layer.to_json() for layer in self.layers],
+            "layers": [x.to_json() | {"saved_bytes": saved[x.name]} for x in self.layers],
             "auxiliary": [a.model_dump() for a in self.graph.auxiliary],
             "totals": asdict(self.totals),
+            "memory": self.memory.to_json(),
             "claims": [
                 {
                     "about": verdict.about,

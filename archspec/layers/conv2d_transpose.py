@@ -40,6 +40,8 @@ class Conv2dTranspose(WeightedLayer):
     )
     groups: Count = Field(default=1, description="both channels and filters are divided by it")
     is_neurons = True
+    keeps = ("inputs",)
+    overwritable = True
 
     examples = (
         Example({"filters": 3, "kernel_size": 3}, ((2, 4, 5),)),

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
+from archspec.layers.saved import Saved
 from archspec.layers.window import resolve
 from archspec.spec.fields import Size2d
 
@@ -19,6 +20,7 @@ class GlobalAvgPool2d(Layer):
     """
 
     type: Literal["global_avg_pool2d"]
+    keeps = ()
     keep_dims: bool = Field(default=False, description="true gives (C, 1, 1) instead of (C,)")
 
     examples = (
@@ -71,6 +73,11 @@ class AdaptiveAvgPool2d(Layer):
         rows = covered(height, self.output_size[0])
         columns = covered(width, self.output_size[1])
         return Cost(other_flops=output[0] * rows * columns)
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        return Saved(() if self.output_size == (1, 1) else (0,))  # PyTorch's one region is a mean
 
 
 def covered(size: int, count: int) -> int:
