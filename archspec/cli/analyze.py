@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from archspec.cli.options import (
     say,
 )
 
+if TYPE_CHECKING:
+    from archspec.analysis import Analysis
+
 
 class AnalyzeFormat(StrEnum):
     """Formats of `archspec analyze`."""
@@ -27,6 +30,7 @@ class AnalyzeFormat(StrEnum):
     json = "json"
     csv = "csv"
     markdown = "markdown"
+    html = "html"
 
 
 def analyze(
@@ -59,10 +63,7 @@ def analyze(
             with opened(output) as stream:
                 table.print_analysis(console(file=stream), found)
     else:
-        from archspec.report import export
-
-        writers = {"json": export.to_json, "csv": export.to_csv, "markdown": export.to_markdown}
-        text = writers[format.value](found)
+        text = _text(found, format)
         if output is None:
             print(text)
         else:
@@ -72,3 +73,14 @@ def analyze(
         say(f"wrote {output}")
     if found.has_errors:
         raise typer.Exit(1)
+
+
+def _text(found: Analysis, format: AnalyzeFormat) -> str:
+    if format is AnalyzeFormat.html:
+        from archspec.report.html import to_html
+
+        return to_html(found)
+    from archspec.report import export
+
+    writers = {"json": export.to_json, "csv": export.to_csv, "markdown": export.to_markdown}
+    return writers[format.value](found)

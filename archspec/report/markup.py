@@ -29,22 +29,22 @@ def escape(text: str) -> Markup:
     return Markup(_FORBIDDEN.sub("?", text.replace('"', "&quot;")))
 
 
-def element(name: str, *children: str, **attributes: str | float | bool | None) -> Markup:
+def element(tag: str, /, *children: str, **attributes: str | float | bool | None) -> Markup:
     """One element. Children are escaped unless they are `Markup`.
 
     Attributes are given as keywords: `_` stands for `-` and one at the end is left out
     (`class_`, `stroke_width`). None and False leave an attribute out, True gives it no value,
     numbers have at most two digits behind the point.
     """
-    parts = [f"<{name}"]
+    parts = [f"<{tag}"]
     for key, value in attributes.items():
         if value is None or value is False:
             continue
         attribute = key.removesuffix("_").replace("_", "-")
         parts.append(f' {attribute}="{"" if value is True else _value(value)}"')
-    if name in _VOID:
+    if tag in _VOID:
         return Markup("".join([*parts, "/>"]))
-    return Markup("".join([*parts, ">", *map(escape, children), f"</{name}>"]))
+    return Markup("".join([*parts, ">", *map(escape, children), f"</{tag}>"]))
 
 
 def joined(parts: Iterable[str], between: str = "") -> Markup:

@@ -227,3 +227,8 @@ def test_boxes_do_not_overlap_and_lines_end_at_boxes() -> None:
         start, end = rectangles[edge.start], rectangles[edge.end]
         assert line[0] == ((start.left + start.right) / 2, start.bottom)
         assert line[-1] == ((end.left + end.right) / 2, end.top)
+
+
+def test_the_picture_in_the_docs_is_what_the_command_writes() -> None:
+    """`make figure` renews it."""
+    assert ALEXNET.read_text("utf-8") == draw(archspec.analyze("alexnet")) + "\n"

@@ -30,8 +30,8 @@ def draw(
     """The network as one `svg` element.
 
     The style `figure` is for chains, `graph` for all networks; `auto` takes the figure for a
-    chain that is short enough for it. `alone` adds the style sheet, as a file needs it; a page
-    has `theme.style_sheet` itself.
+    chain that is short enough for it. `alone` adds the title and the style sheet, as a file needs
+    them; a page has both itself (`theme.style_sheet`).
 
     Raises ArchspecError for a figure of a network that branches.
     """
@@ -49,14 +49,10 @@ def draw(
     else:
         draw_graph(sheet, analysis, items, detail)
     title = printable(analysis.graph.title)
-    sheet.text(
-        sheet.left,
-        sheet.top - TITLE,
-        fitted(title, TITLE_WIDTH, TITLE, bold=True),
-        size=TITLE,
-        class_="strong",
-        anchor="start",
-    )
+    if alone:
+        shown = fitted(title, TITLE_WIDTH, TITLE, bold=True)
+        y = sheet.top - TITLE
+        sheet.text(sheet.left, y, shown, size=TITLE, class_="strong", anchor="start")
     return sheet.svg(title, _description(analysis, boxes), alone=alone)
 
 

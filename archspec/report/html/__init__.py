@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import resources
 
 from archspec.analysis import Analysis
+from archspec.analysis.memory import Memory
 from archspec.analysis.numbers import printable, short_bytes, short_count
 from archspec.layers.base import show
 from archspec.report import summary
@@ -131,12 +132,14 @@ def _sections(analysis: Analysis) -> Iterable[tuple[str, str, Markup]]:
         yield "findings", "Findings", findings(analysis)
     stated = summary.claims(analysis)
     if stated:
-        yield "claims", "Claims", joined([section_table(stated, "h3"), explanations(analysis)])
+        yield "claims", "Claims", joined([section_table(stated, "Claims"), explanations(analysis)])
     yield "layers", "Layers", _layers(analysis)
     yield "costs", "Costs", _costs(analysis)
+    asked = [report for report in analysis.reports if isinstance(report, Memory)]
     if analysis.layers:
-        memory = scrolling(charts.timeline(analysis.memory), "memory over a training step")
-        yield "memory", "Memory", joined([memory, *map(section_table, analysis.memory.sections())])
+        memory = asked[0] if asked else analysis.memory
+        picture = scrolling(charts.timeline(memory), "memory over a training step")
+        yield "memory", "Memory", joined([picture, *map(section_table, memory.sections())])
     fields = charts.fields(analysis)
     if fields:
         note = (
@@ -146,7 +149,7 @@ def _sections(analysis: Analysis) -> Iterable[tuple[str, str, Markup]]:
         content = [scrolling(fields, "receptive fields"), element("p", note, class_="note")]
         yield "fields", "Receptive field", joined(content)
     for report in analysis.reports:
-        if report.key != analysis.memory.key:
+        if report not in asked:
             name = report.key.replace("_", " ").capitalize()
             yield report.key, name, joined(map(section_table, report.sections()))
 
@@ -170,7 +173,7 @@ def _layers(analysis: Analysis) -> Markup:
 
 
 def _costs(analysis: Analysis) -> Markup:
-    pictures = (
+    pictures: tuple[tuple[str, str, charts.Value, Callable[[int], str]], ...] = (
         ("Parameters", "params", lambda layer: layer.costs.params, short_count),
         ("Multiply-accumulates", "macs", lambda layer: layer.costs.macs, short_count),
         ("Activations", "activations", lambda layer: layer.costs.activation_bytes, short_bytes),

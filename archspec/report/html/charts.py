@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -19,8 +19,8 @@ from archspec.report.markup import Markup
 BARS = 40
 BAR = 14.0
 ROW = 19.0
-CHART = 470.0
-LABELS = 150.0
+CHART = 360.0
+LABELS = 110.0
 # Points of the timeline; of several moments in one the largest counts.
 POINTS = 600
 FIELDS = 8
@@ -44,15 +44,26 @@ def groups(analysis: Analysis, value: Value) -> list[Group]:
     """
     costly = [layer for layer in analysis.layers if value(layer)]
     if len(costly) <= BARS:
-        return [Group(layer.name, words.kind(layer.node.layer), (layer,)) for layer in costly]
+        return [_group(layer.name, (layer,), value) for layer in costly]
     sections = analysis.graph.sections
-    for key in (lambda name: sections[name] or name, lambda name: name.partition(".")[0]):
-        runs = [tuple(run) for _, run in groupby(costly, lambda layer: key(layer.name))]
-        if len(runs) <= BARS:
-            return [Group(key(run[0].name), "conv", run) for run in runs]
+    blocks = {layer.name: sections[layer.name] or layer.name for layer in costly}
+    outermost = {layer.name: layer.name.partition(".")[0] for layer in costly}
+    for names in (blocks, outermost):
+        found = [Group(name, "conv", tuple(run)) for name, run in groupby(costly, _by(names))]
+        if len(found) <= BARS:
+            return found
     size = math.ceil(len(costly) / BARS)
     cut = [tuple(costly[at : at + size]) for at in range(0, len(costly), size)]
-    return [Group(f"{run[0].name} … {run[-1].name}", "conv", run) for run in cut]
+    return [_group(f"{run[0].name} … {run[-1].name}", run, value) for run in cut]
+
+
+def _group(name: str, layers: tuple[LayerAnalysis, ...], value: Value) -> Group:
+    """A group, of the kind of the layer that costs most."""
+    return Group(name, words.kind(max(layers, key=value).node.layer), layers)
+
+
+def _by(names: Mapping[str, str]) -> Callable[[LayerAnalysis], str]:
+    return lambda layer: names[layer.name]
 
 
 def bars(
@@ -63,7 +74,7 @@ def bars(
     found = [(group, sum(map(value, group.layers))) for group in groups(analysis, value)]
     whole = sum(amount for _, amount in found)
     most = max((amount for _, amount in found), default=1)
-    texts = [f"{shown(amount)}  {amount / whole:.1%}" for _, amount in found]
+    texts = [f"{shown(amount)} · {amount / whole:.1%}" for _, amount in found]
     names = [fitted(group.name, LABELS, SMALL) for group, _ in found]
     left = max((width_of(name, SMALL) for name in names), default=0) + 8
     room = CHART - left - max((width_of(text, SMALL) for text in texts), default=0) - 8
@@ -84,69 +95,73 @@ def bars(
 
 
 def timeline(memory: Memory) -> Markup:
-    """What a training step holds at each moment, on top of what it holds all the time."""
-    width, height = 860.0, 230.0
+    """What a training step holds: its parts at the peak, and what is alive from moment to moment.
+
+    The second is drawn apart from what is there all the time, which may be far more.
+    """
+    width, height = 860.0, 200.0
     moments = memory.timeline
-    peak = memory.training_peak
-    top = _nice(peak)
     sheet = Sheet()
-
-    def y(amount: float) -> float:
-        return height * (1 - amount / top)
-
-    step = max(math.ceil(len(moments) / POINTS), 1)
-    across = width / len(moments)
-    shown: list[tuple[float, int]] = []
-    for at in range(0, len(moments), step):
-        part = moments[at : at + step]
-        shown.append((at * across, max(moment.bytes for moment in part)))
-    held = 0
-    bands = (
+    parts = [
         ("parameters", memory.parameters + memory.buffers, "conv"),
         ("gradients", memory.gradients, "pool"),
         ("optimizer state", memory.optimizer_state, "join"),
-    )
-    for name, amount, kind in bands:
-        if amount:
-            sheet.open(f"{name}: {short_bytes(amount)}")
-            sheet.polygon(_area([(0, held), (width, held)], amount, y), f"{kind}")
-            sheet.close()
-        held += amount
+        ("largest moment", memory.peak_at.bytes, "dense"),
+    ]
+    _draw_parts(sheet, [part for part in parts if part[1]], width)
+    base = 92.0
+    top = _nice(memory.peak_at.bytes)
+
+    def y(amount: float) -> float:
+        return base + height * (1 - amount / top)
+
+    step = max(math.ceil(len(moments) / POINTS), 1)
+    across = width / len(moments)
     steps: list[Point] = []
-    for number, (x, amount) in enumerate(shown):
-        end = shown[number + 1][0] if number + 1 < len(shown) else width
-        steps += [(x, y(held + amount)), (end, y(held + amount))]
-    sheet.open("activations and their gradients")
-    sheet.polygon([(0, y(held)), *steps, (width, y(held))], "dense")
+    for at in range(0, len(moments), step):
+        level = y(max(moment.bytes for moment in moments[at : at + step]))
+        steps += [(at * across, level), (min((at + step) * across, width), level)]
+    sheet.open("alive besides weights, gradients of weights and optimizer state")
+    sheet.polygon([(0, y(0)), *steps, (width, y(0))], "dense")
     sheet.close()
     for number in range(5):
-        amount = top * number / 4
-        sheet.line([(-4, y(amount)), (0, y(amount))], "axis")
-        sheet.text(-8, y(amount) + 4, short_bytes(round(amount)), size=SMALL, anchor="end")
-    sheet.line([(0, 0), (0, height), (width, height)], "axis")
+        tick = top * number // 4
+        sheet.line([(-4, y(tick)), (0, y(tick))], "axis")
+        sheet.text(-8, y(tick) + 4, short_bytes(tick), size=SMALL, anchor="end")
+    sheet.line([(0, y(top)), (0, y(0)), (width, y(0))], "axis")
     turn = sum(moment.phase == "forward" for moment in moments) * across
-    sheet.line([(turn, 0), (turn, height + 6)], "axis", stroke_dasharray="4 3")
-    sheet.text(turn / 2, height + 18, "forward", size=SMALL)
-    sheet.text((turn + width) / 2, height + 18, "backward", size=SMALL)
+    sheet.line([(turn, y(top)), (turn, y(0) + 6)], "axis", stroke_dasharray="4 3")
+    sheet.text(turn / 2, y(0) + 18, "forward", size=SMALL)
+    sheet.text((turn + width) / 2, y(0) + 18, "backward", size=SMALL)
     largest = max(range(len(moments)), key=lambda number: moments[number].bytes)
-    x = (largest + 0.5) * across
-    text = f"peak {short_bytes(peak)} at {fitted(moments[largest].name, LABELS, SMALL)}"
+    x, peak = (largest + 0.5) * across, y(moments[largest].bytes)
+    name = fitted(moments[largest].name, LABELS, SMALL)
+    text = f"{short_bytes(moments[largest].bytes)} at {name}"
     half = width_of(text, SMALL) / 2
-    sheet.polygon([(x, y(peak) - 2), (x - 4, y(peak) - 9), (x + 4, y(peak) - 9)], "head")
-    sheet.text(min(max(x, half), width - half), y(peak) - 13, text, size=SMALL)
-    key = 0.0
-    for name, kind in (*((n, k) for n, a, k in bands if a), ("activations", "dense")):
-        sheet.box(key, height + 30, 12, 12, kind, radius=2)
-        sheet.text(key + 18, height + 40, name, size=SMALL, anchor="start")
-        key += 18 + width_of(name, SMALL) + 22
-    described = f"{short_bytes(memory.resident)} all the time and {short_bytes(peak)} at the peak"
+    sheet.polygon([(x, peak - 2), (x - 4, peak - 9), (x + 4, peak - 9)], "head")
+    sheet.text(min(max(x, half), width - half), peak - 13, text, size=SMALL, class_="halo")
+    described = (
+        f"{short_bytes(memory.resident)} all the time, {short_bytes(memory.training_peak)} at the "
+        f"peak, which is at {moments[largest].name}, {moments[largest].phase}"
+    )
     return sheet.svg("Memory of a training step", described, alone=False, identity="timeline")
 
 
-def _area(line: Sequence[Point], amount: float, y: Callable[[float], float]) -> list[Point]:
-    """A band of `amount` on top of a line, whose points are (x, bytes)."""
-    under = [(x, y(value)) for x, value in line]
-    return [*under, *((x, y(value + amount)) for x, value in reversed(line))]
+def _draw_parts(sheet: Sheet, parts: Sequence[tuple[str, int, str]], width: float) -> None:
+    """What is held at the peak as pieces of one bar, with a key below."""
+    whole = sum(amount for _, amount, _ in parts)
+    sheet.text(0, 0, f"{short_bytes(whole)} at the peak", class_="strong", anchor="start")
+    x = key = 0.0
+    for name, amount, kind in parts:
+        length = width * amount / whole
+        sheet.open(f"{name}: {amount:,} bytes")
+        sheet.box(x, 10, length, 18, kind, radius=0)
+        sheet.close()
+        x += length
+        text = f"{name} {short_bytes(amount)}"
+        sheet.box(key, 37, 11, 11, kind, radius=0)
+        sheet.text(key + 17, 47, text, size=SMALL, anchor="start")
+        key += 17 + width_of(text, SMALL) + 22
 
 
 def fields(analysis: Analysis) -> Markup | None:
@@ -171,7 +186,14 @@ def fields(analysis: Analysis) -> Markup | None:
     largest = max(high, wide, min(max(max(step[1:]) for step in steps), 2 * max(high, wide)))
     scale = side / largest
     middle = side / 2
-    sheet.box(middle - wide * scale / 2, middle - high * scale / 2, wide * scale, high * scale, "image", radius=0)
+    sheet.box(
+        middle - wide * scale / 2,
+        middle - high * scale / 2,
+        wide * scale,
+        high * scale,
+        "image",
+        radius=0,
+    )
     outlines = ("conv", "dense", "pool", "join")
     # Wide enough apart to be told from one another.
     for number, (name, tall, across) in reversed(list(enumerate(chosen))):
@@ -186,9 +208,10 @@ def fields(analysis: Analysis) -> Markup | None:
         y = 21.0 * number
         sheet.box(x, y, 11, 11, f"field {outlines[(number - 1) % 4]}", radius=0)
         beyond = tall > largest or across > largest
-        text = f"{fitted(name, 110, SMALL)}  {tall} × {across}{' (beyond the frame)' if beyond else ''}"
+        frame = " (beyond the frame)" if beyond else ""
+        text = f"{fitted(name, 110, SMALL)}  {tall} × {across}{frame}"
         sheet.text(x + 18, y + 10, text, size=SMALL, anchor="start")
-    _draw_growth(sheet, steps, (high, wide), x + 290)
+    _draw_growth(sheet, steps, (high, wide), sheet.right + 24)
     described = ", ".join(f"{name} {tall} x {across}" for name, tall, across in chosen)
     return sheet.svg("Receptive fields", described, alone=False, identity="fields")
 
@@ -198,8 +221,8 @@ def _draw_growth(
 ) -> None:
     """The larger side of the field against depth, and the image's for comparison."""
     width, height = 300.0, 220.0
-    left += 40
     top = _nice_count(max(max(max(step[1:]) for step in steps), *image))
+    left += width_of(f"{top:,}", SMALL) + 8
 
     def y(size: float) -> float:
         return height * (1 - size / top)
@@ -217,16 +240,16 @@ def _draw_growth(
     own = y(max(image))
     sheet.line([(left, own), (left + width, own)], "axis", stroke_dasharray="4 3")
     sheet.line(points, "trace")
-    sheet.text(left, height + 18, steps[0][0][:18], size=SMALL, class_="faint", anchor="start")
-    last = fitted(steps[-1][0], 120, SMALL)
+    first, last = (fitted(steps[number][0], 120, SMALL) for number in (0, -1))
+    sheet.text(left, height + 18, first, size=SMALL, class_="faint", anchor="start")
     sheet.text(left + width, height + 18, last, size=SMALL, class_="faint", anchor="end")
     sheet.text(left + width / 2, height + 36, "pixels (dashed: the image), by depth", size=SMALL)
 
 
 def _nice(amount: int) -> int:
     """The next number of bytes that four ticks divide well."""
-    unit = 1024 ** max(int(math.log(max(amount, 1), 1024)), 0)
-    return _nice_count(math.ceil(amount * 1.08 / unit * 16)) * unit // 16
+    unit: int = 1024 ** max((max(amount, 1).bit_length() - 3) // 10, 0)
+    return _nice_count(math.ceil(amount / unit)) * unit
 
 
 def _nice_count(amount: int) -> int:

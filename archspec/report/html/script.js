@@ -9,6 +9,9 @@
   const layers = bodies.flatMap(({ rows }) => rows.filter((row) => !row.classList.contains("block")));
   const words = new Map(layers.map((row) => [row, row.textContent.toLowerCase()]));
   const numeric = headings.map((heading) => heading.classList.contains("number"));
+  if (!layers.length) {
+    return;
+  }
   document.querySelector(".controls").hidden = false;
 
   const mark = (column, direction) => {

@@ -111,13 +111,16 @@ def _layer(layer: LayerAnalysis, section: str, analysis: Analysis) -> Markup:
 
 def _number(text: str, value: int, formula: str = "") -> Markup:
     """A cell that is sorted by `value`; nothing is written where nothing is counted."""
-    how = [element("span", formula, class_="formula")] if formula else []
+    # The figure stands above: what is left of the sign of equality says how it comes about.
+    left = formula.rpartition(" = ")[0]
+    how = [element("span", left, class_="formula")] if left else []
     return element("td", text if value else "", *how, class_="number", data_value=str(value))
 
 
-def section_table(section: Section, heading: str = "h3") -> Markup:
-    """A heading, a table and remarks, as any report has them."""
-    parts = [element(heading, section.title[:1].upper() + section.title[1:])]
+def section_table(section: Section, above: str = "") -> Markup:
+    """A heading, a table and remarks, as any report has them; no heading where it is `above`."""
+    title = section.title[:1].upper() + section.title[1:]
+    parts = [element("h3", title)] if title != above else []
     if section.rows:
         named = any(column.name for column in section.columns)
         head = element(
@@ -125,7 +128,12 @@ def section_table(section: Section, heading: str = "h3") -> Markup:
             element(
                 "tr",
                 *(
-                    element("th" if column.name else "td", column.name, scope="col" if column.name else None, class_=_side(column.side))
+                    element(
+                        "th" if column.name else "td",
+                        column.name,
+                        scope="col" if column.name else None,
+                        class_=_side(column.side),
+                    )
                     for column in section.columns
                 ),
             ),
@@ -146,7 +154,7 @@ def section_table(section: Section, heading: str = "h3") -> Markup:
             for row in section.rows
         ]
         table = element("table", *([head] if named else []), element("tbody", *rows))
-        parts.append(scrolling(table, section.title))
+        parts.append(scrolling(table, section.title, "scroll facts"))
     parts += [element("p", note, class_="note") for note in section.notes]
     return joined(parts)
 
