@@ -19,7 +19,7 @@ from archspec.analysis import Analysis
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.report.drawing import draw
-from archspec.report.drawing.layout import Edge, arrange, bridges, ranks_of
+from archspec.report.drawing.layout import Edge, arrange, crossings, ranks_of
 
 ALEXNET = Path(__file__).parents[2] / "docs" / "alexnet.svg"
 
@@ -58,10 +58,10 @@ def check(found: Analysis, **options: Any) -> None:
         assert y <= text.top, text
         assert text.bottom <= y + height, text
     around = boxes(root)
-    assert crossings(list(segments(root)), around) == []
+    assert piercings(list(segments(root)), around) == []
 
 
-def crossings(lines: list[Rectangle], around: list[Rectangle]) -> list[tuple[Rectangle, Rectangle]]:
+def piercings(lines: list[Rectangle], around: list[Rectangle]) -> list[tuple[Rectangle, Rectangle]]:
     """Lines that run through a box, by more than its border."""
     found = []
     events = sorted([*lines, *around], key=lambda r: r.left)
@@ -117,7 +117,7 @@ def test_the_checks_notice_what_they_look_for() -> None:
     )
     root = parsed(svg)
     assert overlapping(labels(root)) == [("label", "other")]
-    assert len(crossings(list(segments(root)), boxes(root))) == 1
+    assert len(piercings(list(segments(root)), boxes(root))) == 1
 
 
 def test_the_figure_of_alexnet_has_the_numbers_of_the_papers_figure_2() -> None:
@@ -206,11 +206,11 @@ def test_a_thousand_layers_take_seconds(shape: str) -> None:
     assert len(drawn_layers(parsed(svg))) == len(layers) + 1
 
 
-def test_ranks_are_longest_paths_and_bridges_carry_one_line() -> None:
+def test_ranks_are_longest_paths_and_lines_are_counted_below_each() -> None:
     edges = [Edge(0, 1), Edge(1, 2), Edge(0, 2), Edge(2, 3)]
     assert ranks_of(4, edges) == [0, 1, 2, 3]
-    # Behind rank 1 two lines go on, that of 0 and that of 1.
-    assert bridges([0, 1, 2, 3], edges) == [0, 2]
+    # Below rank 1 two lines go on, that of 0 and that of 1.
+    assert crossings([0, 1, 2, 3], edges) == [1, 2, 1, 0]
 
 
 def test_boxes_do_not_overlap_and_lines_end_at_boxes() -> None:

@@ -100,9 +100,10 @@ class Run:
 
     @property
     def name(self) -> str:
-        """`conv2_2 … conv2_4`."""
+        """`conv2_2 … conv2_4`, `stage4.block1 … block6`."""
         first, last = self.blocks[0].name, self.blocks[-1].name
-        return first if first == last else f"{first} … {last}"
+        around = f"{first.rpartition('.')[0]}."
+        return first if first == last else f"{first} … {last.removeprefix(around)}"
 
     @property
     def layers(self) -> tuple[str, ...]:

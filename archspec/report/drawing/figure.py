@@ -297,7 +297,10 @@ def _draw_caption(sheet: Sheet, solid: _Solid, top: float) -> None:
 
 def _caption(volume: Volume) -> list[tuple[str, str]]:
     """The name, the operation, what follows it, and the size that this leaves."""
-    lines = [(fitted(volume.name, CAPTION, SIZE, bold=True), "strong")]
+    block, dot, last = volume.name.rpartition(".")
+    wide = width_of(volume.name, SIZE, bold=True) > CAPTION
+    names = [block + dot, last] if dot and wide else [volume.name]
+    lines = [(fitted(name, CAPTION, SIZE, bold=True), "strong") for name in names]
     lines += [(line, "") for line in _wrapped(volume.operations, ", ")]
     lines += [(line, "faint") for line in _wrapped(volume.follows, " · ")]
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,7 +19,7 @@ from archspec.report.drawing.boxes import (
     kinds_of_blocks,
     runs_of,
 )
-from archspec.report.drawing.layout import Arrangement, Edge, Point, arrange, bridges, ranks_of
+from archspec.report.drawing.layout import TURN, Arrangement, Edge, arrange, crossings, ranks_of
 from archspec.report.drawing.lettering import fitted, width_of
 from archspec.report.drawing.svg import SIZE, SMALL, Sheet
 from archspec.spec.fields import INPUT
@@ -33,10 +34,14 @@ WIDEST = 230.0  # of what stands in a box
 LINE = 15.0
 PAD = 10.0
 HEADER = 20.0  # of the name of a block inside its border
+BESIDE = 30.0  # between blocks that show what is inside
 CARD = 4.0  # between the borders of blocks drawn as one
 GUTTER = 44.0  # between columns of the page
 LOW = 640.0  # what is not higher stays in one column
 ASPECT = 1.7
+# What a line more from one column to the next is worth, in pixels of balance between columns.
+CROSSING = 90.0
+MOST_CROSSING = 8
 
 Draw = Callable[[Sheet, float, float], None]
 
@@ -146,6 +151,7 @@ def _open(block: Block, analysis: Analysis, title: str, *, above: bool = False) 
     title_width = width_of(label, SIZE, bold=True)
     left = PAD + (0 if above else max(title_width + 12 - min(enters_x, default=0) - PAD / 2, 0))
     width = max(left + found.width + PAD, title_width if above else 0)
+    left += (width - found.width - left - PAD) / 2
     if not above and len(enters_x) == 1:
         # With the line in its middle, the block stands straight below what it reads.
         middle = left + enters_x[0]
@@ -265,66 +271,81 @@ def _draw_lines(
 def _draw_columns(sheet: Sheet, pieces: Sequence[Piece]) -> float:
     """Draw the pieces in as many columns as make the picture about as wide as a slide.
 
-    Returns where the picture ends.
+    Lines that lead on leave a column at its bottom and enter the next one at its top. Returns
+    where the picture ends.
     """
-    edges = _edges(pieces)
-    whole = arrange([(p.width, p.height) for p in pieces], edges)
-    x = 0.0
-    bottom = 0.0
-    leaving: Point | None = None
-    for part in _parts(pieces, edges, whole):
-        inside = {name for piece in part for name in piece.layers}
-        outside = dict.fromkeys(n for p in part for n in p.reads if n not in inside)
-        members = [*(_port((name,), ()) for name in outside), *part]
+    parts = _parts(pieces)
+    last_read = {
+        name: number for number, part in enumerate(parts) for piece in part for name in piece.reads
+    }
+    carried: list[tuple[float, str]] = []  # from the column before: where, and the layer's output
+    x = end = bottom = 0.0
+    for number, part in enumerate(parts):
+        made = [name for piece in part for name in piece.layers]
+        names = [*(name for _, name in carried), *made]
+        leaving = [name for name in names if last_read.get(name, 0) > number]
+        members = [
+            *(_port((name,), ()) for _, name in carried),
+            *part,
+            *(_port((), (name,)) for name in leaving),
+        ]
         lines = _edges(members)
-        found = arrange([(p.width, p.height) for p in members], lines)
-        if leaving is not None:
-            port = (x + found.corners[0][0], 0.0)
-            gutter = x - GUTTER / 2
-            sheet.line(
-                [
-                    leaving,
-                    (leaving[0], leaving[1] + 12),
-                    (gutter, leaving[1] + 12),
-                    (gutter, -14),
-                    (port[0], -14),
-                    port,
-                ],
-                "link",
-            )
+        found = arrange([(p.width, p.height) for p in members], lines, last=len(leaving))
+        if carried:
+            x += GUTTER + TURN * len(carried)
+            tops = [x + found.corners[port][0] for port in range(len(carried))]
+            _draw_turns(sheet, [at for at, _ in carried], end, tops, x)
         _draw_lines(sheet, found, lines, members, x, 0)
         for piece, corner in zip(members, found.corners, strict=True):
             piece.draw(sheet, x + corner[0], corner[1])
-        last, corner = members[-1], found.corners[-1]
-        at = corner[0] + last.width / 2 + next(iter(last.leaves.values()), 0.0)
-        leaving = (x + at, corner[1] + last.height)
-        x += found.width + GUTTER
-        bottom = max(bottom, found.height)
+        exits = found.corners[len(members) - len(leaving) :]
+        carried = sorted((x + at, name) for (at, _), name in zip(exits, leaving, strict=True))
+        end = found.height
+        x += found.width
+        bottom = max(bottom, found.height + TURN * len(carried))
     return bottom
 
 
-def _parts(pieces: Sequence[Piece], edges: Sequence[Edge], whole: Arrangement) -> list[list[Piece]]:
-    """The pieces of each column of the page; a single line leads from one to the next."""
+def _draw_turns(
+    sheet: Sheet, leaves: Sequence[float], end: float, enters: Sequence[float], right: float
+) -> None:
+    """Lines from the bottom of a column to the top of the next: nested, so that none cross."""
+    for number, (start, target) in enumerate(zip(leaves, enters, strict=True)):
+        outer = TURN * (len(leaves) - 1 - number)
+        low, high = end + 8 + outer, -14 - TURN * number
+        gutter = right - GUTTER / 2 - TURN * number
+        points = [(start, end), (start, low), (gutter, low), (gutter, high), (target, high)]
+        sheet.line([*points, (target, 0.0)], "link")
+
+
+def _parts(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """The pieces of each column of the page; as few lines as possible lead from one to the next."""
+    edges = _edges(pieces)
+    whole = arrange([(p.width, p.height) for p in pieces], edges)
     columns = max(round((ASPECT * whole.height / max(whole.width, 1)) ** 0.5), 1)
     if whole.height <= LOW or columns == 1:
         return [list(pieces)]
     ranks = ranks_of(len(pieces), edges)
-    ends: dict[int, float] = {}
-    members: dict[int, int] = {}
+    crossing = crossings(ranks, edges)
+    ends = [0.0] * len(crossing)
     for rank, piece, corner in zip(ranks, pieces, whole.corners, strict=True):
-        ends[rank] = max(ends.get(rank, 0), corner[1] + piece.height)
-        members[rank] = members.get(rank, 0) + 1
-    # The line to the next column leaves the last piece of this one.
-    cuts = [rank for rank in bridges(ranks, edges) if members[rank] == 1]
+        ends[rank] = max(ends[rank], corner[1] + piece.height)
     chosen: list[int] = []
+    first = 0
     for number in range(1, columns):
         target = whole.height * number / columns
-        nearest = min(cuts, key=lambda rank: abs(ends[rank] - target), default=None)
-        if nearest is not None and nearest not in chosen:
-            chosen.append(nearest)
+        costs = [
+            (abs(ends[rank] - target) + CROSSING * (crossing[rank] - 1), rank)
+            for rank in range(first, len(crossing) - 1)
+            if crossing[rank] <= MOST_CROSSING
+        ]
+        cost, rank = min(costs, default=(whole.height, 0))
+        if cost < whole.height / columns:
+            chosen.append(rank)
+            first = rank + 1
     parts: list[list[Piece]] = [[] for _ in range(len(chosen) + 1)]
     for rank, piece in zip(ranks, pieces, strict=True):
-        parts[sum(rank > cut for cut in chosen)].append(piece)
+        parts[bisect_left(chosen, rank)].append(piece)
     return parts
 
 
@@ -334,15 +355,17 @@ def _draw_kinds(
     """Below the picture, one block of each kind with its layers."""
     if not kinds:
         return
-    left, right = min(sheet.left, 0.0), max(sheet.right, 1000.0)
+    left = min(sheet.left, 0.0)
     sheet.text(left, top, "Inside the blocks", size=14, class_="strong", anchor="start")
+    shown = [_open(k[0], analysis, _title_of_kind(k), above=True) for k in kinds[:KINDS_SHOWN]]
+    area = sum((piece.width + BESIDE) * (piece.height + BESIDE) for piece in shown)
+    right = left + max(sheet.right - left, (ASPECT * area) ** 0.5)
     x, y, height = left, top + 18, 0.0
-    for kind in kinds[:KINDS_SHOWN]:
-        piece = _open(kind[0], analysis, _title_of_kind(kind), above=True)
+    for piece in shown:
         if x > left and x + piece.width > right:
-            x, y, height = left, y + height + 28, 0.0
+            x, y, height = left, y + height + BESIDE, 0.0
         piece.draw(sheet, x, y)
-        x += piece.width + 32
+        x += piece.width + BESIDE
         height = max(height, piece.height)
     hidden = len(kinds) - KINDS_SHOWN
     if hidden > 0:

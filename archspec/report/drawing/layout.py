@@ -13,6 +13,7 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 Point = tuple[float, float]
 
@@ -68,24 +69,16 @@ def ranks_of(count: int, edges: Iterable[Edge], last: int = 0) -> list[int]:
     return ranks
 
 
-def bridges(ranks: Sequence[int], edges: Iterable[Edge]) -> list[int]:
-    """The ranks behind which every line that goes on leaves one box of that very rank."""
+def crossings(ranks: Sequence[int], edges: Iterable[Edge]) -> list[int]:
+    """How many lines run on below each rank; one that branches further down is one line."""
     last: dict[tuple[int, float], int] = defaultdict(int)
     for edge in edges:
         last[edge.net] = max(last[edge.net], ranks[edge.end])
-    height = max(ranks, default=0)
-    crossing = [0] * (height + 2)
-    leaving = [0] * (height + 2)
+    changes = [0] * (max(ranks, default=0) + 2)
     for (start, _), end in last.items():
-        crossing[ranks[start]] += 1
-        crossing[end] -= 1
-        leaving[ranks[start]] += 1
-    found, now = [], 0
-    for rank in range(height):
-        now += crossing[rank]
-        if now == 1 == leaving[rank]:
-            found.append(rank)
-    return found
+        changes[ranks[start]] += 1
+        changes[end] -= 1
+    return list(accumulate(changes))[:-1]
 
 
 def arrange(
