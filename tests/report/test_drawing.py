@@ -229,6 +229,49 @@ def test_boxes_do_not_overlap_and_lines_end_at_boxes() -> None:
         assert line[-1] == ((end.left + end.right) / 2, end.top)
 
 
+def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "archspec", "draw", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+    )
+
+
+def test_the_command_writes_a_file_named_after_the_network(tmp_path: Path) -> None:
+    done = command("lenet-5", "--set", "classes=7", "--input", "1x36x36", folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote lenet-5.svg\n")
+    texts = [text.what for text in labels(parsed((tmp_path / "lenet-5.svg").read_text("utf-8")))]
+    assert "7" in texts
+    assert texts.count("36") == 2
+
+
+def test_the_command_draws_what_is_known_and_fails_where_there_are_errors(tmp_path: Path) -> None:
+    done = command("alexnet-224", "--output", "net.svg", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "wrote net.svg\n")
+    assert (tmp_path / "net.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("resnet18", "--style", "figure"), "use --style graph"),
+        (("alexnet", "--output", "no/such/folder.svg"), "cannot write no/such/folder.svg"),
+        (("alexnet", "--style", "cubist"), "auto"),
+        (("alexnet", "--detail", "all"), "blocks"),
+    ],
+)
+def test_a_wrong_option_has_status_2_and_says_what_to_do(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = command(*arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_picture_in_the_docs_is_what_the_command_writes() -> None:
     """`make figure` renews it."""
     assert ALEXNET.read_text("utf-8") == draw(archspec.analyze("alexnet")) + "\n"

@@ -359,7 +359,7 @@ def _draw_kinds(
     sheet.text(left, top, "Inside the blocks", size=14, class_="strong", anchor="start")
     shown = [_open(k[0], analysis, _title_of_kind(k), above=True) for k in kinds[:KINDS_SHOWN]]
     area = sum((piece.width + BESIDE) * (piece.height + BESIDE) for piece in shown)
-    right = left + max(sheet.right - left, (ASPECT * area) ** 0.5)
+    right = left + max(sheet.right - left, (2 * ASPECT * area) ** 0.5, 1000)
     x, y, height = left, top + 18, 0.0
     for piece in shown:
         if x > left and x + piece.width > right:

@@ -174,7 +174,7 @@ class _Layout:
                 return
 
     def _choose_lanes(self) -> None:
-        """A lane for the edges of a net that found no column; nets share one where they can."""
+        """A lane for the edges of a net that found no column, outside of all shorter ones."""
         spans: dict[tuple[int, float], list[int]] = {}
         for number, edge in enumerate(self.edges):
             first, last = self.ranks[edge.start] + 1, self.ranks[edge.end] - 1
@@ -182,14 +182,10 @@ class _Layout:
                 span = spans.setdefault(edge.net, [first, last])
                 span[1] = max(span[1], last)
         lanes: dict[tuple[int, float], int] = {}
-        free: list[int] = []
-        busy: list[tuple[int, int]] = []
-        for net, (first, last) in sorted(spans.items(), key=lambda item: item[1]):
-            while busy and busy[0][0] < first:
-                heapq.heappush(free, heapq.heappop(busy)[1])
-            lane = heapq.heappop(free) if free else len(busy)
-            lanes[net] = lane
-            heapq.heappush(busy, (last, lane))
+        outermost = [-1] * self.height
+        for net, (first, last) in sorted(spans.items(), key=lambda n: (n[1][1] - n[1][0], n[0])):
+            lanes[net] = max(outermost[first : last + 1]) + 1
+            outermost[first : last + 1] = [lanes[net]] * (last - first + 1)
         for number, edge in enumerate(self.edges):
             if number not in self.way and self.ranks[edge.end] - self.ranks[edge.start] > 1:
                 self.way[number] = -1 - lanes[edge.net]

@@ -10,8 +10,13 @@ from archspec.report.markup import Markup, element, joined
 
 
 def findings(analysis: Analysis) -> Markup:
-    """Every diagnostic, in the order of the file."""
-    return joined(_finding(diagnostic) for diagnostic in analysis.diagnostics)
+    """Every diagnostic in the order of the file; notes, which ask for nothing, are folded away."""
+    notes = [d for d in analysis.diagnostics if d.severity == "note"]
+    parts = [_finding(d) for d in analysis.diagnostics if d.severity != "note"]
+    if notes:
+        count = f"{len(notes)} note{'s' if len(notes) > 1 else ''}"
+        parts.append(element("details", element("summary", count), *map(_finding, notes)))
+    return joined(parts)
 
 
 def explanations(analysis: Analysis) -> Markup:
