@@ -15,6 +15,7 @@ from archspec.version import __version__ as __version__
 if TYPE_CHECKING:
     from archspec.analysis import Analysis as Analysis
     from archspec.api import build as build
+    from archspec.api import diff as diff
     from archspec.api import emit as emit
     from archspec.api import train as train
     from archspec.api import verify as verify
@@ -33,6 +34,7 @@ _HOMES = {
     "SpecError": "archspec.diagnostics",
     "analyze": "archspec.loading",
     "build": "archspec.api",
+    "diff": "archspec.api",
     "emit": "archspec.api",
     "load": "archspec.loading",
     "train": "archspec.api",

@@ -52,12 +52,25 @@ class Fix:
     """One way out of a problem and what it does to the network.
 
     `title` says the change, `effect` its consequence downstream, `changes` the same as data:
-    what is set where (``{"input.height": 227}`` or ``{"conv1.rounding": "ceil"}``).
+    what is set where: ``{"input.height": 227}`` or ``{"conv1.rounding": "ceil"}``; None removes
+    what stands there (``{"variables.unused": None}``), also a layer (``{"relu8": None}``).
+    `safe` says that it may be applied with nobody looking: the network, and what the author
+    meant by it, stay what they are.
     """
 
     title: str
     effect: str
     changes: dict[str, Any]
+    safe: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The fix as in the `fixes` of a diagnostic."""
+        return {
+            "title": self.title,
+            "effect": self.effect,
+            "changes": self.changes,
+            "safe": self.safe,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +142,7 @@ class Diagnostic:
             "layer": self.layer,
             "message": self.message,
             "help": self.help,
-            "fixes": [
-                {"title": fix.title, "effect": fix.effect, "changes": fix.changes}
-                for fix in self.fixes
-            ],
+            "fixes": [fix.to_json() for fix in self.fixes],
             "file": self.file,
             "line": self.line,
             "column": self.column,

@@ -130,6 +130,14 @@ class Graph:
         return {node.name: node for node in self.nodes}
 
     @cached_property
+    def by_class(self) -> dict[type[Layer], list[Node]]:
+        """The nodes by the class of their layer, in the order of the classes' first nodes."""
+        found: dict[type[Layer], list[Node]] = {}
+        for node in self.nodes:
+            found.setdefault(type(node.layer), []).append(node)
+        return found
+
+    @cached_property
     def consumers(self) -> dict[str, tuple[str, ...]]:
         """For the input and each layer, the names of the layers that read it."""
         readers: dict[str, list[str]] = {INPUT: [], **{node.name: [] for node in self.nodes}}
@@ -144,10 +152,16 @@ class Graph:
         import hashlib  # here, because most analyses never ask for it
         import json
 
+        fields: dict[int, dict[str, Any]] = {}  # layers of one pattern have the same
+        for node in self.nodes:
+            layer = node.pattern or node.layer
+            if id(layer) not in fields:
+                fields[id(layer)] = layer.model_dump(mode="json")
         content: dict[str, Any] = {
             "input": self.input_shape,
             "layers": [
-                {**node.layer.model_dump(mode="json"), "inputs": node.inputs} for node in self.nodes
+                {**fields[id(node.pattern or node.layer)], "name": node.name, "inputs": node.inputs}
+                for node in self.nodes
             ],
             "output": self.output,
             **(

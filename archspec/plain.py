@@ -80,7 +80,7 @@ def _claims(graph: Graph) -> list[dict[str, Any]]:
     found = []
     for claim in graph.spec.claims:
         said = _said(claim)
-        part = graph.parts.get(claim.about)
+        part = graph.parts.get(claim.about or "")
         if part is not None and claim.quantity == "shape":
             said["about"] = part.output
         elif part is not None and not (

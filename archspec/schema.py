@@ -123,13 +123,18 @@ def json_schema() -> Schema:
         {"required": ["blocks"]},
     ]
     network |= _whole_unless_extended(network["properties"], definitions)
-    definitions["Claim"]["oneOf"] = [{"required": [quantity]} for quantity in QUANTITIES]
+    definitions["Claim"]["oneOf"] = [{"required": [*_beside(q), q]} for q in QUANTITIES]
     return {
         "$schema": DIALECT,
         "title": "archspec",
         **network,
         "$defs": {"Variable": _VARIABLE, **definitions},
     }
+
+
+def _beside(quantity: str) -> tuple[str, ...]:
+    """What a claim must say beside its quantity: what it is about, or what arithmetic gives."""
+    return ("claimed",) if quantity == "formula" else ("about",)
 
 
 def _whole_unless_extended(properties: Schema, definitions: Schema) -> Schema:

@@ -41,7 +41,9 @@ def command(*arguments: str) -> str:
     [
         ("analyze", "alexnet"),
         ("analyze", "alexnet", "--format", "json"),
+        ("analyze", "alexnet", "--conventions"),
         ("check", "alexnet"),
+        ("diff", "alexnet", "caffenet"),
         ("explain", "AS101"),
         ("specs",),
         ("schema",),

@@ -101,6 +101,8 @@ def test_analyze_works_by_name_from_any_folder(installed: Installed) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["totals"]["params"] == 60965224
     assert installed.run("python", "-m", "archspec", "analyze").stdout.startswith("AlexNet")
+    timed = installed.run("archspec", "analyze", "--device", "t4")
+    assert "roofline: NVIDIA T4, float32, batch 1" in timed.stdout, timed.stderr
 
 
 def test_pages_and_pictures_are_made_from_any_folder(installed: Installed) -> None:

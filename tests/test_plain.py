@@ -89,6 +89,7 @@ def document(graph: Graph) -> dict[str, Any]:
             layer.pop(place, None)
     for claim in found["claims"]:
         del claim["about"]  # one about a whole block names the layer that is its output
+        del claim["line"]
     found["layers"] = sorted(found["layers"], key=lambda layer: layer["name"])
     # What is wrong with a line of a block is said once, however often it is used.
     found["diagnostics"] = sorted({d["code"] for d in found["diagnostics"]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,9 @@ from archspec.graph import Graph, Node
 from archspec.layers.base import Shape
 
 SCHEMA_VERSION = 1
+
+# The costs of a layer that are in the JSON document.
+_COSTS = tuple(field.name for field in fields(LayerCosts) if field.name != "weight_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,6 @@ class LayerAnalysis:
     def to_json(self) -> dict[str, Any]:
         """The layer as in ``analyze --format json``."""
         field = self.receptive_field
-        costs = asdict(self.costs)
-        del costs["weight_bytes"]
         source = self.node.source.span.source
         return {
             "name": self.node.name,
@@ -48,9 +49,15 @@ class LayerAnalysis:
             "inputs": list(self.node.inputs),
             "output_shape": list(self.output_shape),
             "formula": self.formula,
-            **costs,
+            **{key: getattr(self.costs, key) for key in _COSTS},
             "receptive_field": (
-                {key: list(pair) for key, pair in asdict(field).items()} if field else None
+                {
+                    "size": list(field.size),
+                    "stride": list(field.stride),
+                    "offset": list(field.offset),
+                }
+                if field
+                else None
             ),
             "training_only": self.training_only,
             "file": source.name if source else None,
@@ -118,25 +125,10 @@ class Analysis:
             "auxiliary": [a.model_dump() for a in self.graph.auxiliary],
             "totals": asdict(self.totals),
             "memory": self.memory.to_json(),
-            "claims": [
-                {
-                    "about": verdict.about,
-                    "quantity": verdict.quantity,
-                    "claimed": _plain(verdict.claimed),
-                    "computed": _plain(verdict.computed),
-                    "verdict": verdict.verdict,
-                    "source": verdict.source,
-                    "explanation": verdict.explanation or None,
-                }
-                for verdict in self.claims
-            ],
+            "claims": [verdict.to_json() for verdict in self.claims],
             "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics],
             **{report.key: report.to_json() for report in self.reports},
         }
-
-
-def _plain(figure: int | Shape) -> int | list[int]:
-    return list(figure) if isinstance(figure, tuple) else figure
 
 
 def compute(graph: Graph, batch: int = 1) -> Analysis:
@@ -145,7 +137,7 @@ def compute(graph: Graph, batch: int = 1) -> Analysis:
     costs = layer_costs(graph, shapes, batch)
     fields = receptive_fields(graph, shapes)
     sums = totals(graph, costs)
-    verdicts, problems = check_claims(graph, shapes, costs, sums)
+    verdicts, problems = check_claims(graph, shapes, costs, fields, sums, batch)
     layers = tuple(
         [
             LayerAnalysis(

@@ -23,7 +23,7 @@ from archspec.analysis.shapes import Shapes
 from archspec.graph import Graph, Node
 from archspec.layers.base import Shape
 from archspec.layers.joins import Add
-from archspec.layers.saved import Layout, Saved
+from archspec.layers.saved import CHANNELS_LAST, IN_ORDER, Axes, Layout, Saved
 from archspec.spec.fields import INPUT
 
 Phase = Literal["forward", "backward"]
@@ -32,6 +32,9 @@ Phase = Literal["forward", "backward"]
 LOSS = "loss"
 OUTPUT = "output"
 LABEL_BYTES = 8  # int64
+
+# Channels, height, width, image after image: how nearly all outputs lie.
+_USUAL = Layout()
 
 # What is alive from one step to another, both included, and its size.
 Life = tuple[int, int, int]
@@ -108,7 +111,7 @@ class Forward:
         image = _Storage(_bytes(graph.input_shape), 0, end)
         self.storages = [image]
         self.of = {INPUT: image}
-        self.layouts: dict[str, Layout] = {INPUT: "in order"}
+        self.layouts = {INPUT: _USUAL}
         self.views: set[str] = set()
         self.new: dict[str, int] = {}
         for number, node in enumerate(self.nodes):
@@ -119,29 +122,44 @@ class Forward:
             self.of[name].last = end
 
     def _place(self, number: int, node: Node, training: bool) -> None:
-        """Find the memory of an output: its input's, or new one."""
+        """Find the memory of an output, its input's or new one, and its layout there."""
         name, layer, source = node.name, node.layer, node.inputs[0]
-        inferred, read = self.shapes.layers[name], self.shapes.of(source)
+        shape, read = self.shapes.of(name), self.shapes.of(source)
         before = self.layouts[source]
         sharing = layer.shares((read,), training)
-        rearranged = before in ("channels last", "other") and inferred.shape != read
-        copied = sharing == "in order" and rearranged
-        if sharing != "no" and not copied:
+        scattered = before.axes != IN_ORDER or before.gaps == "within images"
+        if sharing == "in order" and scattered and shape != read:
+            sharing, before = "no", _USUAL  # the elements are put in order
+        if sharing == "no":
+            if self.graph.overwrites(node):
+                self.of[name] = self.of[source]
+                self.new[name] = 0
+            else:
+                self.new[name] = size = _bytes(shape)
+                self.of[name] = storage = _Storage(size, number, number)
+                self.storages.append(storage)
+            axes = self._arranged(node, before.axes)
+            layout = _USUAL if axes == IN_ORDER else Layout(axes)
+        else:
             self.views.add(name)
-        if name in self.views or self.graph.overwrites(node):
             self.of[name] = self.of[source]
             self.new[name] = 0
-        else:
-            self.new[name] = size = _bytes(inferred.shape)
-            self.of[name] = storage = _Storage(size, number, number)
-            self.storages.append(storage)
-        layout = "in order" if copied else layer.layout(before, read)
-        if layout != "in order":
-            windowed = inferred.sees != "one"
-            if name not in self.views and (layout == "part" or (layout == "other" and windowed)):
-                layout = "in order"  # what is made anew has no gaps, and convolutions two orders
-            layout = _plainest(layout, inferred.shape)
-        self.layouts[name] = layout
+            layout = layer.view(before, read)
+        self.layouts[name] = layout if layout is _USUAL else _plainest(layout, shape)
+
+    def _arranged(self, node: Node, before: Axes) -> Axes:
+        """The order of the axes of an output that lies in memory of its own."""
+        arranges = node.layer.arranges
+        if arranges == "channels last":
+            return CHANNELS_LAST
+        if arranges == "in order":
+            return IN_ORDER
+        if len(node.inputs) > 1:
+            # Of several, the first one that is no factor of whole channels.
+            read = [(self.shapes.of(name), self.layouts[name].axes) for name in node.inputs]
+            axes = [axes for shape, axes in read if shape[1:] == self.shapes.of(node.name)[1:]]
+            before = axes[0] if arranges == "alike" or len(set(axes)) == 1 else IN_ORDER
+        return before if arranges == "alike" or before == CHANNELS_LAST else IN_ORDER
 
     @cached_property
     def steps(self) -> Steps:
@@ -193,7 +211,7 @@ class Training(Forward):
         kept = [self.of[node.name]] if saved.output else []
         for index in saved.inputs:
             source = node.inputs[index]
-            if saved.in_one_piece and self.layouts[source] in ("part", "other"):
+            if saved.in_one_piece and not self.layouts[source].in_one_piece:
                 each += _bytes(inputs[index])
             else:
                 kept.append(self.of[source])
@@ -265,11 +283,11 @@ class Training(Forward):
 
 
 def _plainest(layout: Layout, shape: Shape) -> Layout:
-    """The layout, where the shape is such that it is also another one."""
-    if layout == "part":
-        return layout
-    single = len(shape) == 1 or shape[1:] == (1, 1)
-    return "in order" if single or (layout == "channels last" and shape[0] == 1) else layout
+    """The layout, in order where axes of one position alone make the difference."""
+    if len(shape) == 1:
+        return Layout(IN_ORDER, layout.gaps)
+    axes = [axis for axis in layout.axes if shape[axis] > 1]
+    return Layout(IN_ORDER, layout.gaps) if axes == sorted(axes) else layout
 
 
 def _sums(steps: int, lives: Sequence[Life]) -> list[int]:

@@ -22,6 +22,7 @@ COMMANDS = (
     "analyze",
     "draw",
     "check",
+    "diff",
     "expand",
     "explain",
     "specs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,19 +42,59 @@ def analyze(
     input: InputOption = None,
     set_: SetOption = None,
     batch: Annotated[
-        int, typer.Option("--batch", min=1, help="Images at once; scales activation memory.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--batch", min=1, help="Images at once: 1, or with --devices the recipe's, on each."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="NAME", help="Lower bounds of time on it: h100-sxm."),
+    ] = None,
+    device_file: Annotated[
+        Path | None,
+        typer.Option("--device-file", metavar="FILE", help="Figures of devices of your own."),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", metavar="float32|bfloat16|...", help="The precision of --device."),
+    ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option("--devices", min=2, help="Data-parallel training on so many of --device."),
+    ] = None,
+    interconnect: Annotated[
+        str | None,
+        typer.Option(
+            "--interconnect",
+            metavar="RATE",
+            help="Each device's link, one way: 50GB/s, 400Gb/s (bits).",
+        ),
+    ] = None,
+    conventions: Annotated[
+        bool,
+        typer.Option("--conventions", help="Add what other tools would say, and why."),
+    ] = False,
     output: OutputOption = None,
     root: RootOption = None,
 ) -> None:
     """Print every shape, parameter and operation, with the arithmetic and what contradicts it.
 
     Examples: archspec analyze alexnet; archspec analyze my.yaml --format json;
-    archspec analyze alexnet --input 3x224x224
+    archspec analyze alexnet --input 3x224x224; archspec analyze --device h100-sxm --batch 128;
+    archspec analyze --devices 8 --interconnect 50GB/s
     """
     from archspec import api
 
-    found = api.analyze(load(spec, set_, input, root), batch=batch)
+    graph = load(spec, set_, input, root)
+    if batch is None:
+        recipe = graph.spec.training
+        batch = recipe.batch_size if devices is not None and recipe is not None else 1
+    found = api.analyze(graph, batch=batch)
+    if any(x is not None for x in (device, device_file, dtype, devices, interconnect)):
+        found = _timed(found, device, device_file, dtype, devices, interconnect)
+    if conventions:
+        found = found.with_reports(api.conventions(found))
     if format is AnalyzeFormat.table:
         from archspec.report import table
 
@@ -84,3 +125,35 @@ def _text(found: Analysis, format: AnalyzeFormat) -> str:
 
     writers = {"json": export.to_json, "csv": export.to_csv, "markdown": export.to_markdown}
     return writers[format.value](found)
+
+
+def _timed(
+    found: Analysis,
+    name: str | None,
+    file: Path | None,
+    dtype: str | None,
+    devices: int | None,
+    interconnect: str | None,
+) -> Analysis:
+    """The analysis with the roofline of a device and, for several of it, the scaling."""
+    from archspec.analysis.devices import find_device, parse_dtype
+    from archspec.analysis.quantities import parse_byte_rate
+    from archspec.analysis.roofline import roofline
+    from archspec.analysis.scaling import scaling
+    from archspec.diagnostics import ArchspecError
+
+    one = roofline(found, find_device(name, file), parse_dtype(dtype))
+    if devices is None and interconnect is None:
+        return found.with_reports(one)
+    if devices is None or interconnect is None:
+        given, missing, example = (
+            ("--interconnect", "--devices", "--devices 8")
+            if devices is None
+            else ("--devices", "--interconnect", "--interconnect 50GB/s")
+        )
+        raise ArchspecError(f"{given} needs {missing} too, such as {example}")
+    try:
+        link = parse_byte_rate(interconnect)
+    except ArchspecError as error:
+        raise ArchspecError(f"--interconnect: {error}") from None
+    return found.with_reports(one, scaling(found, one, devices, link))

@@ -17,14 +17,14 @@ from archspec.expand.frames import Frame, Reference
 from archspec.expand.inheritance import inherit
 from archspec.expand.opening import Files, NoFiles, identity
 from archspec.expand.scope import Definition, Evaluator, Scope
-from archspec.expand.unroll import NETWORK, Unroller
+from archspec.expand.unroll import Unroller
 from archspec.expand.unrolled import Unrolled
 from archspec.expressions import Unusable, Value
 from archspec.graph import Graph, Part
 from archspec.layers.base import Shape
 from archspec.source import Document, Entry, Node, Problems
 from archspec.spec.blocks import Block, Library
-from archspec.spec.claims import Claim
+from archspec.spec.claims import NETWORK, TRAINING, Claim
 from archspec.spec.fields import INPUT
 from archspec.spec.network import Auxiliary, Defaults, NetworkSpec
 from archspec.spec.reading import read
@@ -221,8 +221,9 @@ def _auxiliary(
 def _parts(claims: tuple[Claim, ...], frame: Frame, unrolled: Unrolled) -> dict[str, Part]:
     """What claims are about that is called by one name and is more than one layer."""
     layers = [written.name for written in unrolled.layers]
-    known = {INPUT, NETWORK, *layers}
-    wanted = dict.fromkeys(claim.about for claim in claims if claim.about not in known)
+    known = {INPUT, NETWORK, TRAINING, *layers}
+    named = [claim.about for claim in claims if claim.about is not None]
+    wanted = dict.fromkeys(about for about in named if about not in known)
     inside: dict[str, list[str]] = {}
     for name in layers if wanted else ():
         for end, character in enumerate(name):

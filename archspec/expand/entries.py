@@ -79,6 +79,23 @@ class Entry:
         )
 
     @property
+    def content(self) -> tuple[Any, ...] | None:
+        """What it says besides its name and inputs, and whether it has any of these.
+
+        Layers with the same content differ in nothing else. None where something is wrong with
+        it or depends on names.
+        """
+        if self.leaves:
+            return None
+        found: list[Any] = []
+        for key, keyed in (self.body.entries or {}).items():
+            value = None if key in ("name", "inputs") else _frozen(keyed.value)
+            if keyed.value.broken or value is _BROKEN:
+                return None
+            found.append((key, value))
+        return tuple(found)
+
+    @property
     def repeated(self) -> bool:
         """Whether it says how often it is there."""
         return self.repeat is not None or self.names is not None or self.rows is not None
@@ -183,6 +200,23 @@ def looked_at(node: Node, number: int) -> Entry | Problem | None:
     condition = _variable(when) if when is not None else None
     found = (when, repeat, names, rows, body, leaves, arguments, condition)
     return Entry(node, number, kind, static, *found)
+
+
+_BROKEN = object()
+
+
+def _frozen(node: Node) -> object:
+    """A value that can be compared, and differs from values of other types; or `_BROKEN`."""
+    if node.broken:
+        return _BROKEN
+    if node.entries is None and node.items is None:
+        return (type(node.value), node.value)
+    inside = (
+        [(key, _frozen(entry.value)) for key, entry in node.entries.items()]
+        if node.entries is not None
+        else [(None, _frozen(item)) for item in node.items or ()]
+    )
+    return _BROKEN if any(value is _BROKEN for _, value in inside) else tuple(inside)
 
 
 def _variable(node: Node) -> str | None:

@@ -116,6 +116,7 @@ class Softmax(Layer):
 
     type: Literal["softmax"]
     keeps = ("output",)
+    arranges = "in order"
     examples = _ANY
 
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:

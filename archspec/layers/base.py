@@ -15,11 +15,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from archspec.diagnostics import Problem, ProblemsFound
-from archspec.layers.saved import Kept, Layout, Saved, Sharing
+from archspec.layers.saved import Arranging, Kept, Layout, Saved, Sharing
 from archspec.layers.window import Window
 from archspec.spec.blocks import ENTRY_KEYS
 from archspec.spec.fields import LayerName, SpecModel
-from archspec.spec.initializers import AnyInitializer, Initializer, Zeros
+from archspec.spec.initializers import AnyInitializer, Initializer, Zeros, drawing
 
 Shape = tuple[int, ...]
 
@@ -44,6 +44,11 @@ class Weight:
     def size(self) -> int:
         """The number of elements."""
         return math.prod(self.shape)
+
+    @property
+    def drawing(self) -> tuple[str, dict[str, float]]:
+        """The distribution that it is drawn from, and its numbers."""
+        return drawing(self.initializer, self.fan_in, self.fan_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,11 @@ class Layer(SpecModel):
     `noise_off` holds the fields that make a layer which is random in training the same function
     each time; it is empty for all others. `keeps` is what PyTorch keeps for the layer's backward
     pass; both where a layer does not say. `overwritable` says that nothing but its readers needs
-    its output, so that a ReLU behind it may work in place.
+    its output, so that a ReLU behind it may work in place; `arranges` says how PyTorch lays out
+    its output in memory.
+    each time; it is empty for all others. `commutes` says that the order of its inputs does not
+    matter. `computed_from` names the fields that an entry of `computed` follows from, where it
+    is not the field of that name.
     """
 
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
@@ -102,6 +111,9 @@ class Layer(SpecModel):
     noise_off: ClassVar[Mapping[str, Any]] = {}
     keeps: ClassVar[Kept] = ("inputs", "output")
     overwritable: ClassVar[bool] = False
+    arranges: ClassVar[Arranging] = "alike"
+    commutes: ClassVar[bool] = False
+    computed_from: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     examples: ClassVar[tuple[Example, ...]] = ()
     beside: ClassVar[tuple[str, ...]] = ENTRY_KEYS
 
@@ -152,9 +164,24 @@ class Layer(SpecModel):
         """Whether PyTorch's output is the memory of the first input, in training or not."""
         return "no"
 
-    def layout(self, before: Layout, source: Shape) -> Layout:
-        """How PyTorch lays out the output in memory, given the layout and shape of the input."""
+    def view(self, before: Layout, source: Shape) -> Layout:
+        """How the output lies in the memory of the first input, where it shares that."""
         return before
+
+    @property
+    def training_fields(self) -> frozenset[str]:
+        """The fields that inference does not depend on."""
+        return frozenset({"trainable"})
+
+    def computed(self, inputs: tuple[Shape, ...]) -> dict[str, Any]:
+        """What the layer computes on inputs of these shapes, in its lowest terms.
+
+        Two layers of one type compute the same, given the same weights, where this is the same:
+        padding is resolved to pixels, what has no effect on these shapes is left out. The
+        default is the fields as they are. How weights start is not part of it.
+        """
+        left_out = ("name", "type", "inputs", "weight_init", "bias_init")
+        return {key: getattr(self, key) for key in type(self).model_fields if key not in left_out}
 
     def params_formula(self, inputs: tuple[Shape, ...]) -> str:
         """The parameter count with its numbers filled in, empty for a layer without any."""

@@ -24,6 +24,7 @@ class BatchNorm(AffineLayer):
 
     type: Literal["batch_norm"]
     overwritable = True
+    arranges = "usual"
     decay: Annotated[float, Field(ge=0, lt=1)]
     running_variance: Literal["unbiased", "biased"] = "unbiased"
     trainable: bool = Field(
@@ -38,6 +39,10 @@ class BatchNorm(AffineLayer):
         Example({"eps": 1e-3, "decay": 0.9}, ((5,),)),
         Example({"eps": 1e-3, "decay": 0.9, "running_variance": "biased"}, ((5,),)),
     )
+
+    @property
+    def training_fields(self) -> frozenset[str]:
+        return super().training_fields | {"decay", "running_variance"}
 
     def weights(self, inputs: tuple[Shape, ...]) -> tuple[Weight, ...]:
         shape = inputs[0][:1]

@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import Field
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
-from archspec.layers.saved import Sharing
 from archspec.spec.fields import Count
 
 
@@ -20,6 +19,7 @@ class ChannelShuffle(Layer):
     type: Literal["channel_shuffle"]
     groups: Count = Field(description="the channels are divided by it")
     keeps = ()
+    arranges = "usual"
 
     examples = (
         Example({"groups": 2}, ((6, 3, 4),)),
@@ -34,6 +34,3 @@ class ChannelShuffle(Layer):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost()
-
-    def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
-        return "always" if self.groups in (1, inputs[0][0]) else "no"  # nothing moves

@@ -27,6 +27,7 @@ class Conv2d(WindowedLayer, WeightedLayer):
     groups: Count = Field(default=1, description="both channels and filters are divided by it")
     is_neurons = True
     overwritable = True
+    arranges = "usual"
 
     examples = (
         Example({"filters": 6, "kernel_size": 3}, ((4, 7, 6),)),

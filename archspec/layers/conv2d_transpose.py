@@ -42,6 +42,7 @@ class Conv2dTranspose(WeightedLayer):
     is_neurons = True
     keeps = ("inputs",)
     overwritable = True
+    arranges = "usual"
 
     examples = (
         Example({"filters": 3, "kernel_size": 3}, ((2, 4, 5),)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,16 @@ class Dropout(Layer):
         Example({"rate": 0.5}, ((6,),)),
         Example({"rate": 0.4, "scaling": "at_inference"}, ((3, 4, 5),)),
     )
+
+    @property
+    def training_fields(self) -> frozenset[str]:
+        here = {"rate"} if self.scaling == "inverted" or not self.rate else set()
+        return super().training_fields | here
+
+    def computed(self, inputs: tuple[Shape, ...]) -> dict[str, Any]:
+        """A dropout that drops nothing scales nothing either."""
+        found = super().computed(inputs)
+        return found if self.rate else {**found, "scaling": "inverted"}
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) if self.scaling == "at_inference" else 0)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from archspec.layers.affine import AffineLayer
 from archspec.layers.base import Cost, Example, Inferred, Shape, show
-from archspec.layers.saved import Extra, Layout, Saved
+from archspec.layers.saved import Extra, Saved
 from archspec.spec.fields import Count
 
 
@@ -32,6 +32,7 @@ class LayerNorm(_ImageNorm):
     """
 
     type: Literal["layer_norm"]
+    arranges = "channels last"
 
     examples = (
         Example({"eps": 1e-3}, ((4, 3, 5),)),
@@ -53,9 +54,6 @@ class LayerNorm(_ImageNorm):
         sets = math.prod(inferred.shape[1:])
         return Saved((0,), extra=(Extra("mean and 1/deviation of each position", 2 * sets),))
 
-    def layout(self, before: Layout, source: Shape) -> Layout:
-        return "channels last"
-
 
 class GroupNorm(_ImageNorm):
     """Each group of channels, all positions together, to mean 0 and variance 1 (Wu and He, 2018).
@@ -67,6 +65,7 @@ class GroupNorm(_ImageNorm):
     """
 
     type: Literal["group_norm"]
+    arranges = "usual"
     groups: Count = Field(description="the channels are divided by it")
 
     examples = (

@@ -32,6 +32,7 @@ class Add(_Join):
 
     type: Literal["add"]
     overwritable = True
+    commutes = True
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
         Example({}, ((6,), (6,), (6,))),
@@ -50,6 +51,7 @@ class Multiply(_Join):
     """
 
     type: Literal["multiply"]
+    commutes = True
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
         Example({}, ((3, 4, 5), (3, 1, 1))),
@@ -88,6 +90,7 @@ class Concat(_Join):
 
     type: Literal["concat"]
     overwritable = True
+    arranges = "usual"
     examples = (
         Example({}, ((3, 4, 5), (2, 4, 5))),
         Example({}, ((6,), (2,), (1,))),
@@ -159,7 +162,8 @@ class Split(Layer):
     def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
         return "always"
 
-    def layout(self, before: Layout, source: Shape) -> Layout:
+    def view(self, before: Layout, source: Shape) -> Layout:
         if self.channels == (0, source[0]):
             return before
-        return "part" if before in ("in order", "part") else "other"
+        first = before.axes[0] == 0 and before.gaps != "within images"
+        return Layout(before.axes, "between images" if first else "within images")

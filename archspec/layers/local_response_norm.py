@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,7 @@ class LocalResponseNorm(Layer):
         description="`sum`: the paper's formula; `mean`: alpha divided by size, as in Caffe"
     )
     groups: Count = 1
+    computed_from = {"alpha_of_the_sum": ("alpha", "alpha_mode", "size")}
 
     examples = (
         Example({"size": 5, "alpha": 0.1, "beta": 0.75, "k": 2, "alpha_mode": "sum"}, ((8, 4, 3),)),
@@ -66,6 +67,18 @@ class LocalResponseNorm(Layer):
     def scale(self) -> float:
         """What the sum of squares is multiplied with."""
         return self.alpha if self.alpha_mode == "sum" else self.alpha / self.size
+
+    def computed(self, inputs: tuple[Shape, ...]) -> dict[str, Any]:
+        """With the channels that the window finds in its group, and alpha as it acts on their sum.
+
+        A window of one channel knows no groups.
+        """
+        found = super().computed(inputs)
+        del found["alpha"], found["alpha_mode"]
+        found["size"] = min(self.size, 2 * (inputs[0][0] // self.groups) - 1)
+        found["groups"] = self.groups if found["size"] > 1 else 1
+        # Twelve digits: 0.0001/5 and 0.00002 are one number, which a division must not tell apart.
+        return {**found, "alpha_of_the_sum": float(f"{self.scale:.12g}")}
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) * (self.size + 4))

@@ -20,6 +20,7 @@ class GlobalAvgPool2d(Layer):
     """
 
     type: Literal["global_avg_pool2d"]
+    arranges = "in order"
     keeps = ()
     keep_dims: bool = Field(default=False, description="true gives (C, 1, 1) instead of (C,)")
 
@@ -46,6 +47,7 @@ class AdaptiveAvgPool2d(Layer):
     """
 
     type: Literal["adaptive_avg_pool2d"]
+    arranges = "usual"
     output_size: Size2d
 
     examples = (

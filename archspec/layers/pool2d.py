@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ from archspec.spec.fields import Pair
 
 class Pool2d(WindowedLayer):
     """The stride is the kernel size unless the spec says another."""
+
+    arranges = "usual"
 
     def strides(self) -> Pair:
         return self.stride or self.kernel_size
@@ -97,6 +99,10 @@ class AvgPool2d(Pool2d):
     """
 
     type: Literal["avg_pool2d"]
+    computed_from = {
+        "padding": ("padding", "rounding"),
+        "counted": ("count_include_pad",),
+    }
     count_include_pad: bool | None = Field(
         default=None, description="whether padding counts in the mean; needed with padding"
     )
@@ -155,6 +161,17 @@ class AvgPool2d(Pool2d):
             {"kernel_size": 3, "stride": 1, "padding": 2, "count_include_pad": False}, ((2, 4, 4),)
         ),
     )
+
+    def computed(self, inputs: tuple[Shape, ...]) -> dict[str, Any]:
+        """With the padding that counts in the mean, where there is any."""
+        found = super().computed(inputs)
+        if found.pop("count_include_pad"):
+            top, bottom, left, right = found["padding"]
+            below, beyond = self.window(inputs[0]).overhang
+            counted = (top, bottom - below, left, right - beyond)
+            if max(counted) > 0:
+                found["counted"] = counted
+        return found
 
     def check(self, window: Window) -> None:
         if self.count_include_pad is None and any(window.padding):

@@ -113,9 +113,7 @@ class Permute(Layer):
     def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
         return "always"
 
-    def layout(self, before: Layout, source: Shape) -> Layout:
-        if self.order == AXES:
-            return before
-        # Width, channels, height: what runs fastest is called channels now, then height.
-        last = before == "in order" and self.order == ("width", "channels", "height")
-        return "channels last" if last else "other"
+    def view(self, before: Layout, source: Shape) -> Layout:
+        # What the output calls its axis 0 is the input's axis `self.axes[0]`.
+        first, second, third = (self.axes.index(axis) for axis in before.axes)
+        return Layout((first, second, third), before.gaps)

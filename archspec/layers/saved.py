@@ -6,16 +6,37 @@ from dataclasses import dataclass
 from typing import Literal
 
 # Whether an output is its input's own memory, seen in another way: never, always, or only where
-# the elements of an image lie in the order channels, height, width; else they are copied.
+# the elements of each image lie one after another in the order channels, height, width; else they
+# are copied.
 Sharing = Literal["no", "always", "in order"]
 
 
 # What of a layer's inputs and output is kept: of the inputs all, or none.
 Kept = tuple[Literal["inputs", "output"], ...]
 
-# How the elements of an output lie in memory: in the order channels, height, width, image after
-# image; so, but as a part of each image of something larger; channels last; in another order.
-Layout = Literal["in order", "part", "channels last", "other"]
+# The axes of a map, the slowest first: 0 for channels, 1 for height, 2 for width.
+Axes = tuple[int, int, int]
+IN_ORDER: Axes = (0, 1, 2)
+CHANNELS_LAST: Axes = (1, 2, 0)
+# How a layer lays out its output: as its input lies; so if that is channels last, else in order;
+# always in order; always channels last.
+Arranging = Literal["alike", "usual", "in order", "channels last"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the elements of an output lie in memory.
+
+    `gaps` are what lies between them where the output is a part of something larger.
+    """
+
+    axes: Axes = IN_ORDER
+    gaps: Literal["none", "between images", "within images"] = "none"
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether PyTorch calls it contiguous: in order or channels last, and without gaps."""
+        return self.gaps == "none" and self.axes in (IN_ORDER, CHANNELS_LAST)
 
 
 @dataclass(frozen=True, slots=True)

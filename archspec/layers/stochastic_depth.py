@@ -29,6 +29,10 @@ class StochasticDepth(Layer):
         Example({"rate": 0.0}, ((2, 3, 3),)),
     )
 
+    @property
+    def training_fields(self) -> frozenset[str]:
+        return super().training_fields | {"rate"}
+
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost()
 

@@ -63,6 +63,11 @@ class Axis:
         return self.rounding == "ceil" and not self.exact and self.overhang == 0
 
     @property
+    def read_after(self) -> int:
+        """Pixels behind the input that the last window reads; negative where it ends before it."""
+        return (self.output - 1) * self.stride + self.extent - self.before - self.size
+
+    @property
     def left_side(self) -> str:
         """The formula with its numbers, without rounding and result."""
         if self.same:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,26 @@ class WindowedLayer(Layer):
         default=None,
         description="what to do with a non-integer output size; default: `defaults.rounding`",
     )
+
+    computed_from = {"padding": ("padding", "rounding")}
+
+    def computed(self, inputs: tuple[Shape, ...]) -> dict[str, Any]:
+        """With the pixels that the windows really read beyond the input, on each side.
+
+        That is less than the padding where windows do not reach it (a negative number: pixels
+        of the input that no window reads) and more where the output size is rounded up. A step
+        means nothing where there is one window, and neither does dilation where the kernel is 1.
+        """
+        window = self.window(inputs[0])
+        axes = (window.height, window.width)
+        before, after = zip(*((axis.before, axis.read_after) for axis in axes), strict=True)
+        found = super().computed(inputs)
+        del found["rounding"]
+        found["padding"] = (before[0], after[0], before[1], after[1])
+        found["stride"] = tuple(axis.stride if axis.output > 1 else 1 for axis in axes)
+        if "dilation" in found:
+            found["dilation"] = tuple(a.dilation if a.kernel > 1 else 1 for a in axes)
+        return found
 
     def strides(self) -> Pair:
         """(vertical, horizontal) step where the spec may leave it out."""
@@ -46,7 +66,7 @@ class WindowedLayer(Layer):
         )
 
     def slide(self, shape: Shape) -> tuple[Window, tuple[Problem, ...]]:
-        """The window on `shape`, and what to say about its output size.
+        """The window on `shape`, and what is wrong with an output size that is to be `exact`.
 
         Raises ProblemsFound when the window is larger than the padded input.
         """
@@ -66,7 +86,9 @@ class WindowedLayer(Layer):
                     field="kernel_size",
                 )
         # One finding a layer, and equal axes are told once.
-        inexact = {axis.formula: axis for _, axis in axes if not axis.exact}
+        inexact = {
+            axis.formula: axis for _, axis in axes if axis.rounding == "exact" and not axis.exact
+        }
         return window, (self._non_integer(list(inexact.values())),) if inexact else ()
 
     def _non_integer(self, axes: Sequence[Axis]) -> Problem:
@@ -74,27 +96,7 @@ class WindowedLayer(Layer):
         message = f"{self.name}: {quotients[0]} is not a whole number"
         if len(quotients) > 1:
             message += f", and neither is {quotients[1]}"
-        if axes[0].rounding == "exact":
-            return Problem("non-integer-output", message, layer=self.name, field=_field(self))
-        return Problem(
-            "non-integer-output",
-            "; ".join([message, *map(_rounded, axes)]),
-            layer=self.name,
-            field="rounding",
-            severity="note",
-        )
-
-
-def _rounded(axis: Axis) -> str:
-    """What the rounding that the spec asks for does."""
-    if axis.rounding == "floor":
-        return f"rounded down to {axis.output}: no window reads {dropped(axis)}"
-    if axis.clipped:
-        return f"rounding up would begin a window outside the input, so it is {axis.output}"
-    return (
-        f"rounded up to {axis.output}: the last window reaches {pixels(axis.overhang)} past the "
-        f"{'padded ' if axis.after else ''}input"
-    )
+        return Problem("non-integer-output", message, layer=self.name, field=_field(self))
 
 
 def _field(layer: WindowedLayer) -> str:

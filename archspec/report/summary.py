@@ -31,14 +31,14 @@ def totals(analysis: Analysis) -> Section:
 
 
 def claims(analysis: Analysis) -> Section | None:
-    """Every claim with its verdict, None where the spec makes none."""
+    """Every claim with its verdict, None where the spec makes none; below, why some fail."""
     if not analysis.claims:
         return None
     rows = tuple(
         (
-            f"{claim.about} {claim.quantity}",
-            figure(claim.claimed),
-            figure(claim.computed),
+            printable(claim.subject),
+            printable(claim.stated),
+            printable(figure(claim.computed)),
             claim.verdict,
             printable(claim.source or ""),
         )
@@ -51,7 +51,12 @@ def claims(analysis: Analysis) -> Section | None:
         Column("verdict"),
         Column("source", folds=True),
     )
-    return Section("claims", columns, rows)
+    notes = tuple(
+        f"{printable(claim.subject)}: {printable(claim.explanation)}"
+        for claim in analysis.claims
+        if claim.explanation
+    )
+    return Section("claims", columns, rows, notes)
 
 
 def sections(analysis: Analysis) -> tuple[Section, ...]:

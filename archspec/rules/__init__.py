@@ -11,6 +11,7 @@ from functools import cache
 
 from archspec.analysis import Analysis
 from archspec.diagnostics import Diagnostic, Place, Problem, Span
+from archspec.graph import Graph
 from archspec.rules.base import Rule
 from archspec.source import Document
 
@@ -43,15 +44,36 @@ def run(analysis: Analysis) -> Analysis:
     for rule in rules().values():
         if rule.check is not None:
             problems += rule.check(analysis)
-    graph = analysis.graph
-    located = []
-    for problem in problems:
-        if problem.span is None and problem.layer in graph.by_name:
-            node = graph.by_name[problem.layer]
-            path = (problem.field,) if problem.field is not None else ()
-            problem = replace(problem, span=node.source.locate(path), uses=node.uses)
-        located.append(problem)
-    return replace(analysis, diagnostics=diagnose(located, graph.document))
+    located = _one_a_place(_located(problem, analysis.graph) for problem in problems)
+    return replace(analysis, diagnostics=diagnose(located, analysis.graph.document))
+
+
+def _located(problem: Problem, graph: Graph) -> Problem:
+    """The problem with its place, where it only names a layer."""
+    if problem.span is not None or problem.layer not in graph.by_name:
+        return problem
+    node = graph.by_name[problem.layer]
+    path = (problem.field,) if problem.field is not None else ()
+    return replace(problem, span=node.source.locate(path), uses=node.uses)
+
+
+def _one_a_place(problems: Iterable[Problem]) -> Iterable[Problem]:
+    """Warnings and notes, once for all the layers that one line of a block stands for.
+
+    Their numbers differ with the size of the map, and what they say does not.
+    """
+    found: dict[tuple[object, ...], tuple[Problem, set[str]]] = {}
+    for place, problem in enumerate(problems):
+        span, severity = problem.span, problem.severity or rules()[problem.rule].severity
+        key: tuple[object, ...] = (place,)
+        if severity != "error" and span is not None and problem.layer is not None:
+            key = (problem.rule, severity, span, id(span.source))
+        found.setdefault(key, (problem, set()))[1].add(problem.layer or "")
+    for problem, layers in found.values():
+        if len(layers) > 1:
+            others = f"{len(layers) - 1} more layer{'s' if len(layers) > 2 else ''}"
+            problem = replace(problem, message=f"{problem.message}; likewise in {others}")
+        yield problem
 
 
 def diagnose(problems: Iterable[Problem], document: Document) -> tuple[Diagnostic, ...]:

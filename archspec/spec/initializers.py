@@ -112,6 +112,32 @@ class KaimingUniform(_Kaiming):
     type: Literal["kaiming_uniform"]
 
 
+def drawing(rule: AnyInitializer, fan_in: int, fan_out: int) -> tuple[str, dict[str, float]]:
+    """The distribution that a weight with these fans is drawn from, and its numbers.
+
+    It is `constant` (value), `normal` or `truncated_normal` (mean, std) or `uniform` (low, high).
+    """
+    match rule:
+        case Zeros():
+            return "constant", {"value": 0.0}
+        case Ones():
+            return "constant", {"value": 1.0}
+        case Constant():
+            return "constant", {"value": rule.value}
+        case Normal():
+            return "normal", {"mean": rule.mean, "std": rule.std}
+        case TruncatedNormal():
+            return "truncated_normal", {"mean": rule.mean, "std": rule.std}
+        case Uniform():
+            return "uniform", {"low": rule.low, "high": rule.high}
+        case XavierNormal() | KaimingNormal():
+            return "normal", {"mean": 0.0, "std": rule.std(fan_in, fan_out)}
+        case XavierUniform() | KaimingUniform():
+            # A uniform variable on [-a, a) has the standard deviation a / sqrt(3).
+            bound = math.sqrt(3.0) * rule.std(fan_in, fan_out)
+            return "uniform", {"low": -bound, "high": bound}
+
+
 def _bare_name(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 

@@ -149,7 +149,7 @@ STEPS: list[tuple[str, dict[str, Any]]] = [
     ("adaptive_avg_pool2d", {"output_size": 3}),
     ("adaptive_avg_pool2d", {"output_size": 1}),
     ("upsample2d", {"scale": 3}),
-    ("zero_pad2d", {"padding": 0}),
+    ("zero_pad2d", {"padding": [1, 2, 0, 0]}),
     ("split", {"channels": [0, 3]}),
     ("permute", {"order": ["height", "width", "channels"]}),
     ("permute", {"order": ["width", "channels", "height"]}),

@@ -59,6 +59,10 @@ def test_every_shipped_spec_has_a_complete_page(spec: str) -> None:
         assert claim.explanation in text
     assert f"{found.totals.params:,}" in text
     assert len(page) < 2_000_000
+    pictures = list(root.iter(f"{SVG}svg"))
+    assert len(pictures) == 6
+    for picture in pictures:
+        assert overlapping(labels(picture)) == []
 
 
 def test_a_row_has_the_arithmetic_and_the_exact_figures() -> None:
@@ -193,15 +197,6 @@ def test_bars_stand_for_all_layers_and_are_few(count: int) -> None:
     bars = groups(found, lambda layer: layer.costs.params)
     assert len(bars) <= BARS
     assert [layer for group in bars for layer in group.layers] == list(found.layers)
-
-
-@pytest.mark.parametrize("spec", sorted(catalog.shipped()))
-def test_no_label_of_a_chart_covers_another(spec: str) -> None:
-    page = tree(to_html(archspec.analyze(spec)))
-    charts = [svg for svg in page.iter(f"{SVG}svg") if "viewBox" in svg.attrib]
-    assert len(charts) == 6
-    for chart in charts:
-        assert overlapping(labels(chart)) == []
 
 
 def test_no_cost_makes_no_chart() -> None:

@@ -66,7 +66,7 @@ def test_the_table_of_alexnet() -> None:
     text = "\n".join(lines)
     assert re.search(r"^params +60,965,224  232\.6 MiB in float32$", text, re.MULTILINE)
     assert re.search(r"^MACs +724,406,816  724 M, one image$", text, re.MULTILINE)
-    assert re.search(r"^conv1 neurons +253,440 +290,400  contradicted", text, re.MULTILINE)
+    assert re.search(r"^conv1 neurons +253,440 +290,400 +contradicted", text, re.MULTILINE)
     assert lines[-1] == "3 warnings"
 
 

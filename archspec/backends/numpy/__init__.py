@@ -139,9 +139,7 @@ class NumpyBackend(Backend):
 
 def _draw(name: str, weight: Weight) -> Call:
     """How the weight called `name` begins."""
-    from archspec.backends.numpy.initial import drawing
-
-    function, numbers = drawing(weight)
+    function, numbers = weight.drawing
     if function == "constant":
         return call("np.full", weight.shape, numbers["value"])
     return call(function, Raw("seed"), name, weight.shape, **numbers)

@@ -6,7 +6,6 @@ a change to one layer leaves the others' weights as they were.
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Callable
 
@@ -14,8 +13,6 @@ import numpy as np
 
 from archspec.analysis.shapes import infer_shapes
 from archspec.graph import Graph
-from archspec.layers.base import Weight
-from archspec.spec import initializers as init
 
 
 def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
@@ -25,36 +22,9 @@ def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     for node in graph.nodes:
         for weight in node.layer.weights(shapes.inputs(node)):
             name = f"{node.name}.{weight.name}"
-            function, numbers = drawing(weight)
+            function, numbers = weight.drawing
             weights[name] = DRAW[function](seed, name, weight.shape, **numbers)
     return weights
-
-
-def drawing(weight: Weight) -> tuple[str, dict[str, float]]:
-    """How a weight is drawn: a distribution of this module and its numbers."""
-    rule = weight.initializer
-    match rule:
-        case init.Zeros():
-            return "constant", {"value": 0.0}
-        case init.Ones():
-            return "constant", {"value": 1.0}
-        case init.Constant():
-            return "constant", {"value": rule.value}
-        case init.Normal():
-            return "normal", {"mean": rule.mean, "std": rule.std}
-        case init.TruncatedNormal():
-            return "truncated_normal", {"mean": rule.mean, "std": rule.std}
-        case init.Uniform():
-            return "uniform", {"low": rule.low, "high": rule.high}
-        case init.XavierNormal() | init.KaimingNormal():
-            return "normal", {
-                "mean": 0.0,
-                "std": rule.std(weight.fan_in, weight.fan_out),
-            }
-        case init.XavierUniform() | init.KaimingUniform():
-            # A uniform variable on [-a, a) has the standard deviation a / sqrt(3).
-            bound = math.sqrt(3.0) * rule.std(weight.fan_in, weight.fan_out)
-            return "uniform", {"low": -bound, "high": bound}
 
 
 def generator(seed: int, name: str) -> np.random.Generator:

@@ -20,7 +20,7 @@ from archspec.report.drawing import draw
 from archspec.report.drawing.theme import style_sheet
 from archspec.report.export import missing, training_only
 from archspec.report.html import charts
-from archspec.report.html.findings import explanations, findings
+from archspec.report.html.findings import findings
 from archspec.report.html.tables import layers_table, scrolling, section_table
 from archspec.report.markup import Markup, element, joined
 from archspec.version import __version__
@@ -132,7 +132,7 @@ def _sections(analysis: Analysis) -> Iterable[tuple[str, str, Markup]]:
         yield "findings", "Findings", findings(analysis)
     stated = summary.claims(analysis)
     if stated:
-        yield "claims", "Claims", joined([section_table(stated, "Claims"), explanations(analysis)])
+        yield "claims", "Claims", section_table(stated, "Claims")
     yield "layers", "Layers", _layers(analysis)
     yield "costs", "Costs", _costs(analysis)
     asked = [report for report in analysis.reports if isinstance(report, Memory)]

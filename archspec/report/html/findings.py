@@ -1,9 +1,8 @@
-"""Findings and claims of a page: the line of the file, carets, ways out, explanations."""
+"""Findings of a page: the line of the file, carets, ways out."""
 
 from __future__ import annotations
 
 from archspec.analysis import Analysis
-from archspec.analysis.claims import figure
 from archspec.diagnostics import Diagnostic, Fix, Place
 from archspec.report.excerpt import excerpt
 from archspec.report.markup import Markup, element, joined
@@ -17,20 +16,6 @@ def findings(analysis: Analysis) -> Markup:
         count = f"{len(notes)} note{'s' if len(notes) > 1 else ''}"
         parts.append(element("details", element("summary", count), *map(_finding, notes)))
     return joined(parts)
-
-
-def explanations(analysis: Analysis) -> Markup:
-    """Why the claims that fail do, as far as it is known."""
-    items = [
-        element(
-            "li",
-            element("b", f"{claim.about} {claim.quantity} {figure(claim.claimed)}"),
-            f": {claim.explanation}",
-        )
-        for claim in analysis.claims
-        if claim.explanation
-    ]
-    return element("ul", *items, class_="explanations") if items else Markup("")
 
 
 def _finding(diagnostic: Diagnostic) -> Markup:

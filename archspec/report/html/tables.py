@@ -26,6 +26,8 @@ COLUMNS = (
     ("field", True, "receptive field in input pixels, height x width"),
     ("line", True, "line of the file"),
 )
+# A table of more rows than this scrolls in its box.
+LONG = 60
 VERDICTS = {"holds": "holds", "contradicted": "contradicted"}
 
 
@@ -154,7 +156,8 @@ def section_table(section: Section, above: str = "") -> Markup:
             for row in section.rows
         ]
         table = element("table", *([head] if named else []), element("tbody", *rows))
-        parts.append(scrolling(table, section.title, "scroll facts"))
+        long = " tall" if len(section.rows) > LONG else ""
+        parts.append(scrolling(table, section.title, f"scroll facts{long}"))
     parts += [element("p", note, class_="note") for note in section.notes]
     return joined(parts)
 
