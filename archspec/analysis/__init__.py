@@ -105,6 +105,11 @@ class Analysis:
         """Whether the network cannot be built as the spec says it."""
         return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
 
+    @cached_property
+    def broken(self) -> frozenset[str]:
+        """The layers that an error is about."""
+        return frozenset(d.layer for d in self.diagnostics if d.severity == "error" and d.layer)
+
     def with_reports(self, *reports: Report) -> Analysis:
         """The analysis with these reports behind those that it has."""
         return replace(self, reports=(*self.reports, *reports))

@@ -37,6 +37,7 @@ class AnalyzeFormat(StrEnum):
     json = "json"
     csv = "csv"
     markdown = "markdown"
+    html = "html"
 
 
 def analyze(
@@ -140,11 +141,7 @@ def analyze(
             with opened(output) as stream:
                 table.print_analysis(console(file=stream), found)
     else:
-        from archspec.report import export
-
-        to_csv = export.claims_to_csv if claims else export.to_csv
-        writers = {"json": export.to_json, "csv": to_csv, "markdown": export.to_markdown}
-        text = writers[format.value](found)
+        text = _text(found, format, claims=claims)
         if output is None:
             print(text)
         else:
@@ -154,6 +151,18 @@ def analyze(
         say(f"wrote {output}")
     if found.has_errors:
         raise typer.Exit(1)
+
+
+def _text(found: Analysis, format: AnalyzeFormat, *, claims: bool) -> str:
+    if format is AnalyzeFormat.html:
+        from archspec.report.html import to_html
+
+        return to_html(found)
+    from archspec.report import export
+
+    to_csv = export.claims_to_csv if claims else export.to_csv
+    writers = {"json": export.to_json, "csv": to_csv, "markdown": export.to_markdown}
+    return writers[format.value](found)
 
 
 def _held(found: Analysis, memory: str | None, optimizer: Optimizer | None) -> Analysis:
@@ -178,10 +187,10 @@ def _timed(
 ) -> Analysis:
     """The analysis with the roofline of a device and, for several of it, the scaling."""
     from archspec.analysis.devices import find_device, parse_dtype
-    from archspec.spec.quantities import parse_byte_rate
     from archspec.analysis.roofline import roofline
     from archspec.analysis.scaling import scaling
     from archspec.diagnostics import ArchspecError
+    from archspec.spec.quantities import parse_byte_rate
 
     one = roofline(found, find_device(name, file), parse_dtype(dtype))
     if devices is None and interconnect is None:
