@@ -167,7 +167,7 @@ def _text(found: Analysis, format: AnalyzeFormat, *, claims: bool) -> str:
 
 def _held(found: Analysis, memory: str | None, optimizer: Optimizer | None) -> Analysis:
     """The analysis with a report of what training holds, and how many images fit."""
-    from archspec.analysis.quantities import parse_bytes
+    from archspec.spec.quantities import parse_bytes
     from archspec.diagnostics import ArchspecError
 
     try:
