@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from archspec import catalog, source
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
-from archspec.loading import Spec, analyze, buildable, load, parse_shape
+from archspec.loading import Spec, analyze, buildable, examine, load, parse_shape
 
 if TYPE_CHECKING:
+    from archspec.analysis import Analysis
+    from archspec.analysis.conventions import Conventions
     from archspec.analysis.diff import Comparison
     from archspec.training.options import RunOptions, RunSummary, Watcher
     from archspec.verification import Verification
@@ -20,8 +22,10 @@ __all__ = [
     "analyze",
     "build",
     "buildable",
+    "conventions",
     "diff",
     "emit",
+    "examine",
     "expand",
     "load",
     "parse_assignments",
@@ -65,6 +69,17 @@ def build(spec: Spec = catalog.DEFAULT, *, backend: str = "torch", seed: int | N
     if seed is not None:
         chosen.load_weights(graph, model, initial_weights(graph, seed))
     return model
+
+
+def conventions(found: Analysis) -> Conventions:
+    """What other tools say of the models of a network that was analysed; none of them is run.
+
+    Raises ArchspecError where a layer type of a plug-in cannot be built in PyTorch.
+    """
+    from archspec.analysis import conventions
+    from archspec.backends.torch.emit import modules
+
+    return conventions.compute(found, {} if found.has_errors else modules(found.graph))
 
 
 def verify(spec: Spec = catalog.DEFAULT, **options: Any) -> Verification:

@@ -33,11 +33,12 @@ class SourceText:
         return self.lines[number - 1] if 0 < number <= len(self.lines) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Span:
     """A place in a text: 1-based lines and columns, the end column exclusive.
 
-    `source` is None for a place in the file that the command was given.
+    `source` is None for a place in the file that the command was given. Nothing changes one; it
+    is not `frozen` because that takes three times as long to make, and a file has thousands.
     """
 
     line: int
@@ -52,12 +53,25 @@ class Fix:
     """One way out of a problem and what it does to the network.
 
     `title` says the change, `effect` its consequence downstream, `changes` the same as data:
-    what is set where (``{"input.height": 227}`` or ``{"conv1.rounding": "ceil"}``).
+    what is set where: ``{"input.height": 227}`` or ``{"conv1.rounding": "ceil"}``; None removes
+    what stands there (``{"variables.unused": None}``), also a layer (``{"relu8": None}``).
+    `safe` says that it may be applied with nobody looking: the network, and what the author
+    meant by it, stay what they are.
     """
 
     title: str
     effect: str
     changes: dict[str, Any]
+    safe: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The fix as in the `fixes` of a diagnostic."""
+        return {
+            "title": self.title,
+            "effect": self.effect,
+            "changes": self.changes,
+            "safe": self.safe,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +143,7 @@ class Diagnostic:
             "layer": self.layer,
             "message": self.message,
             "help": self.help,
-            "fixes": [
-                {"title": fix.title, "effect": fix.effect, "changes": fix.changes}
-                for fix in self.fixes
-            ],
+            "fixes": [fix.to_json() for fix in self.fixes],
             "file": self.file,
             "line": self.line,
             "column": self.column,
@@ -140,6 +151,18 @@ class Diagnostic:
                 {"file": use.file, "line": use.line, "column": use.column} for use in self.uses
             ],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """A warning or a note that the spec calls meant, and its reason."""
+
+    diagnostic: Diagnostic
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The diagnostic as in the `silenced` list of ``analyze --format json``."""
+        return {**self.diagnostic.to_json(), "reason": self.reason}
 
 
 class ProblemsFound(Exception):

@@ -29,6 +29,12 @@ class SpecFiles:
             self._parsed[key] = parse(read_text(path, shown), shown, key)
         return self._parsed[key]
 
+    def hold(self, path: Path, shown: str, text: str) -> Document:
+        """The file as if it held `text`, which is not written to it. Raises ProblemsFound."""
+        key = path.resolve()
+        self._parsed[key] = parse(text, shown, key)
+        return self._parsed[key]
+
     def base(self, reference: str, origin: SourceText) -> Document:
         """The spec that `origin` extends. Raises ProblemsFound."""
         if reference.endswith(SUFFIXES):

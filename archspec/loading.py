@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from archspec import analysis, catalog, expand, rules, source
 from archspec.analysis import Analysis
-from archspec.diagnostics import ArchspecError, ProblemsFound, SpecError
+from archspec.diagnostics import ArchspecError, Diagnostic, ProblemsFound, Silenced, SpecError
 from archspec.expressions import Value
 from archspec.files import SpecFiles
 from archspec.graph import Graph
 from archspec.layers.base import Shape
+from archspec.source import Document
 from archspec.spec.fields import MAX_SIZE
 
 Spec = str | Path | Graph
@@ -35,15 +37,61 @@ def load(
     """
     shape = parse_shape(input) if isinstance(input, str) else input
     files = SpecFiles(Path(root) if root is not None else None)
-    nothing = source.Node(source.Span(1, 1, 1, 1))
-    document = source.Document(source.SourceText(str(spec), ()), nothing)
+    document = _nothing(str(spec))
     try:
         path, shown = catalog.find(spec)
-        document = source.Document(source.SourceText(shown, ()), nothing)
+        document = _nothing(shown)
         document = files.open(path, shown)
         return expand.expand(document, variables, files=files, input_shape=shape)
     except ProblemsFound as found:
         raise SpecError(rules.diagnose(found.problems, document)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What `check` finds in a spec: its diagnostics, its graph where there is one.
+
+    `silenced` are the diagnostics that the spec calls meant. `name` is the file's name in messages,
+    `path` where it lies, `text` what stands in it and `document` what was read from that, as far as
+    it could be.
+    """
+
+    name: str
+    diagnostics: tuple[Diagnostic, ...]
+    silenced: tuple[Silenced, ...] = ()
+    path: Path | None = None
+    text: str = ""
+    document: Document | None = None
+    graph: Graph | None = None
+
+
+def examine(spec: str | Path, root: Path | None = None) -> Examined:
+    """Look for what is wrong with a spec, whatever it is."""
+    try:
+        path, name = catalog.find(spec)
+        text = source.read_text(path, name)
+    except ProblemsFound as found:
+        name = str(spec)
+        return Examined(name, rules.diagnose(found.problems, _nothing(name)))
+    return examine_text(text, path, name, root)
+
+
+def examine_text(text: str, path: Path, name: str, root: Path | None = None) -> Examined:
+    """The same for a file as if it held `text`."""
+    files = SpecFiles(root)
+    document = None
+    try:
+        document = files.hold(path, name, text)
+        graph = expand.expand(document, files=files)
+    except ProblemsFound as found:
+        diagnostics = rules.diagnose(found.problems, document or _nothing(name))
+        return Examined(name, diagnostics, (), path, text, document)
+    found_in = rules.run(analysis.compute(graph))
+    return Examined(name, found_in.diagnostics, found_in.silenced, path, text, document, graph)
+
+
+def _nothing(name: str) -> Document:
+    return Document(source.SourceText(name, ()), source.Node(source.Span(1, 1, 1, 1)))
 
 
 def analyze(

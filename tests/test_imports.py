@@ -41,6 +41,7 @@ def command(*arguments: str) -> str:
     [
         ("analyze", "alexnet"),
         ("analyze", "alexnet", "--format", "json"),
+        ("analyze", "alexnet", "--conventions"),
         ("check", "alexnet"),
         ("diff", "alexnet", "caffenet"),
         ("explain", "AS101"),

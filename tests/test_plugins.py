@@ -114,6 +114,22 @@ def test_a_package_is_imported_only_when_it_is_used(installed: Path, tmp_path: P
         assert run.stdout.strip() == expected, run.stderr
 
 
+def test_other_tools_have_figures_where_the_module_does_not_matter(
+    installed: Path, tmp_path: Path
+) -> None:
+    run = archspec(tmp_path, installed, "analyze", "net.yaml", "--conventions", "--format", "json")
+    assert run.returncode == 0, run.stderr
+    figures = json.loads(run.stdout)["conventions"]["figures"]
+    found = {(figure["tool"], figure["quantity"]): figure for figure in figures}
+    macs = found["torchinfo", "mult-adds"]
+    assert macs["value"] is None
+    reason = "what it counts for `learned_swish` (LearnedSwish) of a plug-in is not known"
+    assert macs["impossible"] == reason
+    params = 3 * 2 + 2 + 2
+    assert found["torchinfo", "params"]["value"] == params
+    assert found["Keras summary", "params"]["value"] == params
+
+
 LAYER = """
     from typing import Literal
     from archspec.layers.base import Layer

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 from archspec.analysis.claims import Verdict, check_claims
 from archspec.analysis.costs import LayerCosts, Totals, layer_costs, totals
+from archspec.analysis.memory import Memory, Optimizer, memory
 from archspec.analysis.receptive_field import ReceptiveField, receptive_fields
 from archspec.analysis.section import Report
 from archspec.analysis.shapes import Shapes, infer_shapes
-from archspec.diagnostics import Diagnostic, Problem
+from archspec.diagnostics import Diagnostic, Problem, Silenced
 from archspec.graph import Graph, Node
 from archspec.layers.base import Shape
 
 SCHEMA_VERSION = 1
+
+# The costs of a layer that are in the JSON document.
+_COSTS = tuple(field.name for field in fields(LayerCosts) if field.name != "weight_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,6 @@ class LayerAnalysis:
     def to_json(self) -> dict[str, Any]:
         """The layer as in ``analyze --format json``."""
         field = self.receptive_field
-        costs = asdict(self.costs)
-        del costs["weight_bytes"]
         source = self.node.source.span.source
         return {
             "name": self.node.name,
@@ -47,9 +49,15 @@ class LayerAnalysis:
             "inputs": list(self.node.inputs),
             "output_shape": list(self.output_shape),
             "formula": self.formula,
-            **costs,
+            **{key: getattr(self.costs, key) for key in _COSTS},
             "receptive_field": (
-                {"size": list(field.size), "stride": list(field.stride)} if field else None
+                {
+                    "size": list(field.size),
+                    "stride": list(field.stride),
+                    "offset": list(field.offset),
+                }
+                if field
+                else None
             ),
             "training_only": self.training_only,
             "file": source.name if source else None,
@@ -61,7 +69,8 @@ class LayerAnalysis:
 class Analysis:
     """Everything known about a network. `diagnostics` are in the order of the file.
 
-    `reports` are those that were asked for.
+    `silenced` are those that the spec calls meant, with its reasons. `reports` are those that were
+    asked for.
     """
 
     graph: Graph
@@ -72,6 +81,7 @@ class Analysis:
     claims: tuple[Verdict, ...]
     problems: tuple[Problem, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+    silenced: tuple[Silenced, ...] = ()
     reports: tuple[Report, ...] = ()
 
     @cached_property
@@ -79,10 +89,26 @@ class Analysis:
         """The layers by name."""
         return {layer.name: layer for layer in self.layers}
 
+    @cached_property
+    def memory(self) -> Memory:
+        """What the network holds in training: the report asked for, else for its recipe."""
+        asked = (report for report in self.reports if isinstance(report, Memory))
+        return next(asked, None) or self.memory_with()
+
+    def memory_with(self, optimizer: Optimizer | None = None, budget: int | None = None) -> Memory:
+        """The same with another optimiser, and the largest batch for a budget in bytes."""
+        costs = {layer.name: layer.costs for layer in self.layers}
+        return memory(self.graph, self.shapes, costs, self.totals, self.batch, optimizer, budget)
+
     @property
     def has_errors(self) -> bool:
         """Whether the network cannot be built as the spec says it."""
         return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
+
+    @cached_property
+    def broken(self) -> frozenset[str]:
+        """The layers that an error is about."""
+        return frozenset(d.layer for d in self.diagnostics if d.severity == "error" and d.layer)
 
     def with_reports(self, *reports: Report) -> Analysis:
         """The analysis with these reports behind those that it has."""
@@ -90,6 +116,7 @@ class Analysis:
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``analyze --format json``, schema version 1."""
+        saved = {layer.name: layer.saved_bytes for layer in self.memory.layers}
         return {
             "schema_version": SCHEMA_VERSION,
             "name": self.graph.name,
@@ -97,28 +124,15 @@ class Analysis:
             "hash": self.graph.hash,
             "input": list(self.graph.input_shape),
             "batch": self.batch,
-            "layers": [layer.to_json() for layer in self.layers],
+            "layers": [x.to_json() | {"saved_bytes": saved[x.name]} for x in self.layers],
             "auxiliary": [a.model_dump() for a in self.graph.auxiliary],
             "totals": asdict(self.totals),
-            "claims": [
-                {
-                    "about": verdict.about,
-                    "quantity": verdict.quantity,
-                    "claimed": _plain(verdict.claimed),
-                    "computed": _plain(verdict.computed),
-                    "verdict": verdict.verdict,
-                    "source": verdict.source,
-                    "explanation": verdict.explanation or None,
-                }
-                for verdict in self.claims
-            ],
+            "memory": self.memory.to_json(),
+            "claims": [verdict.to_json() for verdict in self.claims],
             "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics],
+            "silenced": [silenced.to_json() for silenced in self.silenced],
             **{report.key: report.to_json() for report in self.reports},
         }
-
-
-def _plain(figure: int | Shape) -> int | list[int]:
-    return list(figure) if isinstance(figure, tuple) else figure
 
 
 def compute(graph: Graph, batch: int = 1) -> Analysis:
@@ -127,7 +141,7 @@ def compute(graph: Graph, batch: int = 1) -> Analysis:
     costs = layer_costs(graph, shapes, batch)
     fields = receptive_fields(graph, shapes)
     sums = totals(graph, costs)
-    verdicts, problems = check_claims(graph, shapes, costs, sums)
+    verdicts, problems = check_claims(graph, shapes, costs, fields, sums, batch)
     layers = tuple(
         [
             LayerAnalysis(

@@ -26,6 +26,17 @@ def short_bytes(value: int) -> str:
     return f"{scaled:.1f}{_BYTES[power]}" if power else f"{value} B"
 
 
+def short_seconds(value: float) -> str:
+    """12.3 µs: three digits, from nanoseconds to seconds."""
+    scaled, unit = value, "s"
+    for factor, smaller in ((1e3, "ms"), (1e6, "µs"), (1e9, "ns")):
+        if scaled >= 0.9995:
+            break
+        scaled, unit = value * factor, smaller
+    digits = 0 if scaled >= 99.95 else 1 if scaled >= 9.995 else 2
+    return f"{scaled:,.{digits}f} {unit}"
+
+
 def duration(seconds: float) -> str:
     """1:02:03, or 2:03 below an hour."""
     whole = max(int(seconds), 0)

@@ -22,12 +22,15 @@ class ReceptiveField:
     """What one output element sees, in input pixels, each as (height, width).
 
     `size` is the field's; `stride` is the step from one output's field to the next one's;
-    `start` is the first pixel that the first output sees, negative where that is padding.
+    `offset` is the first pixel that the first output sees, counted from 0 at the top left pixel
+    of the image and negative where that is padding. So output i sees the pixels from
+    offset + i x stride to offset + i x stride + size - 1, and the middle of its field is at
+    offset + i x stride + (size - 1)/2.
     """
 
     size: Pair
     stride: Pair
-    start: Pair
+    offset: Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class _Line:
 
     size: int = 1
     stride: int = 1
-    start: int = 0
+    offset: int = 0
     positions: int = 1
 
     def through(self, axis: Axis) -> _Line:
@@ -44,14 +47,14 @@ class _Line:
         return _Line(
             self.size + (axis.extent - 1) * self.stride,
             self.stride * axis.stride,
-            self.start - axis.before * self.stride,
+            self.offset - axis.before * self.stride,
             axis.output,
         )
 
     def whole(self) -> _Line:
         """Behind a layer that sees every position and has one."""
         reach = (self.positions - 1) * self.stride
-        return _Line(self.size + reach, self.stride * self.positions, self.start, 1)
+        return _Line(self.size + reach, self.stride * self.positions, self.offset, 1)
 
 
 def receptive_fields(graph: Graph, shapes: Shapes) -> Mapping[str, ReceptiveField | None]:
@@ -88,7 +91,7 @@ def _field(pair: tuple[_Line, _Line] | None) -> ReceptiveField | None:
         return None
     down, across = pair
     return ReceptiveField(
-        (down.size, across.size), (down.stride, across.stride), (down.start, across.start)
+        (down.size, across.size), (down.stride, across.stride), (down.offset, across.offset)
     )
 
 
@@ -121,7 +124,7 @@ def _joined(lines: Sequence[_Line]) -> _Line:
     steps = [line.stride if line.positions == positions else 0 for line in lines]
     size = 0
     for at in (0, positions - 1):
-        starts = [line.start + at * step for line, step in zip(lines, steps, strict=True)]
+        starts = [line.offset + at * step for line, step in zip(lines, steps, strict=True)]
         ends = [start + line.size for start, line in zip(starts, lines, strict=True)]
         size = max(size, max(ends) - min(starts))
-    return _Line(size, max(steps), min(line.start for line in lines), positions)
+    return _Line(size, max(steps), min(line.offset for line in lines), positions)

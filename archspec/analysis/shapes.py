@@ -127,11 +127,10 @@ def infer_shapes(
         if inferred.problems:
             if not follows:
                 problems += inferred.problems
-            if any(problem.severity is None for problem in inferred.problems):
-                rounded.append(name)
-                tainted.add(name)
-                if until_rounded:
-                    break
+            rounded.append(name)
+            tainted.add(name)
+            if until_rounded:
+                break
     return Shapes(graph, layers, tuple(rounded), frozenset(tainted), tuple(problems))
 
 
@@ -164,7 +163,7 @@ def _whole_axes(graph: Graph, size: Pair, wanted: tuple[bool, bool]) -> tuple[bo
         except ProblemsFound:
             return (False, False)
         shapes[node.name] = inferred.shape
-        if inferred.window and any(problem.severity is None for problem in inferred.problems):
+        if inferred.window and inferred.problems:
             height, width = inferred.window.height, inferred.window.width
             whole = (whole[0] and height.exact, whole[1] and width.exact)
             if not any(is_whole and asked for is_whole, asked in zip(whole, wanted, strict=True)):

@@ -50,8 +50,9 @@ class Entry:
     `body` are its keys without those that repeat it or leave it out, `leaves` the texts in
     there that expressions are filled into, each with the name of the variable that most of them
     are. The parameters of a block are not in the body; they are its `arguments`. `condition` is
-    the variable that `when` is, if it is one. `name` is None where there is none, or where an
-    expression gives it. `number` counts the entries of its list.
+    the variable that `when` is, if it is one. `ignore` are the diagnostics that are meant in it.
+    `name` is None where there is none, or where an expression gives it. `number` counts the entries
+    of its list.
     """
 
     node: Node
@@ -66,6 +67,7 @@ class Entry:
     leaves: list[tuple[Node, str | None]]
     arguments: dict[str, Argument]
     condition: str | None
+    ignore: Node | None
     _read: dict[tuple[Any, ...], tuple[Any, Node]] = field(default_factory=dict)
 
     @property
@@ -77,6 +79,23 @@ class Entry:
         return any(
             is_cut(leaf) for argument in self.arguments.values() for leaf in dynamic(argument.node)
         )
+
+    @property
+    def content(self) -> tuple[Any, ...] | None:
+        """What it says besides its name and inputs, and whether it has any of these.
+
+        Layers with the same content differ in nothing else. None where something is wrong with
+        it or depends on names.
+        """
+        if self.leaves:
+            return None
+        found: list[Any] = []
+        for key, keyed in (self.body.entries or {}).items():
+            value = None if key in ("name", "inputs") else _frozen(keyed.value)
+            if keyed.value.broken or value is _BROKEN:
+                return None
+            found.append((key, value))
+        return tuple(found)
 
     @property
     def repeated(self) -> bool:
@@ -168,7 +187,7 @@ def looked_at(node: Node, number: int) -> Entry | Problem | None:
     name = node.get("name")
     word = name.value if name is not None and not name.broken else None
     static = word if isinstance(word, str) and "$" not in word else None
-    when, repeat, names, rows = (node.get(key) for key in ENTRY_KEYS)
+    when, repeat, names, rows, ignore = (node.get(key) for key in ENTRY_KEYS)
     arguments: dict[str, Argument] = {}
     if kind == "block":
         given_keys = body.entries or {}
@@ -181,8 +200,25 @@ def looked_at(node: Node, number: int) -> Entry | Problem | None:
         body = replace(body, entries=own)
     leaves = [(leaf, _variable(leaf)) for leaf in dynamic(body)]
     condition = _variable(when) if when is not None else None
-    found = (when, repeat, names, rows, body, leaves, arguments, condition)
+    found = (when, repeat, names, rows, body, leaves, arguments, condition, ignore)
     return Entry(node, number, kind, static, *found)
+
+
+_BROKEN = object()
+
+
+def _frozen(node: Node) -> object:
+    """A value that can be compared, and differs from values of other types; or `_BROKEN`."""
+    if node.broken:
+        return _BROKEN
+    if node.entries is None and node.items is None:
+        return (type(node.value), node.value)
+    inside = (
+        [(key, _frozen(entry.value)) for key, entry in node.entries.items()]
+        if node.entries is not None
+        else [(None, _frozen(item)) for item in node.items or ()]
+    )
+    return _BROKEN if any(value is _BROKEN for _, value in inside) else tuple(inside)
 
 
 def _variable(node: Node) -> str | None:

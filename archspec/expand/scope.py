@@ -241,11 +241,17 @@ class Evaluator:
 
 def dynamic(node: Node) -> list[Node]:
     """The texts below a node that something may be filled into."""
-    return [
-        leaf
-        for leaf in node.scalars()
-        if isinstance(leaf.value, str) and "$" in leaf.value and not leaf.broken
-    ]
+    found = []
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        if node.entries is not None:
+            stack += [entry.value for entry in reversed(node.entries.values())]
+        elif node.items is not None:
+            stack += reversed(node.items)
+        elif isinstance(node.value, str) and "$" in node.value and not node.broken:
+            found.append(node)
+    return found
 
 
 def substituted(node: Node, values: Mapping[int, Node]) -> Node:

@@ -22,7 +22,16 @@ from archspec.expand.entries import (
     rounds,
     said,
 )
-from archspec.expand.frames import Frame, Instance, Pending, Reference, Target, Written, handed_on
+from archspec.expand.frames import (
+    Expected,
+    Frame,
+    Instance,
+    Pending,
+    Reference,
+    Target,
+    Written,
+    handed_on,
+)
 from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope
 from archspec.expand.unrolled import Unrolled
 from archspec.expressions import Unusable
@@ -31,18 +40,19 @@ from archspec.layers.base import Layer, Shape
 from archspec.source import Entry as Keyed
 from archspec.source import Node, Problems
 from archspec.spec.blocks import BlockUse, Group
-from archspec.spec.fields import INPUT, MAX_LAYER_NAME, LayerName, SpecModel
+from archspec.spec.claims import NETWORK, TRAINING
+from archspec.spec.fields import INPUT, MAX_LAYER_NAME, LayerName, SpecModel, is_layer_name
 from archspec.spec.foreign_names import suggest_layer_type
+from archspec.spec.ignore import IgnoringEntry
 from archspec.spec.network import Defaults
-from archspec.spec.reading import shown
+from archspec.spec.reading import read, shown
 
 # A bound on what a few lines can unroll to.
 MAX_LAYERS = 100_000
 LIMIT_VARIABLE = "ARCHSPEC_MAX_LAYERS"
 MAX_LEVELS = 40
 # Words that a claim uses for something that is no layer.
-NETWORK = "network"
-RESERVED = frozenset((INPUT, NETWORK))
+RESERVED = frozenset((INPUT, NETWORK, TRAINING))
 
 
 class _AnyLayer(SpecModel):
@@ -98,6 +108,8 @@ class Unroller:
         self._limit = _limit()
         self._count = 0
         self._complete: dict[int, tuple[Layer, Layer]] = {}
+        self._expected: dict[int, tuple[Expected, ...]] = {}
+        self._alike: dict[tuple[Any, ...], Layer] = {}
 
     def network(self, section: Node | None, module: Module) -> Frame:
         """Unroll the network's list of layers."""
@@ -361,23 +373,64 @@ class Unroller:
     def _layer(
         self, frame: Frame, entry: Entry, scope: Scope, name: str | None, before: Target | None
     ) -> Reference:
-        model = layer_type(self._type(entry.node.get("type"), scope))
-        layer: Layer | None = None
-        if model is not None:
-            layer, body = entry.read(model, scope, frame, name)
-        else:
-            body = self._typeless(entry, scope, frame, name)
+        layer, body = self._read(frame, entry, scope, name)
         own = self._free(frame, body, name)
         if own is None or layer is None:
             return self._missing(frame, entry.node, own or f"layer {entry.number}", taken=True)
         full = frame.prefix + own
         references: tuple[Reference, ...] = (frame.previous,)
         if layer.inputs is not None:
-            references = self._named(frame, layer.inputs, body.get("inputs"), full, before)
+            inputs = body.get("inputs")
+            names = [item.value for item in (inputs.items if inputs else None) or ()]
+            references = self._named(frame, names, inputs, full, before)
         layer = self._with_defaults(layer)
         self.unrolled.layers.append(Written(body, full, layer, references, frame.uses))
+        for expected in self._ignored(frame, entry, scope, name):
+            expected.layers.append(full)
         frame.targets[own] = frame.previous = full
         return full
+
+    def _ignored(
+        self, frame: Frame, entry: Entry, scope: Scope, name: str | None
+    ) -> tuple[Expected, ...]:
+        """What an entry and those around it expect to be told."""
+        node = entry.ignore
+        if node is None:
+            return frame.ignored
+        known = self._expected.get(id(node))
+        if known is None:
+            filled = self.evaluator.fill(node, scope)
+            own = Node(node.span, entries={"ignore": Keyed(node.span, filled)})
+            found, wrong = read(IgnoringEntry, own, entry.words(frame, name))
+            self.problems.extend(replace(problem, uses=frame.uses) for problem in wrong)
+            known = tuple(
+                Expected(ignore, node.locate((place,)))
+                for place, ignore in enumerate(found.ignore if found else ())
+            )
+            self._expected[id(node)] = known
+            self.unrolled.expected += known
+        return (*frame.ignored, *known)
+
+    def _read(
+        self, frame: Frame, entry: Entry, scope: Scope, name: str | None
+    ) -> tuple[Layer | None, Node]:
+        """The layer that an entry describes, None where it is wrong, and its body filled in.
+
+        A layer that differs from one read before in nothing but its name and inputs is that
+        one: a long list has few that differ in more, and validating takes the most time.
+        """
+        content = entry.content
+        if content is not None:
+            known = self._alike.get(content)
+            if known is not None and _names_are_valid(entry.body):
+                return known, entry.body
+        model = layer_type(self._type(entry.node.get("type"), scope))
+        if model is None:
+            return None, self._typeless(entry, scope, frame, name)
+        layer, body = entry.read(model, scope, frame, name)
+        if content is not None and layer is not None:
+            self._alike[content] = layer
+        return layer, body
 
     def _with_defaults(self, layer: Layer) -> Layer:
         """The layer with the network's defaults for the fields that it leaves open."""
@@ -496,6 +549,7 @@ class Unroller:
             blocks=frame.blocks,
             first=frame.first,
             level=frame.level + 1,
+            ignored=self._ignored(frame, entry, scope, name),
         )
         inner.scope = Scope(self.evaluator, {}, scope, inner)
         self._list(inner, section.items or [])
@@ -544,6 +598,7 @@ class Unroller:
             blocks=(*frame.blocks, definition),
             first=frame.first,
             level=frame.level + 1,
+            ignored=self._ignored(frame, entry, scope, name),
         )
         inner.scope = Scope(
             self.evaluator, given_to, definition.module.scope, inner, uses=inner.uses
@@ -617,6 +672,17 @@ class Unroller:
 def _limit() -> int:
     text = os.environ.get(LIMIT_VARIABLE, "")
     return int(text) if text.isdigit() and len(text) < 10 else MAX_LAYERS
+
+
+def _names_are_valid(body: Node) -> bool:
+    """Whether an entry's own name and those of its inputs are names."""
+    name, inputs = body.get("name"), body.get("inputs")
+    if name is None or not is_layer_name(name.value):
+        return False
+    if inputs is None:
+        return True
+    items = inputs.items
+    return items is not None and all(is_layer_name(item.value) for item in items)
 
 
 def _unknown_type(kind: Node, what: str) -> Problem:

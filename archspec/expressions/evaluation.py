@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
 from archspec.diagnostics import did_you_mean, listing, shortened
@@ -35,16 +37,55 @@ class Environment(Protocol):
         """Count the elements of a list that are looked at; ends the work when it is too much."""
 
 
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """An environment in which arithmetic is that of a reader: 1/3 is a third, 0.1 a tenth.
+
+    Only a square root that is none of a whole number is rounded, to the digits of a float.
+    """
+
+    within: Environment
+
+    def variable(self, name: str, start: int, end: int) -> Value:
+        """The value of a variable. Raises ExpressionError or Unusable."""
+        value: Value = _exactly(self.within.variable(name, start, end))
+        return value
+
+    def channels(self, name: str, start: int, end: int) -> int:
+        """The channels of a layer's output. Raises ExpressionError or Unusable."""
+        return self.within.channels(name, start, end)
+
+    def spend(self, steps: int) -> None:
+        """Count the elements of a list that are looked at; ends the work when it is too much."""
+        self.within.spend(steps)
+
+
 def evaluate(tree: Expression, environment: Environment) -> Value:
     """The value of an expression. Raises ExpressionError, or Unusable for what is known."""
     return _EVALUATED[type(tree)](tree, environment)
+
+
+def arithmetic(text: str, environment: Environment) -> int | Fraction:
+    """What a text is worth that is an expression by itself, exactly.
+
+    Raises ExpressionError, also where that is no number, or Unusable.
+    """
+    # The parser reads up to the bracket that closes `$(`.
+    tree, end = syntax.parse(f"{text})", 0)
+    if end <= len(text):
+        raise ExpressionError("invalid-expression", "`)` closes no bracket", end - 1, end)
+    environment.spend(tree.steps)
+    found: Any = evaluate(tree, Exact(environment))
+    if isinstance(found, bool) or not isinstance(found, (int, Fraction)):
+        raise _fails(tree, f"arithmetic gives a number, not {kind(found)}")
+    return found
 
 
 def kind(value: Value) -> str:
     """What a value is, as it stands in messages."""
     if isinstance(value, bool):
         return f"the truth value `{written(value)}`"
-    if isinstance(value, (int, float)):
+    if isinstance(value, _NUMERIC):
         return f"the number `{value}`"
     if isinstance(value, str):
         return f"the text `{shortened(value)}`"
@@ -74,7 +115,7 @@ def _binary(tree: syntax.Binary, environment: Environment) -> Value:
         return _truth(tree.right, environment, f"the right side of `{operator}`")
     a, b = evaluate(tree.left, environment), evaluate(tree.right, environment)
     if operator in _ARITHMETIC and type(a) in _NUMBERS and type(b) in _NUMBERS:
-        return _arithmetic(tree, operator, a, b)  # most of them are
+        return _arithmetic(tree, operator, a, b, environment)  # most of them are
     for side in (a, b):
         if isinstance(side, tuple):
             environment.spend(elements(side))
@@ -92,10 +133,14 @@ def _binary(tree: syntax.Binary, environment: Environment) -> Value:
         return _bounded(tree, a + b)
     first = _number(tree.left, a, "the left side of", operator)
     second = _number(tree.right, b, "the right side of", operator)
-    return _arithmetic(tree, operator, first, second)
+    return _arithmetic(tree, operator, first, second, environment)
 
 
-def _arithmetic(tree: syntax.Binary, operator: str, a: Any, b: Any) -> Value:
+def _arithmetic(
+    tree: syntax.Binary, operator: str, a: Any, b: Any, environment: Environment
+) -> Value:
+    if operator == "/" and isinstance(environment, Exact):
+        a = Fraction(a)
     if operator in ("/", "//", "%") and b == 0:
         raise _fails(tree.right, f"`{written(a)} {operator} {written(b)}` divides by zero")
     try:
@@ -105,7 +150,8 @@ def _arithmetic(tree: syntax.Binary, operator: str, a: Any, b: Any) -> Value:
 
 
 # To Python a truth value is a number; its type is another.
-_NUMBERS = frozenset({int, float})
+_NUMBERS = frozenset({int, float, Fraction})
+_NUMERIC = (int, float, Fraction)
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
@@ -169,14 +215,14 @@ def _index(tree: Expression, environment: Environment) -> int:
 def _truth(tree: Expression, environment: Environment, what: str) -> bool:
     value = evaluate(tree, environment)
     if not isinstance(value, bool):
-        help_ = "compare it: `x > 0`" if isinstance(value, (int, float)) else None
+        help_ = "compare it: `x > 0`" if isinstance(value, _NUMERIC) else None
         raise _fails(tree, f"{what} must be true or false, not {kind(value)}", help_)
     return value
 
 
 def _number(tree: Expression, value: Value, what: str, of: str = "") -> int | float:
     """The value, which must be a number; in messages it is `what` of the function or sign `of`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, _NUMERIC):
         what += f" `{of}`" if of else ""
         raise _fails(tree, f"{what} must be a number, not {kind(value)}")
     return value
@@ -184,6 +230,10 @@ def _number(tree: Expression, value: Value, what: str, of: str = "") -> int | fl
 
 def _bounded(tree: Expression, value: Any) -> Value:
     """The value, unless it is beyond what a spec may hold."""
+    if isinstance(value, Fraction):
+        if max(abs(value.numerator), value.denominator) > LARGEST:
+            raise _too_large(tree)
+        value = value.numerator if value.denominator == 1 else value
     if isinstance(value, int):
         if abs(value) > LARGEST:
             raise _too_large(tree)
@@ -268,6 +318,8 @@ def _call(tree: syntax.FunctionCall, environment: Environment) -> Value:
             environment.spend(elements(value))
     try:
         result = apply(tree, values)
+        if isinstance(environment, Exact):
+            result = _exactly(result)
         return (
             _list(tree, result, environment)
             if isinstance(result, tuple)
@@ -275,6 +327,19 @@ def _call(tree: syntax.FunctionCall, environment: Environment) -> Value:
         )
     except OverflowError:
         raise _too_large(tree) from None
+
+
+def _exactly(value: Any) -> Any:
+    """A number as the digits say that it is written with."""
+    if isinstance(value, float):
+        return Fraction(str(value))
+    return tuple(_exactly(item) for item in value) if isinstance(value, tuple) else value
+
+
+def _literal(tree: syntax.Literal, environment: Environment) -> Value:
+    if isinstance(tree.value, float) and isinstance(environment, Exact):
+        return _bounded(tree, _exactly(tree.value))
+    return tree.value
 
 
 def _channels(tree: syntax.FunctionCall, environment: Environment) -> int:
@@ -387,7 +452,7 @@ FUNCTIONS: dict[str, _Function] = {
 
 
 _EVALUATED: dict[type[Expression], Callable[[Any, Environment], Value]] = {
-    syntax.Literal: lambda tree, environment: tree.value,
+    syntax.Literal: _literal,
     syntax.Variable: lambda tree, environment: environment.variable(
         tree.name, tree.start, tree.end
     ),

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
+from archspec.layers.saved import Extra, Kept, Saved
 from archspec.spec.fields import NonNegative
 
 _ANY = (Example({}, ((3, 4, 5),)), Example({}, ((7,),)))
@@ -17,6 +18,7 @@ class Activation(Layer):
     """A function of each element; `flops_each` is what one element costs."""
 
     flops_each: ClassVar[int] = 1
+    keeps: ClassVar[Kept] = ("inputs",)
     examples: ClassVar[tuple[Example, ...]] = _ANY
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
@@ -27,6 +29,7 @@ class Relu(Activation):
     """max(x, 0). FLOPs an element: 1."""
 
     type: Literal["relu"]
+    keeps = ("output",)
 
 
 class Relu6(Activation):
@@ -53,6 +56,7 @@ class Sigmoid(Activation):
 
     type: Literal["sigmoid"]
     flops_each = 4
+    keeps = ("output",)
 
 
 class HardSigmoid(Activation):
@@ -60,6 +64,11 @@ class HardSigmoid(Activation):
 
     type: Literal["hard_sigmoid"]
     flops_each = 4
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        return Saved(extra=(Extra("x + 3", math.prod(inferred.shape)),))
 
 
 class HardSwish(Activation):
@@ -95,6 +104,7 @@ class Tanh(Activation):
     """The hyperbolic tangent. FLOPs an element: 1."""
 
     type: Literal["tanh"]
+    keeps = ("output",)
 
 
 class Softmax(Layer):
@@ -105,6 +115,8 @@ class Softmax(Layer):
     """
 
     type: Literal["softmax"]
+    keeps = ("output",)
+    arranges = "in order"
     examples = _ANY
 
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:

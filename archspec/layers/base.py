@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from archspec.diagnostics import Problem, ProblemsFound
+from archspec.layers.saved import Arranging, Kept, Layout, Saved, Sharing
 from archspec.layers.window import Window
 from archspec.spec.blocks import ENTRY_KEYS
 from archspec.spec.fields import LayerName, SpecModel
@@ -96,6 +97,10 @@ class Layer(SpecModel):
     `arity` is the least and the largest number of inputs (None: no limit). `is_neurons` says
     that the outputs are neurons of their own; other layers only reshape or rescale those.
     `noise_off` holds the fields that make a layer which is random in training the same function
+    each time; it is empty for all others. `keeps` is what PyTorch keeps for the layer's backward
+    pass; both where a layer does not say. `overwritable` says that nothing but its readers needs
+    its output, so that a ReLU behind it may work in place; `arranges` says how PyTorch lays out
+    its output in memory.
     each time; it is empty for all others. `commutes` says that the order of its inputs does not
     matter. `computed_from` names the fields that an entry of `computed` follows from, where it
     is not the field of that name.
@@ -104,6 +109,9 @@ class Layer(SpecModel):
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
     is_neurons: ClassVar[bool] = False
     noise_off: ClassVar[Mapping[str, Any]] = {}
+    keeps: ClassVar[Kept] = ("inputs", "output")
+    overwritable: ClassVar[bool] = False
+    arranges: ClassVar[Arranging] = "alike"
     commutes: ClassVar[bool] = False
     computed_from: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     examples: ClassVar[tuple[Example, ...]] = ()
@@ -140,6 +148,25 @@ class Layer(SpecModel):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         """What one image costs. The default is one operation an output element."""
         return Cost(other_flops=math.prod(output))
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        """What PyTorch keeps for the backward pass, in training and in eager mode.
+
+        `inferred` is what the shape rule found, `needed` says of which inputs the gradient is
+        computed. Asked only where the gradient of an input or of a weight is.
+        """
+        every = tuple(range(len(inputs)))
+        return Saved(every if "inputs" in self.keeps else (), "output" in self.keeps)
+
+    def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
+        """Whether PyTorch's output is the memory of the first input, in training or not."""
+        return "no"
+
+    def view(self, before: Layout, source: Shape) -> Layout:
+        """How the output lies in the memory of the first input, where it shares that."""
+        return before
 
     @property
     def training_fields(self) -> frozenset[str]:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from archspec.layers.affine import AffineLayer
-from archspec.layers.base import Cost, Example, Shape, Weight
+from archspec.layers.base import Cost, Example, Inferred, Shape, Weight
+from archspec.layers.saved import Extra, Saved
 from archspec.spec.initializers import Ones, Zeros
 
 
@@ -22,6 +23,8 @@ class BatchNorm(AffineLayer):
     """
 
     type: Literal["batch_norm"]
+    overwritable = True
+    arranges = "usual"
     decay: Annotated[float, Field(ge=0, lt=1)]
     running_variance: Literal["unbiased", "biased"] = "unbiased"
     trainable: bool = Field(
@@ -51,3 +54,10 @@ class BatchNorm(AffineLayer):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=2 * math.prod(output))
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        # Frozen, it normalises by its running statistics, which are buffers.
+        statistics = Extra("mean and 1/deviation of each channel", 2 * inputs[0][0], per="batch")
+        return Saved((0,), extra=(statistics,) if self.trainable else ())

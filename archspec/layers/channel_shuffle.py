@@ -18,6 +18,8 @@ class ChannelShuffle(Layer):
 
     type: Literal["channel_shuffle"]
     groups: Count = Field(description="the channels are divided by it")
+    keeps = ()
+    arranges = "usual"
 
     examples = (
         Example({"groups": 2}, ((6, 3, 4),)),

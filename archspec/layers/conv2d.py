@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from archspec.layers.base import Cost, Example, Inferred, Shape, Weight, WeightedLayer
+from archspec.layers.saved import Extra, Saved
 from archspec.layers.windowed import WindowedLayer
 from archspec.spec.fields import Count, Pair, Size2d
 
@@ -25,6 +26,8 @@ class Conv2d(WindowedLayer, WeightedLayer):
     dilation: Size2d = (1, 1)
     groups: Count = Field(default=1, description="both channels and filters are divided by it")
     is_neurons = True
+    overwritable = True
+    arranges = "usual"
 
     examples = (
         Example({"filters": 6, "kernel_size": 3}, ((4, 7, 6),)),
@@ -80,6 +83,17 @@ class Conv2d(WindowedLayer, WeightedLayer):
             connections=neurons * (seen + self.bias),
             macs_formula="*".join(map(str, (*output[1:], output[0]))) + f"*{self._seen(inputs)}",
         )
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        window = inferred.window
+        assert window is not None
+        # Also where the weight is frozen: PyTorch computes both gradients in one function.
+        if window.symmetric:
+            return Saved((0,))
+        area = math.prod(window.padded)
+        return Saved(extra=(Extra("the padded input", inputs[0][0] * area),))
 
     def params_formula(self, inputs: tuple[Shape, ...]) -> str:
         bias = " + 1" if self.bias else ""

@@ -40,6 +40,9 @@ class Conv2dTranspose(WeightedLayer):
     )
     groups: Count = Field(default=1, description="both channels and filters are divided by it")
     is_neurons = True
+    keeps = ("inputs",)
+    overwritable = True
+    arranges = "usual"
 
     examples = (
         Example({"filters": 3, "kernel_size": 3}, ((2, 4, 5),)),

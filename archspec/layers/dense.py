@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 from archspec.layers.base import Cost, Example, Inferred, Shape, Weight, WeightedLayer, show
+from archspec.layers.saved import Saved
 from archspec.spec.fields import Count
 
 
@@ -19,6 +20,7 @@ class Dense(WeightedLayer):
     type: Literal["dense"]
     units: Count
     is_neurons = True
+    overwritable = True
 
     examples = (
         Example({"units": 5}, ((7,),)),
@@ -48,6 +50,11 @@ class Dense(WeightedLayer):
             connections=self.units * (features + self.bias),
             macs_formula=f"{features}*{self.units}",
         )
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        return Saved((0,) if self.trainable else ())
 
     def params_formula(self, inputs: tuple[Shape, ...]) -> str:
         return f"({inputs[0][0]}{' + 1' if self.bias else ''})*{self.units}"

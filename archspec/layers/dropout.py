@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from archspec.layers.base import Cost, Example, Layer, Shape
+from archspec.layers.base import Cost, Example, Inferred, Layer, Shape
+from archspec.layers.saved import Extra, Saved, Sharing
 
 
 class Dropout(Layer):
@@ -26,6 +27,7 @@ class Dropout(Layer):
     examples = (
         Example({"rate": 0.5}, ((6,),)),
         Example({"rate": 0.4, "scaling": "at_inference"}, ((3, 4, 5),)),
+        Example({"rate": 0.0}, ((2, 3, 4),)),
     )
 
     @property
@@ -40,3 +42,18 @@ class Dropout(Layer):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) if self.scaling == "at_inference" else 0)
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        # On a CPU; the kernel for GPUs keeps one byte an element.
+        mask = Extra("the mask, float32", math.prod(inferred.shape))
+        return Saved(extra=() if self._passes() else (mask,))
+
+    def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
+        at_rest = not training and self.scaling == "inverted"
+        return "always" if at_rest or self._passes() else "no"
+
+    def _passes(self) -> bool:
+        """Whether PyTorch hands the input on, in training too."""
+        return self.rate == 0 and self.scaling == "inverted"

@@ -9,10 +9,13 @@ from pydantic import Field
 
 from archspec.layers.affine import AffineLayer
 from archspec.layers.base import Cost, Example, Inferred, Shape, show
+from archspec.layers.saved import Extra, Saved
 from archspec.spec.fields import Count
 
 
 class _ImageNorm(AffineLayer):
+    overwritable = True
+
     def flops(self, output: Shape, sets: int) -> Cost:
         """The cost of normalising an output that consists of `sets` sets of elements."""
         each = 7 if self.affine else 5
@@ -29,6 +32,7 @@ class LayerNorm(_ImageNorm):
     """
 
     type: Literal["layer_norm"]
+    arranges = "channels last"
 
     examples = (
         Example({"eps": 1e-3}, ((4, 3, 5),)),
@@ -44,6 +48,12 @@ class LayerNorm(_ImageNorm):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return self.flops(output, math.prod(output[1:]))
 
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        sets = math.prod(inferred.shape[1:])
+        return Saved((0,), extra=(Extra("mean and 1/deviation of each position", 2 * sets),))
+
 
 class GroupNorm(_ImageNorm):
     """Each group of channels, all positions together, to mean 0 and variance 1 (Wu and He, 2018).
@@ -55,6 +65,7 @@ class GroupNorm(_ImageNorm):
     """
 
     type: Literal["group_norm"]
+    arranges = "usual"
     groups: Count = Field(description="the channels are divided by it")
 
     examples = (
@@ -71,3 +82,9 @@ class GroupNorm(_ImageNorm):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return self.flops(output, self.groups)
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        statistics = Extra("mean and 1/deviation of each group", 2 * self.groups)
+        return Saved((0,), extra=(statistics,), in_one_piece=True)

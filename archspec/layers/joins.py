@@ -9,11 +9,13 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
+from archspec.layers.saved import Extra, Layout, Saved, Sharing
 from archspec.spec.fields import MAX_SIZE, is_integer
 
 
 class _Join(Layer):
     arity = (2, None)
+    keeps = ()
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=(len(inputs) - 1) * math.prod(output))
@@ -29,6 +31,7 @@ class Add(_Join):
     """The elementwise sum of maps of one shape. FLOPs: one addition less than inputs, each."""
 
     type: Literal["add"]
+    overwritable = True
     commutes = True
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
@@ -52,6 +55,7 @@ class Multiply(_Join):
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
         Example({}, ((3, 4, 5), (3, 1, 1))),
+        Example({}, ((2, 3, 4), (2, 1, 1), (2, 3, 4))),
         Example({}, ((6,), (6,))),
     )
 
@@ -62,11 +66,32 @@ class Multiply(_Join):
             raise self.unequal(inputs, "equal shapes, or (channels, 1, 1) to scale channels")
         return Inferred(largest, show(largest))
 
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        # One product after the other. A factor is kept where the other one's gradient is needed.
+        kept: set[int] = set()
+        extra: list[Extra] = []
+        size, wanted = math.prod(inputs[0]), needed[0]
+        for number in range(1, len(inputs)):
+            if wanted:
+                kept.add(number)
+            if needed[number]:
+                if number == 1:
+                    kept.add(0)
+                else:
+                    extra.append(Extra(f"the product of the first {number}", size))
+            size = max(size, math.prod(inputs[number]))
+            wanted = wanted or needed[number]
+        return Saved(tuple(sorted(kept)), extra=tuple(extra))
+
 
 class Concat(_Join):
     """The inputs one after another along the channels. FLOPs: none."""
 
     type: Literal["concat"]
+    overwritable = True
+    arranges = "usual"
     examples = (
         Example({}, ((3, 4, 5), (2, 4, 5))),
         Example({}, ((6,), (2,), (1,))),
@@ -113,6 +138,7 @@ class Split(Layer):
         ),
     ] = Field(description="[first, end], counted from 0, the end not included")
 
+    keeps = ()
     examples = (
         Example({"channels": [1, 3]}, ((4, 3, 2),)),
         Example({"channels": [0, 5]}, ((6,),)),
@@ -133,3 +159,12 @@ class Split(Layer):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost()
+
+    def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
+        return "always"
+
+    def view(self, before: Layout, source: Shape) -> Layout:
+        if self.channels == (0, source[0]):
+            return before
+        first = before.axes[0] == 0 and before.gaps != "within images"
+        return Layout(before.axes, "between images" if first else "within images")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
+from archspec.layers.saved import Extra, Saved
 from archspec.spec.fields import Count, Finite, NonNegative, Positive
 
 
@@ -81,3 +82,10 @@ class LocalResponseNorm(Layer):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) * (self.size + 4))
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        size = math.prod(inferred.shape)
+        sums, powers = Extra("k + alpha sum", size), Extra("(k + alpha sum)^-beta", size)
+        return Saved((0,), extra=(sums, powers))

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
+from archspec.layers.saved import Saved
 from archspec.layers.window import resolve
 from archspec.spec.fields import Size2d
 
@@ -19,6 +20,8 @@ class GlobalAvgPool2d(Layer):
     """
 
     type: Literal["global_avg_pool2d"]
+    arranges = "in order"
+    keeps = ()
     keep_dims: bool = Field(default=False, description="true gives (C, 1, 1) instead of (C,)")
 
     examples = (
@@ -44,6 +47,7 @@ class AdaptiveAvgPool2d(Layer):
     """
 
     type: Literal["adaptive_avg_pool2d"]
+    arranges = "usual"
     output_size: Size2d
 
     examples = (
@@ -51,6 +55,7 @@ class AdaptiveAvgPool2d(Layer):
         Example({"output_size": [3, 2]}, ((3, 7, 5),)),
         Example({"output_size": 6}, ((2, 6, 6),)),
         Example({"output_size": 6}, ((2, 3, 4),)),
+        Example({"output_size": 1}, ((2, 3, 4),)),
     )
 
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:
@@ -71,6 +76,11 @@ class AdaptiveAvgPool2d(Layer):
         rows = covered(height, self.output_size[0])
         columns = covered(width, self.output_size[1])
         return Cost(other_flops=output[0] * rows * columns)
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        return Saved(() if self.output_size == (1, 1) else (0,))  # PyTorch's one region is a mean
 
 
 def covered(size: int, count: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from archspec.layers.base import Cost, Example, Inferred, Shape
+from archspec.layers.saved import Extra, Saved
 from archspec.layers.window import Window
 from archspec.layers.windowed import WindowedLayer
 from archspec.spec.fields import Pair
@@ -15,6 +16,8 @@ from archspec.spec.fields import Pair
 
 class Pool2d(WindowedLayer):
     """The stride is the kernel size unless the spec says another."""
+
+    arranges = "usual"
 
     def strides(self) -> Pair:
         return self.stride or self.kernel_size
@@ -35,6 +38,16 @@ class Pool2d(WindowedLayer):
 
     def check(self, window: Window) -> None:
         """What one kind of pooling asks for beyond a window that fits."""
+
+    def padded_before(self, window: Window) -> bool:
+        """Whether PyTorch's pools cannot pad so, and the input is padded before them.
+
+        They pad both sides alike and by at most half a window, and round both axes alike.
+        """
+        top, bottom, left, right = window.padding
+        within = 2 * top <= window.kernel_size[0] and 2 * left <= window.kernel_size[1]
+        mixed = any(window.overhang) and bool(window.height.dropped or window.width.dropped)
+        return not (top == bottom and left == right and within) or mixed
 
 
 class MaxPool2d(Pool2d):
@@ -63,6 +76,17 @@ class MaxPool2d(Pool2d):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) * (math.prod(self.kernel_size) - 1))
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        window = inferred.window
+        assert window is not None
+        places = Extra("the place of each maximum, int64", math.prod(inferred.shape), 8)
+        if not self.padded_before(window):
+            return Saved((0,), extra=(places,))
+        area = math.prod(window.padded)
+        return Saved(extra=(Extra("the padded input", inputs[0][0] * area), places))
 
 
 class AvgPool2d(Pool2d):
@@ -162,3 +186,14 @@ class AvgPool2d(Pool2d):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=math.prod(output) * math.prod(self.kernel_size))
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        window = inferred.window
+        assert window is not None
+        if not self.padded_before(window):
+            return Saved((0,))
+        padded = Extra("the padded input", inputs[0][0] * math.prod(window.padded))
+        counts = Extra("the pixels in each window", math.prod(inferred.shape[1:]), per="batch")
+        return Saved(extra=(padded, counts))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
+from archspec.layers.saved import Layout, Sharing
 from archspec.spec.fields import Count, wrong_type, wrong_value
 
 AXES = ("channels", "height", "width")
@@ -37,6 +38,7 @@ class Reshape(Layer):
     """The elements in the order channels, height, width, cut into `shape`. FLOPs: none."""
 
     type: Literal["reshape"]
+    keeps = ()
     shape: Annotated[tuple[Count, ...], BeforeValidator(_shape)] = Field(
         description="[channels, height, width] or [features]"
     )
@@ -70,6 +72,9 @@ class Reshape(Layer):
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost()
 
+    def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
+        return "in order"
+
 
 class Permute(Layer):
     """The axes of a map in another order.
@@ -79,6 +84,7 @@ class Permute(Layer):
     """
 
     type: Literal["permute"]
+    keeps = ()
     order: Annotated[tuple[_Axis, _Axis, _Axis], BeforeValidator(_order)] = Field(
         description="the input's axes that become channels, height and width"
     )
@@ -103,3 +109,11 @@ class Permute(Layer):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost()
+
+    def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
+        return "always"
+
+    def view(self, before: Layout, source: Shape) -> Layout:
+        # What the output calls its axis 0 is the input's axis `self.axes[0]`.
+        first, second, third = (self.axes.index(axis) for axis in before.axes)
+        return Layout((first, second, third), before.gaps)

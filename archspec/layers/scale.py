@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from archspec.layers.base import Cost, Example, Shape, Weight, WeightedLayer
+from archspec.layers.base import Cost, Example, Inferred, Shape, Weight, WeightedLayer
+from archspec.layers.saved import Saved
 from archspec.spec.initializers import Initializer, Ones, Zeros
 
 
@@ -20,6 +21,7 @@ class Scale(WeightedLayer):
     """
 
     type: Literal["scale"]
+    overwritable = True
     bias: bool = False
     weight_init: Initializer = Field(default=Ones(), description="default: `ones`")
     bias_init: Initializer = Field(default=Zeros(), description="default: `zeros`")
@@ -38,6 +40,11 @@ class Scale(WeightedLayer):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost(other_flops=(1 + self.bias) * math.prod(output))
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        return Saved((0,) if self.trainable else ())
 
     def params_formula(self, inputs: tuple[Shape, ...]) -> str:
         return f"2*{inputs[0][0]}" if self.bias else str(inputs[0][0])

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from archspec.layers.base import Cost, Example, Layer, Shape
+from archspec.layers.base import Cost, Example, Inferred, Layer, Shape
+from archspec.layers.saved import Extra, Saved, Sharing
 
 
 class StochasticDepth(Layer):
@@ -34,3 +35,11 @@ class StochasticDepth(Layer):
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:
         return Cost()
+
+    def saved(
+        self, inputs: tuple[Shape, ...], inferred: Inferred, needed: tuple[bool, ...]
+    ) -> Saved:
+        return Saved(extra=(Extra("the factor of each image", 1),))
+
+    def shares(self, inputs: tuple[Shape, ...], training: bool) -> Sharing:
+        return "no" if training else "always"

@@ -23,6 +23,8 @@ class Upsample2d(Layer):
 
     type: Literal["upsample2d"]
     scale: Size2d
+    keeps = ()
+    arranges = "usual"
     mode: Literal["nearest", "bilinear"] = Field(
         default="nearest",
         description="`nearest` repeats pixels, `bilinear` interpolates between their centres",

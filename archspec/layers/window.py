@@ -135,6 +135,18 @@ class Window:
         return top, bottom + self.overhang[0], left, right + self.overhang[1]
 
     @property
+    def symmetric(self) -> bool:
+        """Whether opposite sides reach equally far, so that frameworks can pad by themselves."""
+        top, bottom, left, right = self.reach
+        return top == bottom and left == right
+
+    @property
+    def padded(self) -> Pair:
+        """(height, width) of the input with all that windows reach."""
+        top, bottom, left, right = self.reach
+        return self.height.size + top + bottom, self.width.size + left + right
+
+    @property
     def formula(self) -> str:
         """One formula where both axes agree, else one for each."""
         vertical = self.height.formula

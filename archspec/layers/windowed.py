@@ -66,7 +66,7 @@ class WindowedLayer(Layer):
         )
 
     def slide(self, shape: Shape) -> tuple[Window, tuple[Problem, ...]]:
-        """The window on `shape`, and what to say about its output size.
+        """The window on `shape`, and what is wrong with an output size that is to be `exact`.
 
         Raises ProblemsFound when the window is larger than the padded input.
         """
@@ -86,7 +86,9 @@ class WindowedLayer(Layer):
                     field="kernel_size",
                 )
         # One finding a layer, and equal axes are told once.
-        inexact = {axis.formula: axis for _, axis in axes if not axis.exact}
+        inexact = {
+            axis.formula: axis for _, axis in axes if axis.rounding == "exact" and not axis.exact
+        }
         return window, (self._non_integer(list(inexact.values())),) if inexact else ()
 
     def _non_integer(self, axes: Sequence[Axis]) -> Problem:
@@ -94,27 +96,7 @@ class WindowedLayer(Layer):
         message = f"{self.name}: {quotients[0]} is not a whole number"
         if len(quotients) > 1:
             message += f", and neither is {quotients[1]}"
-        if axes[0].rounding == "exact":
-            return Problem("non-integer-output", message, layer=self.name, field=_field(self))
-        return Problem(
-            "non-integer-output",
-            "; ".join([message, *map(_rounded, axes)]),
-            layer=self.name,
-            field="rounding",
-            severity="note",
-        )
-
-
-def _rounded(axis: Axis) -> str:
-    """What the rounding that the spec asks for does."""
-    if axis.rounding == "floor":
-        return f"rounded down to {axis.output}: no window reads {dropped(axis)}"
-    if axis.clipped:
-        return f"rounding up would begin a window outside the input, so it is {axis.output}"
-    return (
-        f"rounded up to {axis.output}: the last window reaches {pixels(axis.overhang)} past the "
-        f"{'padded ' if axis.after else ''}input"
-    )
+        return Problem("non-integer-output", message, layer=self.name, field=_field(self))
 
 
 def _field(layer: WindowedLayer) -> str:

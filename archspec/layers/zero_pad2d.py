@@ -17,6 +17,8 @@ class ZeroPad2d(Layer):
 
     type: Literal["zero_pad2d"]
     padding: Border
+    keeps = ()
+    arranges = "usual"
 
     examples = (
         Example({"padding": 1}, ((2, 4, 5),)),

@@ -61,7 +61,8 @@ def print_grid(console: Console, columns: Sequence[Column], rows: Rows) -> None:
         segments += (Segment(rule), Segment.line())
     for row in rows:
         segments += _lines(columns, widths, gap, row, styles)
-    console.print(Segments(segments), end="")
+    # Rich need not look at every line again to find that it fits.
+    console.print(Segments(segments), end="", crop=total_width(widths, gap) > console.width)
 
 
 def _give_way(widths: list[int], columns: Sequence[Column], rows: Rows, excess: int) -> None:
@@ -108,7 +109,7 @@ def _lines(
         [text] if width_of(text) <= width else wrapped(text, width)
         for (text, _), width in zip(row, widths, strict=True)
     ]
-    found = []
+    found: list[Segment] = []
     for number in range(max(map(len, cells))):
         # What has no style is gathered; nothing is written behind the last cell of a line.
         pending, blanks = "", 0

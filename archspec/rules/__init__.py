@@ -10,8 +10,10 @@ from dataclasses import replace
 from functools import cache
 
 from archspec.analysis import Analysis
-from archspec.diagnostics import Diagnostic, Place, Problem, Span
+from archspec.diagnostics import Diagnostic, Place, Problem, Silenced, Span
+from archspec.graph import Graph
 from archspec.rules.base import Rule
+from archspec.rules.silence import silence
 from archspec.source import Document
 
 
@@ -26,6 +28,12 @@ def rules() -> dict[str, Rule]:
     return found
 
 
+@cache
+def codes() -> dict[str, Rule]:
+    """Every rule by its code."""
+    return {rule.code: rule for rule in rules().values()}
+
+
 def page(rule: Rule) -> str:
     """The rule's documentation: the docstring of its file."""
     module = importlib.import_module(
@@ -37,21 +45,52 @@ def page(rule: Rule) -> str:
 def run(analysis: Analysis) -> Analysis:
     """The analysis with its diagnostics: its own problems completed, and every rule's."""
     problems = []
-    for problem in analysis.problems:
+    for problem in (*analysis.graph.problems, *analysis.problems):
         complete = rules()[problem.rule].complete
         problems.append(complete(problem, analysis) if complete else problem)
     for rule in rules().values():
         if rule.check is not None:
             problems += rule.check(analysis)
     graph = analysis.graph
-    located = []
-    for problem in problems:
-        if problem.span is None and problem.layer in graph.by_name:
-            node = graph.by_name[problem.layer]
-            path = (problem.field,) if problem.field is not None else ()
-            problem = replace(problem, span=node.source.locate(path), uses=node.uses)
-        located.append(problem)
-    return replace(analysis, diagnostics=diagnose(located, graph.document))
+    reported, meant = silence([_located(problem, graph) for problem in problems], graph, codes())
+    silenced = [
+        Silenced(diagnostic, ignored.reason)
+        for ignored, expected in meant
+        for diagnostic in diagnose(_one_a_place(expected), graph.document)
+    ]
+    return replace(
+        analysis,
+        diagnostics=diagnose(_one_a_place(reported), graph.document),
+        silenced=tuple(silenced),
+    )
+
+
+def _located(problem: Problem, graph: Graph) -> Problem:
+    """The problem with its place, where it only names a layer."""
+    if problem.span is not None or problem.layer not in graph.by_name:
+        return problem
+    node = graph.by_name[problem.layer]
+    path = (problem.field,) if problem.field is not None else ()
+    return replace(problem, span=node.source.locate(path), uses=node.uses)
+
+
+def _one_a_place(problems: Iterable[Problem]) -> Iterable[Problem]:
+    """Warnings and notes, once for all the layers that one line of a block stands for.
+
+    Their numbers differ with the size of the map, and what they say does not.
+    """
+    found: dict[tuple[object, ...], tuple[Problem, set[str]]] = {}
+    for place, problem in enumerate(problems):
+        span, severity = problem.span, problem.severity or rules()[problem.rule].severity
+        key: tuple[object, ...] = (place,)
+        if severity != "error" and span is not None and problem.layer is not None:
+            key = (problem.rule, severity, span, id(span.source))
+        found.setdefault(key, (problem, set()))[1].add(problem.layer or "")
+    for problem, layers in found.values():
+        if len(layers) > 1:
+            others = f"{len(layers) - 1} more layer{'s' if len(layers) > 2 else ''}"
+            problem = replace(problem, message=f"{problem.message}; likewise in {others}")
+        yield problem
 
 
 def diagnose(problems: Iterable[Problem], document: Document) -> tuple[Diagnostic, ...]:

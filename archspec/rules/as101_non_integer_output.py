@@ -5,7 +5,7 @@ number, frameworks differ without saying so: most round down and never read the 
 pools round up and reach past the edge, others pad one side. The shapes may then agree and the
 numbers do not. The best known case is AlexNet, whose paper prints an input of 224:
 (224 - 11)/4 + 1 = 54.25. The report lists every minimal repair with its effect on the layers
-behind. `rounding: floor` or `ceil` states which one is meant; the finding is then only a note.
+behind. `rounding: floor` or `ceil` states which one is meant; AS112 and AS113 say what that costs.
 
 Example:
 
@@ -40,8 +40,8 @@ from archspec.rules.base import Rule
 
 
 def _with_repairs(problem: Problem, analysis: Analysis) -> Problem:
-    if problem.severity is not None or problem.layer is None:
-        return problem  # the spec says how to round: a note, nothing to repair
+    if problem.layer is None:
+        return problem
     fixes = repairs(analysis.graph, analysis.shapes, problem.layer)
     return replace(problem, help="choose one of these repairs:" if fixes else None, fixes=fixes)
 

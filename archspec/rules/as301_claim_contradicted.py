@@ -2,10 +2,9 @@
 
 `claims:` holds the figures that a paper, a blog post or a comment states, each with its source;
 every one is computed and compared. A claim that does not hold means that the spec differs from
-the source, or that the source is wrong. Where a common confusion gives exactly the stated number
-the message names it: connections or neurons counted as parameters, biases left out,
-multiply-accumulates called floating-point operations. `tolerance: 0.05` accepts 5 % either way,
-for figures such as "60 million".
+the source, or that the source is wrong. Common confusions that give exactly the stated number
+have codes of their own, from AS302 on; this one is said of all others. `tolerance: 0.05` accepts
+5 % either way, for figures such as "60 million".
 
 Example:
 
@@ -15,7 +14,7 @@ Example:
     layers:
       - {name: conv1, type: conv2d, filters: 96, kernel_size: 11, stride: 4}
     claims:
-      - {about: conv1, params: 105705600, source: a blog post}
+      - {about: conv1, shape: [96, 54, 54], source: a blog post}
 
 Instead:
 
@@ -25,8 +24,7 @@ Instead:
     layers:
       - {name: conv1, type: conv2d, filters: 96, kernel_size: 11, stride: 4}
     claims:
-      - {about: conv1, params: 34944, source: computed}
-      - {about: conv1, connections: 105705600, source: a blog post}
+      - {about: conv1, shape: [96, 55, 55], source: computed}
 
 References:
 

@@ -8,7 +8,7 @@ are counted where they expand.
 """
 
 from archspec.diagnostics import SourceText, Span
-from archspec.source.parsing import parse, value
+from archspec.source.parsing import Kind, parse, value
 from archspec.source.problems import MAX_PROBLEMS, Problems
 from archspec.source.scalars import scalar
 from archspec.source.text import MAX_BYTES, read_text, split_lines
@@ -21,6 +21,7 @@ __all__ = [
     "MAX_VALUES",
     "Document",
     "Entry",
+    "Kind",
     "Node",
     "Problems",
     "SourceText",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,19 @@ from archspec.source.tree import Document, Node
 # The C scanner is about ten times faster; a PyYAML built without libyaml has only the other.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_BEGIN = "begin with `archspec: 1`, `name:`, `input:` and `layers:`"
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a file is expected to hold, in the words of messages."""
+
+    name: str
+    keys: str
+    begin: str
+
+
+SPEC = Kind(
+    "spec", "`name:` and `layers:`", "begin with `archspec: 1`, `name:`, `input:` and `layers:`"
+)
 
 # What to do about the scanner's complaints, by a part of them.
 _SYNTAX_HELP = {
@@ -30,10 +43,11 @@ _SYNTAX_HELP = {
 }
 
 
-def parse(text: str, file: str, path: Path | None = None) -> Document:
+def parse(text: str, file: str, path: Path | None = None, kind: Kind = SPEC) -> Document:
     """Parse YAML text into a Document; its `problems` leave a tree to look for more in.
 
-    `file` is its name in messages; `path`, where it has one, is what it names files next to.
+    `file` is its name in messages; `path`, where it has one, is what it names files next to;
+    `kind` is what it is expected to hold.
 
     Raises ProblemsFound, with all that was found up to there, where they leave none.
     """
@@ -50,12 +64,13 @@ def parse(text: str, file: str, path: Path | None = None) -> Document:
         builder.problems.fail(Problem("yaml-syntax", message, span=Span(1, 1, 1, 1, source)))
     root = builder.root
     if root is None or (root.entries is None and root.items is None and root.value is None):
-        message = "the file holds no spec"
-        builder.problems.fail(Problem("empty-spec", message, _BEGIN, span=Span(1, 1, 1, 1, source)))
+        message = f"the file holds no {kind.name}"
+        place = Span(1, 1, 1, 1, source)
+        builder.problems.fail(Problem("empty-spec", message, kind.begin, span=place))
     if root.entries is None:
         if root.broken:
             raise ProblemsFound(builder.problems.found)
-        builder.problems.fail(_no_mapping(root))
+        builder.problems.fail(_no_mapping(root, kind))
     return Document(source, root, tuple(builder.problems.found))
 
 
@@ -78,10 +93,10 @@ def value(text: str) -> Any:
     return found.data()
 
 
-def _no_mapping(root: Node) -> Problem:
+def _no_mapping(root: Node, kind: Kind) -> Problem:
     what = "a list" if root.items is not None else "a single value"
-    message = f"a spec is a mapping of keys such as `name:` and `layers:`, not {what}"
-    return Problem("wrong-type", message, _BEGIN, span=root.span)
+    message = f"a {kind.name} is a mapping of keys such as {kind.keys}, not {what}"
+    return Problem("wrong-type", message, kind.begin, span=root.span)
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, source: SourceText) -> Problem:

@@ -14,7 +14,7 @@ MAX_BYTES = 8 * 1024 * 1024
 
 # Only what YAML calls a line break counts: str.splitlines would also break at form feeds and
 # the like, and then no line number after one would be right.
-_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _NOT_PRINTABLE = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"  # YAML 1.1, section 4.1
 )
@@ -23,7 +23,7 @@ _START = Span(1, 1, 1, 1)
 
 def split_lines(text: str) -> tuple[str, ...]:
     """The lines of a text, as YAML counts them."""
-    return tuple(_BREAK.split(text))
+    return tuple(BREAK.split(text))
 
 
 def place(text: str, index: int) -> Span:

@@ -20,6 +20,7 @@ Sides = tuple[int, int, int, int]
 MAX_NAME = 100
 MAX_LAYER_NAME = 300
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
+_IS_IDENTIFIER = re.compile(_IDENTIFIER).fullmatch
 NAME_PATTERN = rf"(?!__){_IDENTIFIER}"
 _PART = rf"(?!__)[A-Za-z_][A-Za-z0-9_]{{0,{MAX_NAME - 1}}}"
 LAYER_NAME_PATTERN = rf"{_PART}(\.{_PART})*"
@@ -43,6 +44,11 @@ def wrong_type(expected: str) -> PydanticCustomError:
     return PydanticCustomError("wrong_type", _template(expected))
 
 
+def missing_key(key: str) -> PydanticCustomError:
+    """The error of a mapping that needs the key because of others that it has."""
+    return PydanticCustomError("missing_key", _template(key))
+
+
 def _invalid_name(reason: str) -> PydanticCustomError:
     return PydanticCustomError("invalid_name", _template(reason))
 
@@ -62,7 +68,7 @@ def _name(value: Any) -> Any:
         raise wrong_type("a name such as `conv1`")
     if len(value) > MAX_NAME:
         raise _invalid_name(f"it is longer than {MAX_NAME} characters")
-    if not re.fullmatch(_IDENTIFIER, value):
+    if not _IS_IDENTIFIER(value):
         raise _invalid_name("a name is letters (A to Z), digits and underscores, no digit first")
     if value.startswith("__"):
         raise _invalid_name("names that begin with two underscores have a meaning in Python")
@@ -84,6 +90,15 @@ def _layer_name(value: Any) -> Any:
     for part in value.split("."):
         _name(part)
     return value
+
+
+def is_layer_name(value: object) -> bool:
+    """Whether a layer can be called so."""
+    try:
+        _layer_name(value)
+    except PydanticCustomError:
+        return False
+    return True
 
 
 def _network_name(value: Any) -> Any:

@@ -142,6 +142,12 @@ def _missing_key(place: Place, details: _Details, what: str) -> Problem:
     return Problem("missing-key", message, help_, span=place.span)
 
 
+def _missing_part(place: Place, details: _Details, what: str) -> Problem:
+    message = f"{_label(place.path, what)} needs the key `{details['msg']}`"
+    field = models(place.annotation)[0].model_fields[details["msg"]]
+    return Problem("missing-key", message, field.description, span=place.span)
+
+
 def _missing_tag(place: Place, details: _Details, what: str) -> Problem:
     message = f"{_label(place.path, what)} needs the key `type`"
     help_ = f"the types are {listing(place.options)}"
@@ -220,6 +226,7 @@ def _unusable(place: Place, details: _Details, what: str) -> Problem:
 _HANDLERS: dict[str, Callable[[Place, _Details, str], Problem]] = {
     "extra_forbidden": _unknown_key,
     "missing": _missing_key,
+    "missing_key": _missing_part,
     "union_tag_not_found": _missing_tag,
     "union_tag_invalid": _wrong_option,
     "literal_error": _wrong_option,

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from archspec.analysis.numbers import duration, printable, short_bytes, short_count
+from archspec.analysis.numbers import (
+    duration,
+    printable,
+    short_bytes,
+    short_count,
+    short_seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,25 @@ def test_bytes(value: int, text: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.00 ns"),
+        (9.78e-9, "9.78 ns"),
+        (999.4e-9, "999 ns"),
+        (999.6e-9, "1.00 µs"),
+        (45.09e-6, "45.1 µs"),
+        (3.216e-3, "3.22 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.00 s"),
+        (12.34, "12.3 s"),
+        (4321.9, "4,322 s"),
+    ],
+)
+def test_short_times(seconds: float, text: str) -> None:
+    assert short_seconds(seconds) == text
 
 
 def test_text_is_made_printable() -> None:

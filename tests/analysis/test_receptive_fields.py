@@ -52,9 +52,9 @@ def _layer(name: str, w: dict[str, Any], reads: str = "") -> str:
 def _agrees(found: Analysis, name: str, line: Line, size: int) -> None:
     field = found.by_name[name].receptive_field
     assert field is not None
-    (extent, _), (stride, _), (start, _) = field.size, field.stride, field.start
+    (extent, _), (stride, _), (offset, _) = field.size, field.stride, field.offset
     for position, seen in enumerate(line):
-        first = start + position * stride
+        first = offset + position * stride
         expected = range(max(first, 0), min(first + extent, size))
         assert seen <= set(expected)
         if first >= 0 and first + extent <= size:  # neither padding nor its holes in sight
@@ -159,7 +159,7 @@ def test_a_norm_over_all_positions_sees_the_whole_image_and_moves_along(network:
     ]
     found = archspec.analyze(network(layers, (1, 16, 16)))
     fields = [layer.receptive_field for layer in found.layers]
-    assert [(f.size[0], f.stride[0], f.start[0]) for f in fields if f is not None] == [
+    assert [(f.size[0], f.stride[0], f.offset[0]) for f in fields if f is not None] == [
         (2, 2, 0),
         (16, 2, 0),
         (30, 16, 0),
@@ -200,7 +200,7 @@ def test_a_layer_of_zeros_moves_the_field(network: Network) -> None:
     ]
     field = archspec.analyze(network(layers, (1, 8, 8))).by_name["conv"].receptive_field
     assert field is not None
-    assert (field.size, field.stride, field.start) == ((3, 3), (1, 1), (-2, -1))
+    assert (field.size, field.stride, field.offset) == ((3, 3), (1, 1), (-2, -1))
 
 
 def test_regions_of_unequal_size_have_no_single_field(network: Network) -> None:
@@ -215,3 +215,73 @@ def test_regions_of_unequal_size_have_no_single_field(network: Network) -> None:
     assert (even.size, even.stride) == ((2, 2), (2, 2))
     assert found.by_name["uneven"].receptive_field is None
     assert found.by_name["behind"].receptive_field is None
+
+
+def test_fields_of_a_branching_network_by_gradients(network: Network) -> None:
+    """Odd windows and paddings on both axes, through branches and joins.
+
+    Every weight of the model is positive, so that no two paths cancel: an output depends on the
+    pixels at which its gradient is not zero.
+    """
+    import torch
+
+    first = "type: conv2d, filters: 2, kernel_size: [3, 2], padding: [1, 0, 1, 0]"
+    layers = [
+        f"name: stem, stride: 2, rounding: floor, {first}",
+        "name: left, type: conv2d, filters: 2, kernel_size: [1, 5], padding: [0, 0, 1, 3]",
+        "name: long, type: conv2d, filters: 2, kernel_size: 3, dilation: 2, padding: [4, 0, 1, 3], "
+        "inputs: [stem]",
+        "name: joined, type: concat, inputs: [left, long]",
+        "name: sum, type: add, inputs: [left, stem]",
+        "name: pool, type: avg_pool2d, kernel_size: [2, 3], stride: 2, rounding: floor, "
+        "inputs: [joined]",
+        "name: side, type: avg_pool2d, kernel_size: [2, 4], stride: 2, rounding: floor, "
+        "inputs: [sum]",
+        "name: pools, type: concat, inputs: [pool, side]",
+        "name: narrow, type: zero_pad2d, padding: [1, 0, 0, 0]",
+        "name: last, type: conv2d, filters: 1, kernel_size: 2",
+    ]
+    graph = network(layers, (1, 40, 44))
+    found = archspec.analyze(graph)
+    model = archspec.build(graph, backend="torch")
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, 1.0)
+    outputs: dict[str, Any] = {}
+    for name, module in model.named_children():
+        module.register_forward_hook(
+            lambda module, args, output, name=name: outputs.__setitem__(name, output)
+        )
+    image = torch.ones(1, 1, 40, 44, requires_grad=True)
+    model(image)
+    inner = 0
+    for name in ("stem", "left", "long", "joined", "sum", "pools", "last"):
+        field = found.by_name[name].receptive_field
+        assert field is not None
+        _, _, height, width = outputs[name].shape
+        for row, column in ((0, 0), (height // 2, width // 2), (height - 1, width - 1)):
+            value = outputs[name][0, :, row, column].sum()
+            (gradient,) = torch.autograd.grad(value, image, retain_graph=True)
+            for axis, position, size in ((2, row, 40), (3, column, 44)):
+                seen = gradient[0, 0].sum(3 - axis).nonzero().flatten().tolist()
+                begin = field.offset[axis - 2] + position * field.stride[axis - 2]
+                pixels = range(begin, begin + field.size[axis - 2])
+                assert set(seen) <= set(pixels)
+                if begin >= 0 and pixels[-1] < size:
+                    assert (seen[0], seen[-1]) == (pixels[0], pixels[-1])
+                    inner += 1
+    assert inner >= 16
+
+
+def test_offset_of_alexnet_s_fields() -> None:
+    """The paddings of the convolutions move the field: 2 x 8 pixels before conv2, and so on."""
+    fields = {x.name: x.receptive_field for x in archspec.analyze("alexnet").layers}
+    offsets = {name: field.offset for name, field in fields.items() if field is not None}
+    assert offsets["pool1"] == (0, 0)
+    assert offsets["conv2"] == offsets["pool2"] == (-2 * 8, -2 * 8)
+    assert offsets["conv3"] == (-16 - 16, -16 - 16)
+    assert offsets["pool5"] == (-16 - 3 * 16, -16 - 3 * 16)
+    field = fields["pool5"]
+    assert field is not None
+    # The middle of the six fields is the middle of the image: nothing is lost at an edge.
+    middles = [field.offset[0] + i * 32 + (field.size[0] - 1) / 2 for i in range(6)]
+    assert sum(middles) / 6 == (227 - 1) / 2

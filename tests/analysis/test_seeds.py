@@ -135,7 +135,7 @@ def test_dropout_and_recipe_of_the_fifth(known: Known) -> None:
         ("alexnet-keras-10", "the 4,096 biases are left out; with them it is (9216 + 1)*4096"),
         ("alexnet-keras-batchnorm", "that counts the 896 running statistics too"),
         ("alexnet-keras-batchnorm", "but it has 96 x 4 x 4"),
-        ("alexnet-keras-batchnorm", "rounded down to 1: no window reads the last pixel"),
+        ("alexnet-keras-batchnorm", "is rounded down to 1, so no window reads the last row"),
         ("alexnet-keras-valid", "43,264 = 256 x 13 x 13; it has 256 x 11 x 11 = 30,976"),
     ],
 )

@@ -50,6 +50,7 @@ def test_the_page_documents_every_key_in_order() -> None:
         "The document": list(document),
         "A layer": list(document["layers"][0]),
         "The totals": list(document["totals"]),
+        "The memory": list(document["memory"]),
         "A claim": list(document["claims"][0]),
         "A diagnostic": list(error),
         "A fix": list(error["fixes"][0]),
@@ -70,6 +71,7 @@ def test_every_shipped_spec_has_the_same_keys_and_whole_numbers(spec: str) -> No
         assert layer["receptive_field"] is None or layer["receptive_field"].keys() == {
             "size",
             "stride",
+            "offset",
         }
         assert type(layer["line"]) is int
     for count, value in document["totals"].items():
@@ -105,8 +107,9 @@ def test_a_layer_of_alexnet() -> None:
         "neurons": 290400,
         "connections": 105705600,
         "activation_bytes": 4 * 290400,
-        "receptive_field": {"size": [11, 11], "stride": [4, 4]},
+        "receptive_field": {"size": [11, 11], "stride": [4, 4], "offset": [0, 0]},
         "training_only": False,
+        "saved_bytes": 4 * 3 * 227 * 227,
     }
     assert document["input"] == [3, 227, 227]
     assert (document["batch"], document["totals"]["macs"]) == (1, 724406816)
@@ -114,7 +117,7 @@ def test_a_layer_of_alexnet() -> None:
 
 def test_claims_and_diagnostics() -> None:
     document = _document("alexnet-224")
-    (error,) = document["diagnostics"]
+    (error,) = (d for d in document["diagnostics"] if d["severity"] == "error")
     assert (error["code"], error["severity"], error["layer"]) == ("AS101", "error", "conv1")
     assert [type(error[key]) for key in ("line", "column")] == [int, int]
     claims = {(c["about"], c["quantity"]): c for c in document["claims"]}

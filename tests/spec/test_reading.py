@@ -61,7 +61,8 @@ def test_no_message_speaks_of_python(name: str) -> None:
                 assert "cannot be" not in text or problem.rule == "invalid-name", text
 
 
-@pytest.mark.parametrize("name", EVERY)
+# What a claim needs depends on what it states: tests/data/invalid/claims.yaml.
+@pytest.mark.parametrize("name", sorted(EVERY.keys() - {"Claim"}))
 def test_every_missing_key_is_named(name: str) -> None:
     needed = [key for key, field in EVERY[name].model_fields.items() if field.is_required()]
     found = problems(EVERY[name], {})

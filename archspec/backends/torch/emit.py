@@ -66,6 +66,14 @@ def network_class(graph: Graph) -> str:
     return class_name(graph, {"F", "Sides", *TABLE.definitions(graph), *dir(builtins)})
 
 
+def modules(graph: Graph) -> dict[str, str]:
+    """The class of each layer's module by the layer's name: `nn.Conv2d`, `PaddedConv2d`.
+
+    Raises ArchspecError for a layer type that PyTorch has no entry for.
+    """
+    return {c.node.name: TABLE.entry(c.layer)(c).function for c in contexts(graph)}
+
+
 def attributes(graph: Graph) -> dict[str, str]:
     """The path of each layer's module: `stage2.block1.conv1`, its name where it can be.
 

@@ -11,19 +11,6 @@ from archspec.spec.fields import Pair, Sides
 
 Entry = Callable[[LayerContext], Call]
 
-# Layers whose output nothing else needs for its gradient, so that ReLU may overwrite it.
-OVERWRITABLE = (
-    "add",
-    "batch_norm",
-    "concat",
-    "conv2d",
-    "conv2d_transpose",
-    "dense",
-    "group_norm",
-    "layer_norm",
-    "scale",
-)
-
 
 def _window(context: LayerContext) -> Window:
     assert context.inferred.window is not None
@@ -56,7 +43,7 @@ def _conv2d(c: LayerContext) -> Call:
         "kernel_size": _one(window.kernel_size),
         **_unless(1, stride=_one(window.stride)),
     }
-    padded = not _symmetric(reach)
+    padded = not window.symmetric
     if not padded:
         options |= _unless(0, padding=_one((reach[0], reach[2])))
     options |= _unless(1, dilation=_one(window.dilation))
@@ -89,7 +76,7 @@ def _max_pool2d(c: LayerContext) -> Call:
     window = _window(c)
     kernel, stride = window.kernel_size, window.stride
     plain = call("nn.MaxPool2d", kernel_size=_one(kernel), stride=_one(stride))
-    return _pool(window, plain, "PaddedMaxPool2d", {})
+    return _pool(c, plain, "PaddedMaxPool2d", {})
 
 
 def _avg_pool2d(c: LayerContext) -> Call:
@@ -99,17 +86,17 @@ def _avg_pool2d(c: LayerContext) -> Call:
     options: dict[str, Any] = {}
     if any(window.padding):
         options["count_include_pad"] = bool(c.layer.count_include_pad)
-    return _pool(window, plain, "PaddedAvgPool2d", options)
+    return _pool(c, plain, "PaddedAvgPool2d", options)
 
 
-def _pool(window: Window, plain: Call, padded: str, options: dict[str, Any]) -> Call:
+def _pool(
+    context: LayerContext, plain: Call, padded: str, options: dict[str, Any]
+) -> Call:
     """torch.nn's own pool where it can do it, else the one that pads each side by itself."""
-    top, _, left, _ = window.padding
-    # torch.nn pads both sides alike and by at most half a window, and rounds both axes alike.
-    within = top * 2 <= window.kernel_size[0] and left * 2 <= window.kernel_size[1]
+    window = _window(context)
     ceil = any(window.overhang)
-    same_rounding = not ceil or not (window.height.dropped or window.width.dropped)
-    if _symmetric(window.padding) and within and same_rounding:
+    if not context.layer.padded_before(window):
+        top, _, left, _ = window.padding
         extra = {
             **_unless(0, padding=_one((top, left))),
             **_unless(False, ceil_mode=ceil),
@@ -177,16 +164,7 @@ def _lrn(c: LayerContext) -> Call:
 
 
 def _relu(c: LayerContext) -> Call:
-    return call("nn.ReLU", **_unless(False, inplace=_may_overwrite(c)))
-
-
-def _may_overwrite(c: LayerContext) -> bool:
-    (source,) = c.node.inputs
-    before = c.graph.by_name.get(source)
-    alone = (
-        c.graph.consumers[source] == (c.node.name,) and source not in c.graph.outputs
-    )
-    return before is not None and alone and before.layer.type in OVERWRITABLE
+    return call("nn.ReLU", **_unless(False, inplace=c.graph.overwrites(c.node)))
 
 
 def _dropout(c: LayerContext) -> Call:

@@ -1,0 +1,125 @@
+"""`archspec check`: what it prints and writes, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from archspec import cli
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., tuple[int, str, str]]
+
+WRONG = """\
+archspec: 1
+name: mine   # kept
+input: {channels: 3, height: 224, width: 224}
+layers:
+  - {name: conv1, type: conv2d, filters: 96, kernel_size: 11, stride: 4}
+"""
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["archspec", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return command
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(WRONG)
+    return path
+
+
+def test_a_chosen_fix_is_applied_and_said(run: Run, wrong: Path) -> None:
+    status, out, err = run("check", "mine.yaml", "--fix", "--choose", "AS101=3")
+    assert status == 0
+    assert wrong.read_text() == WRONG.replace("stride: 4}", "stride: 4, padding: [1, 2, 1, 2]}")
+    assert err == "fixed AS101 at mine.yaml:5: padding [1, 2, 1, 2] (1+2 on each axis)\n"
+    assert out == "1 spec: nothing to report\n"
+
+
+def test_a_diff_changes_nothing(run: Run, wrong: Path) -> None:
+    status, out, err = run("check", "mine.yaml", "--diff", "--unsafe-fixes")
+    assert status == 0  # as after the fixes
+    assert wrong.read_text() == WRONG
+    assert [line for line in out.splitlines() if line.startswith(("+", "-"))] == [
+        "--- mine.yaml",
+        "+++ mine.yaml",
+        "-input: {channels: 3, height: 224, width: 224}",
+        "+input: {channels: 3, height: 223, width: 223}",
+    ]
+    assert err.startswith("would fix AS101 at mine.yaml:5: input 223 x 223")
+
+
+def test_the_status_is_that_of_what_remains(run: Run, wrong: Path) -> None:
+    assert run("check", "mine.yaml", "--fix")[0] == 1
+    assert run("check", "mine.yaml", "--diff")[:2] == (1, "")
+    assert wrong.read_text() == WRONG
+    status, _, err = run("check", "mine.yaml", "--fix", "--choose", "AS101=8")
+    assert status == 1
+    assert "not fixed: AS101 at mine.yaml:5" in err
+    assert "there is no fix 8, only 5" in err
+
+
+@pytest.mark.parametrize("option", [["--choose", "AS101=1"], ["--unsafe-fixes"]])
+def test_what_says_which_fixes_needs_fix(run: Run, wrong: Path, option: list[str]) -> None:
+    status, out, err = run("check", "mine.yaml", *option)
+    assert (status, out) == (2, "")
+    assert "add --fix, or --diff" in err
+
+
+def test_shipped_specs_and_read_only_files_are_checked_and_not_changed(
+    run: Run, wrong: Path
+) -> None:
+    wrong.chmod(0o444)
+    status, out, err = run("check", "alexnet", "mine.yaml", "--fix", "--unsafe-fixes")
+    assert status == 1
+    assert "`alexnet` is a shipped spec" in err
+    assert "mine.yaml is read-only and was not changed" in err
+    assert "error[AS101]" in out
+    assert wrong.read_text() == WRONG
+
+
+def test_formats_print_one_thing_each(run: Run, wrong: Path) -> None:
+    status, out, err = run("check", "mine.yaml", "nothing.yaml", "--format", "github")
+    assert (status, err) == (1, "")
+    assert [line.split(",")[0] for line in out.splitlines()] == [
+        "::error file=mine.yaml",
+        "::error file=nothing.yaml",
+    ]
+    status, out, err = run("check", "mine.yaml", "nothing.yaml", "--format", "sarif")
+    assert (status, err) == (1, "")
+    results = json.loads(out)["runs"][0]["results"]
+    assert [result["ruleId"] for result in results] == ["AS101", "AS001"]
+    status, out, _ = run("check", "mine.yaml", "--format", "json")
+    assert [found["code"] for found in json.loads(out)] == ["AS101"]
+
+
+@pytest.mark.parametrize(
+    "hook",
+    yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")),
+    ids=lambda hook: hook["id"],
+)
+def test_the_hooks_for_pre_commit_run(hook: dict[str, str], run: Run, wrong: Path) -> None:
+    assert {"id", "name", "description", "entry", "language", "files", "types"} == set(hook)
+    program, *arguments = shlex.split(hook["entry"])
+    assert program == "archspec"
+    assert run(*arguments, "mine.yaml")[0] == 1
+    Path("good.yaml").write_text(WRONG.replace("224", "227"))
+    assert run(*arguments, "good.yaml")[0] == 0
