@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import BaseModel
@@ -57,14 +58,19 @@ _BESIDE: Schema = {
 _LAYER_OF_ANY_TYPE: Schema = {
     "description": "a layer whose type is the value of a variable",
     "type": "object",
-    "properties": {"name": {"type": "string"}, "type": _REFERENCE},
+    "properties": {
+        "name": {"type": "string", "description": "its name, by which others refer to it"},
+        "type": {**_REFERENCE, "description": "the variable whose value is the type"},
+    },
     "required": ["name", "type"],
 }
 
 
 def _change(verb: str, about: str, *companions: str) -> Schema:
     properties: Schema = {verb: {"type": "string", "description": about}}
-    properties |= dict.fromkeys(companions, _ENTRIES)
+    about_entries = "an entry or a list of entries, as in `layers`"
+    for companion in companions:
+        properties[companion] = {**_ENTRIES, "description": about_entries}
     fields: Schema = {"minProperties": 2, "additionalProperties": True}
     strict: Schema = {"additionalProperties": False}
     return {
@@ -143,43 +149,80 @@ def _beside(quantity: str) -> tuple[str, ...]:
 def _whole_unless_extended(properties: Schema, definitions: Schema) -> Schema:
     """Lets the mappings of a variant say only what differs; the others must be complete."""
     whole: Schema = {}
-    for key, name in (("input", "InputShape"), ("training", "Recipe")):
+    for key in ("input", "defaults", "training"):
         whole[key] = properties[key]
-        part = {word: v for word, v in definitions[name].items() if word != "required"}
-        properties[key] = {word: v for word, v in properties[key].items() if word in _KEPT_OUTSIDE}
-        properties[key] |= part
-        if "default" in properties[key]:  # it may be left empty
-            properties[key]["type"] = ["object", "null"]
+        properties[key] = _part(properties[key], definitions)
     return {"if": {"not": {"required": ["extends"]}}, "then": {"properties": whole}}
 
 
+def _part(schema: Schema, definitions: Schema) -> Schema:
+    """A schema for a part of what another one describes: mappings may lack any of their keys.
+
+    The parts become definitions of their own. Lists are not laid over one another: what stands
+    in them is whole.
+    """
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [_part(option, definitions) for option in schema["anyOf"]]}
+    name = schema.get("$ref", "").rpartition("/")[2]
+    if definitions.get(name, {}).get("type") != "object":
+        return schema
+    part = f"{name}Part"
+    if part not in definitions:
+        definition = definitions[name]
+        definitions[part] = {
+            **{word: value for word, value in definition.items() if word != "required"},
+            "properties": {
+                key: _part(value, definitions) for key, value in definition["properties"].items()
+            },
+        }
+    return {**schema, "$ref": f"#/$defs/{part}"}
+
+
 def _model(schema: Schema) -> Schema:
-    """A mapping of the language: without Pydantic's titles, `type` always required."""
+    """A mapping of the language: without Pydantic's titles, `type` always required.
+
+    An editor shows at the word behind `type` what the mapping as a whole is.
+    """
+    about = schema["description"]
     properties = {
-        key: _tag(value) if key in ("type", "archspec") else _value(value)
+        key: _tag(value, about) if key in ("type", "archspec") else _value(value)
         for key, value in schema["properties"].items()
     }
     required = [key for key in properties if key in schema.get("required", ()) or key == "type"]
     return {
         "type": "object",
-        "description": schema["description"],
+        "description": about,
         "properties": properties,
         "required": required,
         "additionalProperties": False,
     }
 
 
-def _tag(schema: Schema) -> Schema:
-    return {key: value for key, value in schema.items() if key not in ("title", "default")}
+def _tag(schema: Schema, about: str) -> Schema:
+    bare = {key: value for key, value in schema.items() if key not in ("title", "default")}
+    return {"description": about.split("\n\n")[0], **bare}
 
 
 def _value(schema: Schema) -> Schema:
     """The value of a key, or a variable where that can be a scalar."""
     about = {key: schema[key] for key in _KEPT_OUTSIDE if key in schema}
+    if "description" in about:
+        about["description"] += _default(schema)
     options = _options(schema)
     if any(_is_scalar(option) for option in options):
         options.append(_REFERENCE)
     return {**about, **options[0]} if len(options) == 1 else {**about, "anyOf": options}
+
+
+def _default(schema: Schema) -> str:
+    """What a key is when it is left out, for its description; empty where that says it already."""
+    value = schema.get("default")
+    if isinstance(value, list) and value and len(set(value)) == 1:
+        value = value[0]  # the size of both sides, the padding of all
+    if isinstance(value, dict):
+        value = value.get("type")
+    plain = isinstance(value, (str, bool, int, float))
+    return f" (default: {json.dumps(value)})" if plain and value != "" else ""
 
 
 def _options(schema: Schema) -> list[Schema]:

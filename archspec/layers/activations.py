@@ -93,7 +93,10 @@ class Gelu(Activation):
     """
 
     type: Literal["gelu"]
-    approximate: Literal["none", "tanh"] = "none"
+    approximate: Literal["none", "tanh"] = Field(
+        default="none",
+        description="`none`: the error function; `tanh`: the approximation of the paper",
+    )
     examples = (*_ANY, Example({"approximate": "tanh"}, ((3, 4, 5),)))
 
     def cost(self, inputs: tuple[Shape, ...], output: Shape) -> Cost:

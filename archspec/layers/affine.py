@@ -12,7 +12,7 @@ from archspec.spec.initializers import Ones, Zeros
 class AffineLayer(Layer):
     """A normalisation that ends in weight x + bias, a pair of numbers for each channel."""
 
-    eps: Positive
+    eps: Positive = Field(description="added to the variance before the root: 1e-5")
     affine: bool = Field(default=True, description="whether scale and shift are learned")
     trainable: bool = Field(default=True, description="false freezes scale and shift")
 

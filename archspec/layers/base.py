@@ -117,7 +117,9 @@ class Layer(SpecModel):
     examples: ClassVar[tuple[Example, ...]] = ()
     beside: ClassVar[tuple[str, ...]] = ENTRY_KEYS
 
-    name: LayerName
+    name: LayerName = Field(
+        description="its name: letters, digits and underscores, by which others refer to it"
+    )
     type: str
     inputs: Annotated[tuple[LayerName, ...] | None, Field(strict=False)] = Field(
         default=None, description="the layers it reads; the one before it when left out"
@@ -227,11 +229,13 @@ class Layer(SpecModel):
 class WeightedLayer(Layer):
     """A layer with a weight and perhaps a bias."""
 
-    bias: bool = True
+    bias: bool = Field(default=True, description="whether a number is added to each output channel")
     weight_init: Initializer | None = Field(
-        default=None, description="default: `defaults.weight_init`"
+        default=None, description="how its weights start; default: `defaults.weight_init`"
     )
-    bias_init: Initializer | None = Field(default=None, description="default: `defaults.bias_init`")
+    bias_init: Initializer | None = Field(
+        default=None, description="how its biases start; default: `defaults.bias_init`"
+    )
     trainable: bool = Field(default=True, description="false freezes the layer's weights")
 
     def weight_and_bias(

@@ -25,8 +25,14 @@ class BatchNorm(AffineLayer):
     type: Literal["batch_norm"]
     overwritable = True
     arranges = "usual"
-    decay: Annotated[float, Field(ge=0, lt=1)]
-    running_variance: Literal["unbiased", "biased"] = "unbiased"
+    decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="share of the old running statistics that stays: Keras' momentum, 1 - PyTorch's"
+    )
+    running_variance: Literal["unbiased", "biased"] = Field(
+        default="unbiased",
+        description="the variance that is remembered: divided by n - 1 (`unbiased`, as in PyTorch) "
+        "or by n (`biased`, as in Keras)",
+    )
     trainable: bool = Field(
         default=True,
         description="false freezes scale, shift and running statistics, in training too",

@@ -22,8 +22,10 @@ class Conv2d(WindowedLayer, WeightedLayer):
     """
 
     type: Literal["conv2d"]
-    filters: Count
-    dilation: Size2d = (1, 1)
+    filters: Count = Field(description="output channels")
+    dilation: Size2d = Field(
+        default=(1, 1), description="the distance of neighbouring kernel elements in pixels"
+    )
     groups: Count = Field(default=1, description="both channels and filters are divided by it")
     is_neurons = True
     overwritable = True

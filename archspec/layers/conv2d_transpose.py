@@ -28,10 +28,14 @@ class Conv2dTranspose(WeightedLayer):
     """
 
     type: Literal["conv2d_transpose"]
-    filters: Count
-    kernel_size: Size2d
-    stride: Size2d = (1, 1)
-    dilation: Size2d = (1, 1)
+    filters: Count = Field(description="output channels")
+    kernel_size: Size2d = Field(description="the kernel in pixels: one number, or [height, width]")
+    stride: Size2d = Field(
+        default=(1, 1), description="the distance of neighbouring input pixels in the output"
+    )
+    dilation: Size2d = Field(
+        default=(1, 1), description="the distance of neighbouring kernel elements in pixels"
+    )
     padding: Border = Field(
         default=(0, 0, 0, 0), description="pixels to take away from each side of the output"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from pydantic import Field
+
 from archspec.layers.base import Cost, Example, Inferred, Shape, Weight, WeightedLayer, show
 from archspec.layers.saved import Saved
 from archspec.spec.fields import Count
@@ -18,7 +20,7 @@ class Dense(WeightedLayer):
     """
 
     type: Literal["dense"]
-    units: Count
+    units: Count = Field(description="output features")
     is_neurons = True
     overwritable = True
 

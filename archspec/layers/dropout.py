@@ -20,8 +20,14 @@ class Dropout(Layer):
     """
 
     type: Literal["dropout"]
-    rate: Annotated[float, Field(ge=0, lt=1)]
-    scaling: Literal["inverted", "at_inference"] = "inverted"
+    rate: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="the share of elements that is zeroed in training"
+    )
+    scaling: Literal["inverted", "at_inference"] = Field(
+        default="inverted",
+        description="`inverted`: what stays is divided by 1 - rate in training; "
+        "`at_inference`: everything is multiplied by it at inference",
+    )
     noise_off = {"rate": 0.0}
 
     examples = (

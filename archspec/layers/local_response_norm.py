@@ -25,13 +25,18 @@ class LocalResponseNorm(Layer):
 
     type: Literal["local_response_norm"]
     size: Annotated[int, Field(ge=1, le=4095)] = Field(description="channels in the window, odd")
-    alpha: NonNegative
-    beta: Finite
-    k: Positive
+    alpha: NonNegative = Field(
+        description="the factor of the squares: 1e-4 in AlexNet; `alpha_mode` says of what"
+    )
+    beta: Finite = Field(description="the exponent: 0.75 in AlexNet")
+    k: Positive = Field(description="what is added to the squares: 2 in AlexNet, 1 in Caffe")
     alpha_mode: Literal["sum", "mean"] = Field(
         description="`sum`: the paper's formula; `mean`: alpha divided by size, as in Caffe"
     )
-    groups: Count = 1
+    groups: Count = Field(
+        default=1,
+        description="the channels are divided by it; no window crosses from one group to the next",
+    )
     computed_from = {"alpha_of_the_sum": ("alpha", "alpha_mode", "size")}
 
     examples = (

@@ -48,7 +48,9 @@ class AdaptiveAvgPool2d(Layer):
 
     type: Literal["adaptive_avg_pool2d"]
     arranges = "usual"
-    output_size: Size2d
+    output_size: Size2d = Field(
+        description="positions of the output: one number, or [height, width]"
+    )
 
     examples = (
         Example({"output_size": 2}, ((3, 6, 8),)),

@@ -22,9 +22,9 @@ class Scale(WeightedLayer):
 
     type: Literal["scale"]
     overwritable = True
-    bias: bool = False
-    weight_init: Initializer = Field(default=Ones(), description="default: `ones`")
-    bias_init: Initializer = Field(default=Zeros(), description="default: `zeros`")
+    bias: bool = Field(default=False, description="whether a number is added to each channel")
+    weight_init: Initializer = Field(default=Ones(), description="how the factors start")
+    bias_init: Initializer = Field(default=Zeros(), description="how what is added starts")
 
     examples = (
         Example({}, ((3, 4, 5),)),

@@ -20,7 +20,9 @@ class StochasticDepth(Layer):
     """
 
     type: Literal["stochastic_depth"]
-    rate: Annotated[float, Field(ge=0, lt=1)]
+    rate: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="the share of images for which the branch is zeroed in training"
+    )
     noise_off = {"rate": 0.0}
 
     examples = (

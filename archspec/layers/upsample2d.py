@@ -22,7 +22,9 @@ class Upsample2d(Layer):
     """
 
     type: Literal["upsample2d"]
-    scale: Size2d
+    scale: Size2d = Field(
+        description="how many times as long each side becomes: one number, or [height, width]"
+    )
     keeps = ()
     arranges = "usual"
     mode: Literal["nearest", "bilinear"] = Field(

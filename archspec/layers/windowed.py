@@ -16,9 +16,18 @@ from archspec.spec.fields import Padding, Pair, Rounding, Sides, Size2d
 class WindowedLayer(Layer):
     """A layer that slides a window over a map."""
 
-    kernel_size: Size2d
-    stride: Size2d | None = None
-    padding: Padding = (0, 0, 0, 0)
+    kernel_size: Size2d = Field(description="the window in pixels: one number, or [height, width]")
+    stride: Size2d | None = Field(
+        default=None,
+        description="the step of the window: one number, or [vertical, horizontal]; "
+        "default: 1, for a pool its kernel size",
+    )
+    padding: Padding = Field(
+        default=(0, 0, 0, 0),
+        description="pixels around the input: one number, [vertical, horizontal], "
+        "[top, bottom, left, right], `valid` (none) or `same` (the least for an output of "
+        "input/stride, the odd pixel at the bottom and right)",
+    )
     rounding: Rounding | None = Field(
         default=None,
         description="what to do with a non-integer output size; default: `defaults.rounding`",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape
 from archspec.layers.window import resolve
 from archspec.spec.fields import Border
@@ -16,7 +18,9 @@ class ZeroPad2d(Layer):
     """
 
     type: Literal["zero_pad2d"]
-    padding: Border
+    padding: Border = Field(
+        description="pixels: one number, [vertical, horizontal] or [top, bottom, left, right]"
+    )
     keeps = ()
     arranges = "usual"
 

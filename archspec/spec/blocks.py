@@ -23,7 +23,7 @@ class Block(SpecModel):
     It is used like a layer: `{name: layer1, block: bottleneck, filters: 64}`.
     """
 
-    description: str | None = None
+    description: str | None = Field(default=None, description="what it is, for people")
     parameters: dict[Name, VariableValue | None] = Field(
         default={}, description="its parameters with their defaults; one without must be given"
     )
@@ -41,7 +41,7 @@ class BlockUse(SpecModel):
 
     beside: ClassVar[tuple[str, ...]] = ENTRY_KEYS
 
-    name: LayerName
+    name: LayerName = Field(description="what its layers are called after: name.layer")
     block: str = Field(description="the name of a block, or of an import and a block: `res.basic`")
     inputs: Annotated[tuple[LayerName, ...] | None, Field(strict=False)] = Field(
         default=None, description="the layers it reads; the one before it when left out"
@@ -53,7 +53,7 @@ class Group(SpecModel):
 
     beside: ClassVar[tuple[str, ...]] = ENTRY_KEYS
 
-    name: LayerName
+    name: LayerName = Field(description="what its layers are called after: name.layer")
     layers: list[Any] = Field(min_length=1, description="the layers, in order")
     inputs: Annotated[tuple[LayerName, ...] | None, Field(strict=False)] = Field(
         default=None, description="the layer it reads; the one before it when left out"
@@ -64,7 +64,7 @@ class Library(SpecModel):
     """The keys of a file that is only imported."""
 
     archspec: Version = Field(description="the version of the language")
-    description: str | None = None
+    description: str | None = Field(default=None, description="what it is, for people")
     variables: dict[Name, VariableValue] = {}
     imports: dict[Name, str] = {}
     blocks: dict[Name, Block] = {}

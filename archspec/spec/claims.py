@@ -146,17 +146,33 @@ class Claim(SpecModel):
         default=None,
         description="of a layer's kernels: [filters, channels / groups, height, width]",
     )
-    params: Figure | None = None
-    trainable_params: Figure | None = None
-    non_trainable_params: Figure | None = None
-    macs: Figure | None = None
-    flops: Figure | None = None
-    backward_flops: Figure | None = None
+    params: Figure | None = Field(
+        default=None,
+        description="tensors' elements that an optimiser could update, frozen ones included",
+    )
+    trainable_params: Figure | None = Field(
+        default=None, description="parameters that are not frozen"
+    )
+    non_trainable_params: Figure | None = Field(
+        default=None, description="frozen parameters and running statistics"
+    )
+    macs: Figure | None = Field(default=None, description="multiply-accumulates for one image")
+    flops: Figure | None = Field(
+        default=None,
+        description="operations for one image: 2 x MACs, biases, pools, norms, activations",
+    )
+    backward_flops: Figure | None = Field(
+        default=None, description="operations of the gradients of weights and inputs, for one image"
+    )
     training_step_matmul_flops: Figure | None = Field(
         default=None, description="forward and backward, 2 FLOPs a MAC and nothing else"
     )
-    neurons: Figure | None = None
-    connections: Figure | None = None
+    neurons: Figure | None = Field(
+        default=None, description="outputs of convolutions and dense layers"
+    )
+    connections: Figure | None = Field(
+        default=None, description="neurons x (weights that each sees + 1 for its bias)"
+    )
     receptive_field: Size2d | None = Field(default=None, description="its size in input pixels")
     weight_bytes: Bytes | None = Field(
         default=None, description="of parameters and buffers in float32: bytes, or `240 MB`"

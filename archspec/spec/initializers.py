@@ -30,31 +30,31 @@ class Constant(SpecModel):
     """Every element is `value`."""
 
     type: Literal["constant"]
-    value: Finite
+    value: Finite = Field(description="the value of every element")
 
 
 class Normal(SpecModel):
     """Gaussian with `mean` and standard deviation `std`."""
 
     type: Literal["normal"]
-    mean: Finite = 0.0
-    std: NonNegative
+    mean: Finite = Field(default=0.0, description="the mean")
+    std: NonNegative = Field(description="the standard deviation")
 
 
 class TruncatedNormal(SpecModel):
     """Gaussian redrawn until it lies within two standard deviations of `mean`."""
 
     type: Literal["truncated_normal"]
-    mean: Finite = 0.0
-    std: NonNegative
+    mean: Finite = Field(default=0.0, description="the mean")
+    std: NonNegative = Field(description="the standard deviation")
 
 
 class Uniform(SpecModel):
     """Uniform on [low, high)."""
 
     type: Literal["uniform"]
-    low: Finite
-    high: Finite
+    low: Finite = Field(description="the least value")
+    high: Finite = Field(description="the end of the range, not included")
 
     @field_validator("high", mode="after")
     @classmethod
@@ -66,7 +66,7 @@ class Uniform(SpecModel):
 
 
 class _Xavier(SpecModel):
-    gain: Positive = 1.0
+    gain: Positive = Field(default=1.0, description="what the standard deviation is multiplied by")
 
     def std(self, fan_in: int, fan_out: int) -> float:
         """Gain x sqrt(2 / (fan_in + fan_out)): Glorot and Bengio (2010), equation 12."""
@@ -86,8 +86,13 @@ class XavierUniform(_Xavier):
 
 
 class _Kaiming(SpecModel):
-    mode: Literal["fan_in", "fan_out"] = "fan_in"
-    negative_slope: NonNegative = 0.0
+    mode: Literal["fan_in", "fan_out"] = Field(
+        default="fan_in",
+        description="the fan: inputs that an output sees, or outputs that an input reaches",
+    )
+    negative_slope: NonNegative = Field(
+        default=0.0, description="the slope of the leaky ReLU behind it"
+    )
 
     def std(self, fan_in: int, fan_out: int) -> float:
         """sqrt(2 / ((1 + a^2) x fan)): He et al. (2015), equations 10 and 15."""

@@ -134,11 +134,11 @@ def _unknown_key(place: Place, details: _Details, what: str) -> Problem:
 def _missing_key(place: Place, details: _Details, what: str) -> Problem:
     message = f"{_label(place.path[:-1], what)} needs the key `{place.key}`"
     field = place.model.model_fields.get(place.key) if place.model else None
-    help_ = field.description if field else None
+    about = field.description if field else None
     if place.parent.entries is None:
-        help_ = f"write `{{type: {_word(place.parent)}, {place.key}: ...}}`"
-    elif help_ is None:
-        help_ = _expectation(place)
+        help_: str | None = f"write `{{type: {_word(place.parent)}, {place.key}: ...}}`"
+    else:  # what it takes, and what it means
+        help_ = ": ".join(filter(None, (_expectation(place), about))) or None
     return Problem("missing-key", message, help_, span=place.span)
 
 

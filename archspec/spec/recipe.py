@@ -19,8 +19,10 @@ class Sgd(SpecModel):
     """
 
     type: Literal["sgd"]
-    learning_rate: Positive
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    learning_rate: Positive = Field(description="the step size at the beginning")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="the share of the last step that is kept: 0.9"
+    )
     weight_decay: NonNegative = Field(
         default=0.0, description="coupled: added to the gradient as weight_decay x weight"
     )
@@ -33,9 +35,16 @@ class Multipliers(SpecModel):
     a parameter, the last one counts.
     """
 
-    match: str
-    learning_rate: NonNegative = 1.0
-    weight_decay: NonNegative = 1.0
+    match: str = Field(
+        description="a shell pattern over parameters: `*.bias`, `fc8.*`; "
+        "of several that match the last counts"
+    )
+    learning_rate: NonNegative = Field(
+        default=1.0, description="times the recipe's learning rate; 0 freezes them"
+    )
+    weight_decay: NonNegative = Field(
+        default=1.0, description="times the recipe's weight decay; 0 leaves it out"
+    )
 
 
 class ConstantSchedule(SpecModel):
@@ -48,8 +57,10 @@ class StepSchedule(SpecModel):
     """The learning rate is multiplied by `factor` when each of `epochs` begins (from 1)."""
 
     type: Literal["steps"]
-    epochs: Annotated[tuple[int, ...], BeforeValidator(lambda value: _epochs(value))]
-    factor: Positive = 0.1
+    epochs: Annotated[tuple[int, ...], BeforeValidator(lambda value: _epochs(value))] = Field(
+        description="the epochs, from 1, at whose beginning the learning rate drops"
+    )
+    factor: Positive = Field(default=0.1, description="what the learning rate is multiplied by")
 
 
 class PlateauSchedule(SpecModel):
@@ -60,9 +71,11 @@ class PlateauSchedule(SpecModel):
     """
 
     type: Literal["plateau"]
-    factor: Positive = 0.1
-    patience: Count = 5
-    drops: Count = 3
+    factor: Positive = Field(default=0.1, description="what the learning rate is multiplied by")
+    patience: Count = Field(
+        default=5, description="epochs without a better held-out error before it drops"
+    )
+    drops: Count = Field(default=3, description="how often it drops at most")
 
 
 def _epochs(value: Any) -> Any:
@@ -104,23 +117,39 @@ class Preprocessing(SpecModel):
     (after `rescale`).
     """
 
-    rescale: Positive = 1.0
-    mean: Statistic = "data"
-    std: Annotated[Statistic | None, AfterValidator(lambda value: _deviation(value))] = None
+    rescale: Positive = Field(
+        default=1.0,
+        description="what pixel values of 0 to 255 are multiplied by first: 1/255 is 0.00392157",
+    )
+    mean: Statistic = Field(
+        default="data",
+        description="what is subtracted: one number a channel, or `data`, measured on the training "
+        "images",
+    )
+    std: Annotated[Statistic | None, AfterValidator(lambda value: _deviation(value))] = Field(
+        default=None,
+        description="what it is divided by: one number a channel, or `data`; nothing when left out",
+    )
 
 
 class Recipe(SpecModel):
     """How the network is trained, with the cross-entropy of its logits as the loss."""
 
-    epochs: Count
-    batch_size: Count
-    optimizer: Sgd
+    epochs: Count = Field(description="how often all training images are seen")
+    batch_size: Count = Field(description="images in a step")
+    optimizer: Sgd = Field(description="how parameters are updated")
     schedule: Annotated[
         ConstantSchedule | StepSchedule | PlateauSchedule, Field(discriminator="type")
-    ] = ConstantSchedule()
-    parameters: Annotated[tuple[Multipliers, ...], Field(strict=False)] = ()
-    preprocessing: Preprocessing = Preprocessing()
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    ] = Field(default=ConstantSchedule(), description="how the learning rate falls")
+    parameters: Annotated[tuple[Multipliers, ...], Field(strict=False)] = Field(
+        default=(), description="what some parameters do differently, by pattern over their names"
+    )
+    preprocessing: Preprocessing = Field(
+        default=Preprocessing(), description="what becomes of pixel values"
+    )
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
+        default=0, description="for initial weights, order of the images and dropout"
+    )
     ignore: Ignores = Field(default=(), description=ABOUT_IGNORE)
 
     def multipliers(self, parameter: str) -> tuple[float, float]:

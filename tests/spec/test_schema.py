@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+import archspec
 from archspec import catalog, source
 from archspec.layers import layer_types
 from archspec.schema import DIALECT, json_schema
@@ -33,6 +36,12 @@ def test_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == DIALECT
     assert json.loads(json.dumps(schema)) == schema
+
+
+def test_the_shipped_schema_is_what_the_command_prints() -> None:
+    """Renewed with `archspec schema > specs/archspec.schema.json`."""
+    shipped = catalog.folder() / "archspec.schema.json"
+    assert json.loads(shipped.read_text("utf-8")) == json_schema()
 
 
 @pytest.mark.parametrize("name", catalog.shipped())
@@ -123,6 +132,22 @@ RELU: dict[str, Any] = {"name": "a", "type": "relu"}
 USE: dict[str, Any] = {"name": "a", "block": "unit"}
 VARIANT: dict[str, Any] = {"archspec": 1, "name": "v", "extends": "alexnet"}
 BLOCK: dict[str, Any] = {"layers": [RELU]}
+RECIPE: dict[str, Any] = {"epochs": 1, "batch_size": 2}
+# What a variant may say of a mapping whose other keys it takes from the spec that it extends.
+PARTIAL: list[dict[str, Any]] = [
+    {**VARIANT, **part}
+    for part in (
+        {"input": {"height": 259}},
+        {"training": {"epochs": 5, "batch_size": 64}},
+        {"training": {"optimizer": {"learning_rate": 0.1}}},
+        {"training": {"optimizer": {"momentum": 0.5, "weight_decay": 0}, "epochs": 3}},
+        {"training": {"schedule": {"factor": 0.5}}},
+        {"training": {"schedule": {"type": "steps", "epochs": [3]}}},
+        {"training": {"preprocessing": {"std": "data"}}},
+        {"defaults": {"weight_init": {"std": 0.02}}},
+        {"defaults": {"bias_init": "ones"}},
+    )
+]
 
 
 def entry(**keys: Any) -> dict[str, Any]:
@@ -159,7 +184,7 @@ def blocks(**keys: Any) -> dict[str, Any]:
         {**HEAD, "layers": [RELU], "imports": {"mobile": "blocks/mobile.yaml"}},
         VARIANT,
         {**VARIANT, "variables": {"n": 1}, "input": {"height": 32}, "layers": [RELU]},
-        {**VARIANT, "training": {"epochs": 5, "batch_size": 64}},
+        *PARTIAL,
         {**VARIANT, "changes": [{"set": "conv1", "stride": 2, "bias": None}]},
         {**VARIANT, "changes": [{"remove": "stage2.block1.conv"}]},
         {**VARIANT, "changes": [{"replace": "a", "with": RELU}, {"replace": "b", "with": [RELU]}]},
@@ -216,6 +241,13 @@ def test_valid_language(spec: dict[str, Any]) -> None:
         {**VARIANT, "extends": ["alexnet"]},
         {**VARIANT, "input": {"hight": 32}},
         {**VARIANT, "training": {"epochs": "many"}},
+        {**VARIANT, "training": {"optimizer": {"lr": 0.1}}},
+        {**VARIANT, "training": {"optimizer": {"learning_rate": "fast"}}},
+        {**VARIANT, "training": {"schedule": {"epoch": [3]}}},
+        {**VARIANT, "training": {"parameters": [{"learning_rate": 2}]}},
+        {**VARIANT, "defaults": {"weight_init": {"sdt": 0.1}}},
+        {**HEAD, "layers": [RELU], "training": {**RECIPE, "optimizer": {"learning_rate": 0.1}}},
+        {**HEAD, "layers": [RELU], "defaults": {"weight_init": {"std": 0.1}}},
         {**VARIANT, "changes": {"remove": "a"}},
         {**VARIANT, "changes": [{"set": "a"}]},
         {**VARIANT, "changes": [{"set": "a", "remove": "a"}, {"stride": 2}]},
@@ -229,6 +261,51 @@ def test_valid_language(spec: dict[str, Any]) -> None:
 )
 def test_invalid_language(spec: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid(spec)
+
+
+@pytest.mark.parametrize("spec", PARTIAL, ids=lambda spec: str(spec)[-60:])
+def test_the_language_takes_what_the_schema_takes_of_a_variant(
+    spec: dict[str, Any], tmp_path: Path
+) -> None:
+    """And what is not said is what the base says: the paper's momentum, for one."""
+    path = tmp_path / "v.yaml"
+    path.write_text(json.dumps({**spec, "claims": []}))
+    graph = archspec.load(path)
+    assert graph.spec.training is not None
+    said = spec.get("training", {}).get("optimizer", {})
+    assert graph.spec.training.optimizer.momentum == said.get("momentum", 0.9)
+
+
+def properties(schema: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every property that a schema has anywhere, with what it says of it."""
+    if isinstance(schema, dict):
+        own = schema.get("properties")
+        for key, value in own.items() if isinstance(own, dict) else ():
+            yield f"{path}/{key}", value
+        for key, part in schema.items():
+            yield from properties(part, f"{path}/{key}")
+    elif isinstance(schema, list):
+        for number, part in enumerate(schema):
+            yield from properties(part, f"{path}/{number}")
+
+
+def test_every_key_has_a_description_for_people() -> None:
+    """An editor shows it when the pointer rests on the key."""
+    found = dict(properties(json_schema()))
+    assert len(found) > 400
+    without = [path for path, value in found.items() if not value.get("description", "").strip()]
+    assert without == []
+    assert not [path for path, value in found.items() if "Pydantic" in value["description"]]
+    assert [*properties({"properties": {"a": {}}})] == [("/a", {})]
+
+
+def test_descriptions_tell_defaults() -> None:
+    conv = json_schema()["$defs"]["Conv2d"]["properties"]
+    assert conv["padding"]["description"].endswith(" (default: 0)")
+    assert conv["groups"]["description"].endswith(" (default: 1)")
+    assert conv["bias"]["description"].endswith(" (default: true)")
+    assert "default: 1, for a pool its kernel size" in conv["stride"]["description"]
+    assert conv["filters"]["description"] == "output channels"
 
 
 def names(schema: Any) -> set[str]:
