@@ -138,10 +138,10 @@ def _timed(
 ) -> Analysis:
     """The analysis with the roofline of a device and, for several of it, the scaling."""
     from archspec.analysis.devices import find_device, parse_dtype
-    from archspec.spec.quantities import parse_byte_rate
     from archspec.analysis.roofline import roofline
     from archspec.analysis.scaling import scaling
     from archspec.diagnostics import ArchspecError
+    from archspec.spec.quantities import parse_byte_rate
 
     one = roofline(found, find_device(name, file), parse_dtype(dtype))
     if devices is None and interconnect is None:
