@@ -23,6 +23,7 @@ from archspec.spec.fields import (
     wrong_type,
     wrong_value,
 )
+from archspec.spec.ignore import ABOUT_IGNORE, Ignores
 from archspec.spec.quantities import parse_bytes
 
 # What a claim may be about that is no layer.
@@ -181,6 +182,7 @@ class Claim(SpecModel):
         default=None, description='for "more than" and "less than"'
     )
     source: str | None = Field(default=None, description="where it is stated: a section, a URL")
+    ignore: Ignores = Field(default=(), description=ABOUT_IGNORE)
 
     @model_validator(mode="after")
     def _one_quantity(self) -> Claim:
@@ -239,5 +241,5 @@ class Claim(SpecModel):
 QUANTITIES: tuple[str, ...] = tuple(
     key
     for key in Claim.model_fields
-    if key not in ("about", "claimed", "tolerance", "bound", "source")
+    if key not in ("about", "claimed", "tolerance", "bound", "source", "ignore")
 )

@@ -116,7 +116,7 @@ def test_variants_with_the_groups_have_its_totals(spec: str, known: Known) -> No
 
 def test_alexnet_small_has_its_layers_and_a_forward_pass_of_millions() -> None:
     small, large = archspec.analyze("alexnet-small"), archspec.analyze("alexnet")
-    assert not small.diagnostics
+    assert {d.severity for d in small.diagnostics} <= {"note"}
     assert [(x.name, x.node.layer.type) for x in small.layers] == [
         (x.name, x.node.layer.type) for x in large.layers
     ]
