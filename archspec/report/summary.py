@@ -65,8 +65,22 @@ def claims(analysis: Analysis) -> Section | None:
     return Section("claims", columns, rows, notes)
 
 
+def silenced(analysis: Analysis) -> Section | None:
+    """What the spec calls meant, with its reasons; None where it does not."""
+    if not analysis.silenced:
+        return None
+    rows: list[tuple[str, ...]] = []
+    for found in analysis.silenced:
+        rows.append((found.diagnostic.code, printable(found.diagnostic.message)))
+        rows.append(("", f"because: {printable(found.reason)}"))
+    columns = (Column("code"), Column("what the spec says is meant", folds=True))
+    return Section("silenced", columns, tuple(rows))
+
+
 def sections(analysis: Analysis) -> tuple[Section, ...]:
-    """What stands below the table of layers: totals, claims, then the reports asked for."""
+    """What stands below the table of layers: totals, claims, what is meant, reports asked for."""
     stated = claims(analysis)
+    meant = silenced(analysis)
     asked = [section for report in analysis.reports for section in report.sections()]
-    return (totals(analysis), *([stated] if stated else []), *asked)
+    below = [section for section in (stated, meant) if section is not None]
+    return (totals(analysis), *below, *asked)
