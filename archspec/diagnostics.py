@@ -153,6 +153,18 @@ class Diagnostic:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """A warning or a note that the spec calls meant, and its reason."""
+
+    diagnostic: Diagnostic
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The diagnostic as in the `silenced` list of ``analyze --format json``."""
+        return {**self.diagnostic.to_json(), "reason": self.reason}
+
+
 class ProblemsFound(Exception):
     """Raised inside archspec when a stage cannot go on; carries every problem found."""
 

@@ -131,4 +131,6 @@ def _print(examined: Sequence[Examined], format: CheckFormat) -> None:
         if diagnostics:
             out.print()
         files = f"{len(examined)} spec{'s' if len(examined) != 1 else ''}"
-        out.print(f"{files}: {counts(diagnostics) or 'nothing to report'}", highlight=False)
+        silenced = sum(len(state.silenced) for state in examined)
+        meant = f", {silenced} silenced" if silenced else ""
+        out.print(f"{files}: {counts(diagnostics) or 'nothing to report'}{meant}", highlight=False)

@@ -63,8 +63,8 @@ def _described(fix: Fix) -> str:
 def to_sarif(examined: Sequence[Examined]) -> str:
     """One run in the Static Analysis Results Interchange Format, version 2.1.0.
 
-    Every rule is listed with its page. A fix stands with its result where it is a replacement of
-    text in the file that was checked.
+    Every rule is listed with its page; what a spec calls meant is a suppressed result. A fix
+    stands with its result where it is a replacement of text in the file that was checked.
     https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
     """
     known = list(rules.rules().values())
@@ -73,6 +73,14 @@ def to_sarif(examined: Sequence[Examined]) -> str:
         _result(found, indices[found.code], state)
         for state in examined
         for found in state.diagnostics
+    ]
+    results += [
+        {
+            **_result(silenced.diagnostic, indices[silenced.diagnostic.code], state),
+            "suppressions": [{"kind": "inSource", "justification": silenced.reason}],
+        }
+        for state in examined
+        for silenced in state.silenced
     ]
     driver = {
         "name": "archspec",

@@ -72,7 +72,6 @@ def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
         Column("params", "right"),
         Column("MACs", "right"),
     ]
-    broken = {d.layer for d in analysis.diagnostics if d.severity == "error"}
     rows: list[list[Cell]] = []
     types = []
     sections = analysis.graph.sections
@@ -90,7 +89,7 @@ def _print_layers(console: Console, analysis: Analysis, *, wide: bool) -> None:
                 [
                     (
                         _indented(layer.name, section) + (MARK if layer.training_only else ""),
-                        "bold red" if layer.name in broken else "",
+                        "bold red" if layer.name in analysis.broken else "",
                     ),
                     (shape, ""),
                     (layer.formula if computed else "", "dim"),

@@ -14,7 +14,7 @@ Example:
       - {name: conv1, type: conv2d, filters: 96, kernel_size: 11, stride: 4}
       - name: lrn1
         type: local_response_norm
-        size: 11
+        size: 9
         alpha: 1.0e-4
         beta: 0.75
         k: 2
