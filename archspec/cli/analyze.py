@@ -167,8 +167,8 @@ def _text(found: Analysis, format: AnalyzeFormat, *, claims: bool) -> str:
 
 def _held(found: Analysis, memory: str | None, optimizer: Optimizer | None) -> Analysis:
     """The analysis with a report of what training holds, and how many images fit."""
-    from archspec.spec.quantities import parse_bytes
     from archspec.diagnostics import ArchspecError
+    from archspec.spec.quantities import parse_bytes
 
     try:
         budget = None if memory is None else parse_bytes(memory)

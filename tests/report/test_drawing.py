@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from networks import SOON, branching, family_heads, heads, layer, network
 from networks import parsed as parsed_network
 from pictures import Rectangle, boxes, drawn_layers, labels, overlapping, parsed, segments
@@ -213,20 +216,51 @@ def test_ranks_are_longest_paths_and_lines_are_counted_below_each() -> None:
     assert crossings([0, 1, 2, 3], edges) == [1, 2, 1, 0]
 
 
-def test_boxes_do_not_overlap_and_lines_end_at_boxes() -> None:
-    edges = [Edge(0, 1), Edge(0, 2), Edge(0, 3), Edge(1, 4), Edge(2, 4), Edge(3, 4), Edge(0, 4)]
-    sizes = [(60.0, 20.0), (80.0, 30.0), (40.0, 30.0), (50.0, 10.0), (60.0, 20.0)]
-    found = arrange(sizes, edges)
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[tuple[float, float]], list[Edge], int]:
+    """Any network of boxes: sizes, edges to later boxes, and how many stand at the bottom."""
+    count = draw(st.integers(1, 14))
+    sizes = draw(
+        st.lists(
+            st.tuples(st.integers(10, 200), st.integers(10, 80)), min_size=count, max_size=count
+        )
+    )
+    pairs = [(start, end) for end in range(count) for start in range(end)]
+    chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=24)) if pairs else []
+    read = {start for start, _ in chosen}
+    last = 0
+    while last < count and count - 1 - last not in read:
+        last += 1
+    sizes = [(float(width), float(height)) for width, height in sizes]
+    return sizes, [Edge(*pair) for pair in chosen], draw(st.integers(0, last))
+
+
+@settings(max_examples=200, deadline=None)
+@given(graphs())
+def test_boxes_do_not_overlap_and_lines_run_around_them_to_their_ends(
+    graph: tuple[list[tuple[float, float]], list[Edge], int],
+) -> None:
+    sizes, edges, last = graph
+    found = arrange(sizes, edges, last)
     rectangles = [
         Rectangle(x, y, x + width, y + height, str(number))
         for number, ((x, y), (width, height)) in enumerate(zip(found.corners, sizes, strict=True))
     ]
     assert overlapping(rectangles) == []
-    assert min(x for x, _ in found.corners) == 0
+    assert min(x for x, _ in found.corners) >= 0
+    assert max(rectangle.right for rectangle in rectangles) <= found.width + 0.01
+    lowest = max(rectangle.bottom for rectangle in rectangles)
+    assert lowest <= found.height + 0.01
+    pieces = []
     for edge, line in zip(edges, found.lines, strict=True):
         start, end = rectangles[edge.start], rectangles[edge.end]
-        assert line[0] == ((start.left + start.right) / 2, start.bottom)
-        assert line[-1] == ((end.left + end.right) / 2, end.top)
+        assert line[0] == pytest.approx(((start.left + start.right) / 2, start.bottom))
+        assert line[-1] == pytest.approx(((end.left + end.right) / 2, end.top))
+        for (x, y), (x2, y2) in itertools.pairwise(line):
+            assert x == x2 or y == y2
+            pieces.append(Rectangle(min(x, x2), min(y, y2), max(x, x2), max(y, y2), "line"))
+        assert max(x for x, _ in line) <= found.width
+    assert piercings(pieces, rectangles) == []
 
 
 def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
