@@ -119,6 +119,27 @@ def test_nothing_is_applied_that_is_not_safe_or_chosen(tmp_path: Path) -> None:
     assert unsafe.after == fixed(path, 1).after
 
 
+def test_many_warnings_are_fixed_at_once_and_errors_one_by_one(tmp_path: Path) -> None:
+    layers = [
+        f"  - {{name: conv{i}, type: conv2d, filters: 4, kernel_size: 3}}\n"
+        f"  - {{name: norm{i}, type: batch_norm, eps: 1.0e-5, decay: 0.1}}\n"
+        for i in range(40)
+    ]
+    head = "archspec: 1\nname: n\ninput: {channels: 3, height: 99, width: 99}\nlayers:\n"
+    text = head + "".join(layers)
+    found = fixing.fix_file(file(tmp_path, text), unsafe=True)
+    assert "decay: 0.1}" not in found.after
+    assert {"AS404", "AS206"}.isdisjoint(d.code for d in found.state.diagnostics)
+    assert len(found.applied) == 80
+    pools = "".join(
+        f"  - {{name: pool{i}, type: max_pool2d, kernel_size: 2, stride: 2}}\n" for i in range(3)
+    )
+    found = fixing.fix_file(file(tmp_path, head + pools), choices={"AS101": 1})
+    assert len(found.applied) == 1  # another input, with which all three are whole
+    lines = zip(found.before.splitlines(), found.after.splitlines(), strict=True)
+    assert [before[:6] for before, after in lines if before != after] == ["input:"]
+
+
 def test_a_choice_that_is_not_there_is_said(tmp_path: Path) -> None:
     found = fixed(file(tmp_path, ALEXNET), 9)
     assert found.after == ALEXNET
