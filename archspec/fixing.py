@@ -28,8 +28,9 @@ from archspec.source import Document, Node, parse
 from archspec.source.editing import CannotEdit, Edit, Editor, applied, changed
 from archspec.source.editing import Path as Steps
 
-# Fixes can make others possible; a file that is not done after so many rounds never will be.
-MAX_ROUNDS = 20
+# Fixes can make others possible, and errors (100 are reported at most) are repaired one by one; a
+# file that is not done after so many rounds never will be.
+MAX_ROUNDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +179,18 @@ class _Work:
     def run(self) -> None:
         """Apply fixes until none is left."""
         for _ in range(MAX_ROUNDS):
-            repairs = [r for r in self._candidates() if r.key not in self.left_out]
+            repairs = self._wanted()
             if not repairs:
                 return
-            sure = [r for r in repairs if r.fix.safe]
-            if sure:
-                self._apply(sure)
-            else:  # one decides over what becomes of the others
-                self._apply(repairs[:1])
+            # One repair of an error decides over what becomes of the others.
+            apart = [r for r in repairs if r.fix.safe or r.diagnostic.severity != "error"]
+            self._apply(apart or repairs[:1])
+        for repair in self._wanted():
+            reason = f"fixes went on leading to others after {MAX_ROUNDS} rounds"
+            self.left_out[repair.key] = Repair(repair.diagnostic, repair.fix, reason)
+
+    def _wanted(self) -> list[Repair]:
+        return [r for r in self._candidates() if r.key not in self.left_out]
 
     def still_there(self, repair: Repair) -> bool:
         """Whether the finding is one of those that are left."""

@@ -86,11 +86,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     return Installed(binaries, elsewhere)
 
 
-def test_the_wheel_holds_the_specs_their_schema_and_the_type_marker(wheel: Path) -> None:
+def test_the_wheel_holds_the_specs_their_schema_and_what_pages_need(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "specs").rglob("*.*"):
         assert f"archspec/{path.relative_to(ROOT)}" in names
     assert "archspec/py.typed" in names
+    for name in ("style.css", "script.js"):
+        assert f"archspec/report/html/{name}" in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
 
@@ -101,6 +103,14 @@ def test_analyze_works_by_name_from_any_folder(installed: Installed) -> None:
     assert installed.run("python", "-m", "archspec", "analyze").stdout.startswith("AlexNet")
     timed = installed.run("archspec", "analyze", "--device", "t4")
     assert "roofline: NVIDIA T4, float32, batch 1" in timed.stdout, timed.stderr
+
+
+def test_pages_and_pictures_are_made_from_any_folder(installed: Installed) -> None:
+    done = installed.run("archspec", "analyze", "--format", "html", "--output", "page.html")
+    assert done.returncode == 0, done.stderr
+    assert "<style>:root" in (installed.folder / "page.html").read_text("utf-8")
+    assert installed.run("archspec", "draw").returncode == 0
+    assert (installed.folder / "alexnet.svg").read_text("utf-8").startswith("<svg")
 
 
 def test_specs_are_listed(installed: Installed) -> None:

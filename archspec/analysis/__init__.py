@@ -91,8 +91,9 @@ class Analysis:
 
     @cached_property
     def memory(self) -> Memory:
-        """What the network holds in training, with the optimiser of its recipe."""
-        return self.memory_with()
+        """What the network holds in training: the report asked for, else for its recipe."""
+        asked = (report for report in self.reports if isinstance(report, Memory))
+        return next(asked, None) or self.memory_with()
 
     def memory_with(self, optimizer: Optimizer | None = None, budget: int | None = None) -> Memory:
         """The same with another optimiser, and the largest batch for a budget in bytes."""
@@ -103,6 +104,11 @@ class Analysis:
     def has_errors(self) -> bool:
         """Whether the network cannot be built as the spec says it."""
         return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
+
+    @cached_property
+    def broken(self) -> frozenset[str]:
+        """The layers that an error is about."""
+        return frozenset(d.layer for d in self.diagnostics if d.severity == "error" and d.layer)
 
     def with_reports(self, *reports: Report) -> Analysis:
         """The analysis with these reports behind those that it has."""

@@ -20,6 +20,7 @@ from archspec.cli.options import console, say
 
 COMMANDS = (
     "analyze",
+    "draw",
     "check",
     "diff",
     "expand",

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from archspec.diagnostics import Diagnostic
+from archspec.report.excerpt import excerpt
 
 COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
-MAX_SOURCE = 160
 WIDTH = 72  # of what is indented below a line
 
 
@@ -67,25 +67,10 @@ def _append_excerpt(
     """A line of the file and the carets below it; `end` is None where the place goes on."""
     if line is None or not line.strip():
         return
-    source, caret = _excerpt(line, column, end)
+    source, caret = excerpt(line, column, end)
     gutter = " " * len(str(number))
     text.append(f"\n {gutter} |\n", style="dim")
     text.append(f" {number} | ", style="dim")
     text.append(f"{source}\n")
     text.append(f" {gutter} | ", style="dim")
     text.append(caret, style=colour)
-
-
-def _excerpt(line: str, column: int, end_column: int | None) -> tuple[str, str]:
-    """The source line and the carets below it, both cut to the part that matters."""
-    line = line.replace("\t", " ")
-    start = column - 1
-    end = end_column - 1 if end_column is not None else len(line)
-    end = max(min(end, len(line)), start + 1)
-    shift = 0
-    if len(line) > MAX_SOURCE:
-        shift = max(min(start - 40, len(line) - MAX_SOURCE), 0)
-        line = line[shift : shift + MAX_SOURCE]
-    line = "".join(char if char.isprintable() else "?" for char in line)
-    length = min(end - start, MAX_SOURCE - (start - shift))
-    return line, " " * (start - shift) + "^" * max(length, 1)

@@ -10,7 +10,7 @@ from archspec.analysis.section import Column, Section
 
 def totals(analysis: Analysis) -> Section:
     """The sums over the layers, and what each of them counts."""
-    sums = analysis.totals
+    sums, memory = analysis.totals, analysis.memory
     batch = f", batch {analysis.batch}" if analysis.batch != 1 else ""
     rows = [("params", f"{sums.params:,}", f"{short_bytes(sums.weight_bytes)} in float32")]
     buffers = sums.non_trainable_params - (sums.params - sums.trainable_params)
@@ -25,6 +25,12 @@ def totals(analysis: Analysis) -> Section:
         ("neurons", f"{sums.neurons:,}", "outputs of convolutions and dense layers"),
         ("connections", f"{sums.connections:,}", "neurons x (weights each sees + its bias)"),
         ("activations", short_bytes(sums.activation_bytes), f"every output, float32{batch}"),
+        ("saved", short_bytes(memory.saved), f"what PyTorch keeps for backward{batch}"),
+        (
+            "training peak",
+            short_bytes(memory.training_peak),
+            f"with {memory.optimizer}, an estimate{batch}",
+        ),
     ]
     columns = (Column(""), Column("", "right"), Column("", folds=True))
     return Section("totals", columns, tuple(rows))

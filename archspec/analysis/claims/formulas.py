@@ -60,7 +60,7 @@ class Formulas:
             help_ = error.help
             if "=" in formula:
                 help_ = "give what stands behind `=` as `claimed`"
-            elif re.search(r"[0-9)] *[x×] *[0-9(]", formula):  # noqa: RUF001
+            elif re.search(r"[0-9)] *[x×] *[0-9(]", formula):
                 help_ = "write a product with `*`"
             message = f"`formula` in entry {index + 1} of `claims`: {error.message}"
             span = self._place(index, error)

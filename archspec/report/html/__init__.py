@@ -1,0 +1,192 @@
+"""The analysis as one page that stands alone: no network, nothing but its own style and script.
+
+A Content-Security-Policy in the page allows only these two, by their hashes, so that nothing in
+a spec could run or be fetched even if it were not escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable
+from importlib import resources
+
+from archspec.analysis import Analysis
+from archspec.analysis.memory import Memory
+from archspec.analysis.numbers import printable, short_bytes, short_count
+from archspec.layers.base import show
+from archspec.report import summary
+from archspec.report.drawing import draw
+from archspec.report.drawing.theme import style_sheet
+from archspec.report.export import missing, training_only
+from archspec.report.html import charts
+from archspec.report.html.findings import findings
+from archspec.report.html.tables import layers_table, scrolling, section_table
+from archspec.report.markup import Markup, element, joined
+from archspec.version import __version__
+
+
+def to_html(analysis: Analysis) -> str:
+    """The page of ``analyze --format html``."""
+    style = Markup(f"{_asset('style.css')}\n{style_sheet()}\n")
+    script = Markup(_asset("script.js"))
+    policy = (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
+    )
+    title = printable(analysis.graph.title)
+    sections = list(_sections(analysis))
+    page = element(
+        "html",
+        element(
+            "head",
+            element("meta", charset="utf-8"),
+            element("meta", http_equiv="Content-Security-Policy", content=policy),
+            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            element("meta", name="color-scheme", content="light dark"),
+            element("meta", name="generator", content=f"archspec {__version__}"),
+            element("link", rel="icon", href="data:,"),
+            element("title", f"{title}: analysis"),
+            element("style", style),
+        ),
+        element(
+            "body",
+            element("a", "Skip to the content", href="#content", class_="skip"),
+            _header(analysis, title),
+            element(
+                "nav",
+                *(element("a", name, href=f"#{identity}") for identity, name, _ in sections),
+                aria_label="Sections",
+            ),
+            element(
+                "main",
+                *(
+                    element(
+                        "section",
+                        element("h2", name, id=f"{identity}-heading"),
+                        content,
+                        id=identity,
+                        aria_labelledby=f"{identity}-heading",
+                    )
+                    for identity, name, content in sections
+                ),
+                id="content",
+                tabindex="-1",
+            ),
+            element("footer", element("p", f"Made by archspec {__version__} from the spec alone.")),
+            element("script", script),
+        ),
+        lang="en",
+    )
+    return f"<!DOCTYPE html>\n{page}"
+
+
+def _asset(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _header(analysis: Analysis, title: str) -> Markup:
+    graph, totals = analysis.graph, analysis.totals
+    about = [
+        element("p", printable(text), class_="about")
+        for text in (graph.spec.description, graph.spec.source)
+        if text
+    ]
+    batch = f", batch {analysis.batch}" if analysis.batch != 1 else ""
+    cards = (
+        ("parameters", short_count(totals.params), f"{totals.params:,}"),
+        ("MACs", short_count(totals.macs), f"{totals.macs:,}, one image"),
+        ("FLOPs", short_count(totals.flops), f"{totals.flops:,}, one image"),
+        ("weights", short_bytes(totals.weight_bytes), "float32"),
+        ("activations", short_bytes(totals.activation_bytes), f"every output, float32{batch}"),
+        ("layers", f"{len(graph.nodes):,}", f"input {show(graph.input_shape)}"),
+    )
+    return element(
+        "header",
+        element("h1", title),
+        *about,
+        element(
+            "dl",
+            *(
+                element(
+                    "div",
+                    element("dt", name),
+                    element("dd", element("b", value), element("span", exact)),
+                )
+                for name, value, exact in cards
+            ),
+            class_="cards",
+        ),
+    )
+
+
+def _sections(analysis: Analysis) -> Iterable[tuple[str, str, Markup]]:
+    """The parts of the page: an identity, a heading, and what stands below it."""
+    yield "figure", "Figure", scrolling(draw(analysis, alone=False), "figure", "scroll picture")
+    if analysis.diagnostics:
+        yield "findings", "Findings", findings(analysis)
+    stated = summary.claims(analysis)
+    if stated:
+        yield "claims", "Claims", section_table(stated, "Claims")
+    yield "layers", "Layers", _layers(analysis)
+    yield "costs", "Costs", _costs(analysis)
+    asked = [report for report in analysis.reports if isinstance(report, Memory)]
+    if analysis.layers:
+        memory = asked[0] if asked else analysis.memory
+        picture = scrolling(charts.timeline(memory), "memory over a training step")
+        yield "memory", "Memory", joined([picture, *map(section_table, memory.sections())])
+    fields = charts.fields(analysis)
+    if fields:
+        note = (
+            "What one output in the middle sees of the image, padding not subtracted: a field may "
+            "be larger than the image."
+        )
+        content = [scrolling(fields, "receptive fields"), element("p", note, class_="note")]
+        yield "fields", "Receptive field", joined(content)
+    for report in analysis.reports:
+        if report not in asked:
+            name = report.key.replace("_", " ").capitalize()
+            yield report.key, name, joined(map(section_table, report.sections()))
+
+
+def _layers(analysis: Analysis) -> Markup:
+    controls = element(
+        "div",
+        element("label", "Filter ", element("input", type="search", id="filter")),
+        element("button", "Order of the file", type="button", id="reset"),
+        element("output", f"{len(analysis.layers):,} layers", id="count", aria_live="polite"),
+        class_="controls",
+        hidden=True,
+    )
+    remarks = [
+        element("p", remark, class_="note")
+        for remark in (missing(analysis), training_only(analysis))
+        if remark
+    ]
+    table = scrolling(layers_table(analysis), "table of layers", "scroll tall")
+    return joined([controls, table, *remarks])
+
+
+def _costs(analysis: Analysis) -> Markup:
+    pictures: tuple[tuple[str, str, charts.Value, Callable[[int], str]], ...] = (
+        ("Parameters", "params", lambda layer: layer.costs.params, short_count),
+        ("Multiply-accumulates", "macs", lambda layer: layer.costs.macs, short_count),
+        ("Activations", "activations", lambda layer: layer.costs.activation_bytes, short_bytes),
+    )
+    figures = [
+        element(
+            "figure",
+            element("figcaption", name),
+            charts.bars(analysis, f"{name} by layer", f"chart-{key}", value, shown),
+        )
+        for name, key, value, shown in pictures
+        if any(value(layer) for layer in analysis.layers)
+    ]
+    return joined(
+        [element("div", *figures, class_="charts"), section_table(summary.totals(analysis))]
+    )
