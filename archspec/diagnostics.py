@@ -33,11 +33,12 @@ class SourceText:
         return self.lines[number - 1] if 0 < number <= len(self.lines) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Span:
     """A place in a text: 1-based lines and columns, the end column exclusive.
 
-    `source` is None for a place in the file that the command was given.
+    `source` is None for a place in the file that the command was given. Nothing changes one; it
+    is not `frozen` because that takes three times as long to make, and a file has thousands.
     """
 
     line: int
@@ -150,6 +151,18 @@ class Diagnostic:
                 {"file": use.file, "line": use.line, "column": use.column} for use in self.uses
             ],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """A warning or a note that the spec calls meant, and its reason."""
+
+    diagnostic: Diagnostic
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The diagnostic as in the `silenced` list of ``analyze --format json``."""
+        return {**self.diagnostic.to_json(), "reason": self.reason}
 
 
 class ProblemsFound(Exception):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from archspec.diagnostics import Span
+from archspec.diagnostics import Problem, Span
 from archspec.expressions import Value
 from archspec.layers.base import Layer, Shape
 from archspec.source import Document
@@ -58,13 +58,30 @@ class Part:
     layers: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A diagnostic that the spec expects, and why; `span` is where it says so.
+
+    `section` is the part of the file that says it: the `layers`, the list `ignore`, a claim, the
+    recipe. The first two silence it in `layers` (None: everywhere), the others in themselves.
+    """
+
+    code: str
+    reason: str
+    span: Span
+    section: tuple[str | int, ...]
+    layers: frozenset[str] | None = None
+
+
 @dataclass(frozen=True)
 class Graph:
     """A network whose variables are filled in and whose every edge is explicit.
 
     `nodes` are in topological order, which is the order of the file wherever that is one.
     The last layer of the file is the network's output; `auxiliary` are the outputs that it has
-    in training alone. `parts` has what the claims are about that is more than one layer.
+    in training alone. `parts` has what the claims are about that is more than one layer,
+    `ignored` the diagnostics that are silenced, `problems` what was found on the way here and
+    leaves a network. It is `as_written` where neither its input nor a variable was replaced.
     """
 
     spec: NetworkSpec
@@ -75,6 +92,9 @@ class Graph:
     variables: Mapping[str, Value] = field(default_factory=dict)
     auxiliary: tuple[Auxiliary, ...] = ()
     parts: Mapping[str, Part] = field(default_factory=dict)
+    ignored: tuple[Ignored, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    as_written: bool = True
 
     @property
     def name(self) -> str:
@@ -183,7 +203,7 @@ class Graph:
 
     def with_input(self, shape: Shape) -> Graph:
         """The same network for another input shape (channels, height, width)."""
-        return replace(self, input_shape=shape)
+        return replace(self, input_shape=shape, as_written=False)
 
     def with_layer(self, name: str, **fields: Any) -> Graph:
         """The same network with some fields of one layer changed (not validated again)."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from archspec import analysis, catalog, expand, rules, source
 from archspec.analysis import Analysis
-from archspec.diagnostics import ArchspecError, Diagnostic, ProblemsFound, SpecError
+from archspec.diagnostics import ArchspecError, Diagnostic, ProblemsFound, Silenced, SpecError
 from archspec.expressions import Value
 from archspec.files import SpecFiles
 from archspec.graph import Graph
@@ -51,12 +51,14 @@ def load(
 class Examined:
     """What `check` finds in a spec: its diagnostics, its graph where there is one.
 
-    `name` is the file's name in messages, `path` where it lies, `text` what stands in it and
-    `document` what was read from that, as far as it could be.
+    `silenced` are the diagnostics that the spec calls meant. `name` is the file's name in messages,
+    `path` where it lies, `text` what stands in it and `document` what was read from that, as far as
+    it could be.
     """
 
     name: str
     diagnostics: tuple[Diagnostic, ...]
+    silenced: tuple[Silenced, ...] = ()
     path: Path | None = None
     text: str = ""
     document: Document | None = None
@@ -83,9 +85,9 @@ def examine_text(text: str, path: Path, name: str, root: Path | None = None) -> 
         graph = expand.expand(document, files=files)
     except ProblemsFound as found:
         diagnostics = rules.diagnose(found.problems, document or _nothing(name))
-        return Examined(name, diagnostics, path, text, document)
-    found_in = rules.run(analysis.compute(graph)).diagnostics
-    return Examined(name, found_in, path, text, document, graph)
+        return Examined(name, diagnostics, (), path, text, document)
+    found_in = rules.run(analysis.compute(graph))
+    return Examined(name, found_in.diagnostics, found_in.silenced, path, text, document, graph)
 
 
 def _nothing(name: str) -> Document:

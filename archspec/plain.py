@@ -38,22 +38,49 @@ def plain_spec(graph: Graph, recipe: Recipe | None = None) -> str:
         ("defaults", _said(spec.defaults)),
     ]
     text = "".join(_section(key, value) for key, value in sections)
-    text += "layers:\n" + "".join(_entry(layer) for layer in _layers(graph))
+    own, several = _ignored(graph)
+    text += "layers:\n" + "".join(_entry(layer) for layer in _layers(graph, own))
     auxiliary = [output.model_dump(mode="json") for output in graph.auxiliary]
-    for key, rows in (("auxiliary", auxiliary), ("claims", _claims(graph))):
+    lists = (("auxiliary", auxiliary), ("claims", _claims(graph)), ("ignore", several))
+    for key, rows in lists:
         if rows:
             text += f"{key}:\n" + "".join(_entry(row) for row in rows)
     if recipe is not None:
-        text += _dump({"training": recipe.model_dump(mode="json", exclude_none=True)}, False)
+        training = recipe.model_dump(mode="json", exclude_none=True)
+        if not recipe.ignore:
+            del training["ignore"]
+        text += _dump({"training": training}, False)
     return text
 
 
-def _layers(graph: Graph) -> list[dict[str, Any]]:
+def _ignored(graph: Graph) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
+    """What single layers call meant, by their names, and what is said of several or of all.
+
+    An entry that has become many layers stays one: it is unused only where none of them needs it.
+    """
+    own: dict[str, list[dict[str, Any]]] = {}
+    several = [_said(ignore) for ignore in graph.spec.ignore]
+    for ignored in graph.ignored:
+        said: dict[str, Any] = {"code": ignored.code, "reason": ignored.reason}
+        if ignored.section != ("layers",) or ignored.layers is None:
+            continue
+        if len(ignored.layers) == 1:
+            (name,) = ignored.layers
+            own.setdefault(name, []).append(said)
+        elif ignored.layers:
+            names = [node.name for node in graph.nodes if node.name in ignored.layers]
+            several.append({**said, "about": names})
+    return own, several
+
+
+def _layers(graph: Graph, ignored: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     found = []
     above = INPUT
     # The last of the list is the output.
     for node in sorted(graph.nodes, key=lambda node: node.name == graph.output):
         found.append(_layer(node, graph.spec.defaults, above))
+        if node.name in ignored:
+            found[-1]["ignore"] = ignored[node.name]
         above = node.name
     return found
 

@@ -11,6 +11,7 @@ from archspec.layers import layer_types
 from archspec.spec.blocks import BlockUse, Group
 from archspec.spec.claims import QUANTITIES
 from archspec.spec.fields import NAME_PATTERN
+from archspec.spec.ignore import ABOUT_IGNORE
 from archspec.spec.initializers import AnyInitializer
 from archspec.spec.network import NetworkSpec
 from archspec.spec.places import models, tag
@@ -25,6 +26,7 @@ _VARIABLE: Schema = {
     "type": "string",
     "pattern": r"^\$[A-Za-z_][A-Za-z0-9_]*$|\$\(",
 }
+_IGNORE: Schema = {"$ref": "#/$defs/Ignore"}
 _ENTRY: Schema = {"$ref": "#/$defs/Entry"}
 _ENTRIES: Schema = {"anyOf": [_ENTRY, {"type": "array", "items": _ENTRY, "minItems": 1}]}
 _NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
@@ -50,6 +52,7 @@ _BESIDE: Schema = {
         "description": "the rows: one repetition each",
         "anyOf": [{"type": "array"}, _REFERENCE],
     },
+    "ignore": {"description": ABOUT_IGNORE, "type": "array", "items": _IGNORE},
 }
 _LAYER_OF_ANY_TYPE: Schema = {
     "description": "a layer whose type is the value of a variable",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import codecs
+import random
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from layouts import Layout
 
 import archspec
-from archspec import fixing, rules
+from archspec import fixing, rules, source
 from archspec.analysis import Analysis
 from archspec.diagnostics import ArchspecError, Fix, Problem
 from archspec.rules.base import Rule
+from archspec.source.editing import changed
 
 ALEXNET = """\
 # a copy of the paper's first layers
@@ -61,6 +66,47 @@ def test_each_repair_of_a_non_integer_output_changes_its_place_alone(
     assert found.after == text.replace(before, after)
     assert [repair.diagnostic.code for repair in found.applied] == ["AS101"]
     assert not [d for d in found.state.diagnostics if d.severity == "error"]
+
+
+def common(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(random=st.randoms(use_true_random=False), number=st.integers(1, 5))
+def test_in_any_layout_a_fix_changes_what_it_says_and_nothing_else(
+    random: random.Random, number: int, tmp_path: Path
+) -> None:
+    data = source.parse(ALEXNET, "data").root.data()
+    text = Layout(random).text(data)
+    found = fixed(file(tmp_path, text), number)
+    if found.left_out:  # comments in the lines of a value that would go
+        assert found.after == text
+        assert "comment" in found.left_out[0].reason
+        return
+    (repair,) = found.applied
+    changes: dict[tuple[str | int, ...], Any] = {}
+    for place, value in repair.fix.changes.items():
+        where, key = place.split(".")
+        changes[("input", key) if where == "input" else ("layers", 0, key)] = value
+    assert source.parse(found.after, "after").root.data() == changed(data, changes)
+    for comment in ("größer, [nicht}", "# x: 1", "# a line of its own"):
+        assert found.after.count(comment) == text.count(comment)
+    # What differs lies in the input or in the layer.
+    root = source.parse(text, "before").root
+    section = root.get("input")
+    if ("input", "height") not in changes:
+        layers = root.get("layers")
+        section = layers and (layers.items or [])[0]
+    assert section is not None
+    same = common(text, found.after)
+    same_end = common(text[same:][::-1], found.after[same:][::-1])
+    first, last = (text.count("\n", 0, i) + 1 for i in (same, len(text) - same_end))
+    assert section.span.line <= first <= last <= section.span.end_line + 1
 
 
 def test_nothing_is_applied_that_is_not_safe_or_chosen(tmp_path: Path) -> None:
@@ -150,8 +196,6 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
             fix = Fix(message, "", changes, safe=True)
             return Problem("idle", message, layer=layer, fixes=(fix,))
 
-        if "idle" in analysis.graph.variables:
-            yield problem("idle variable", {"variables.idle": None})
         for node in analysis.graph.nodes:
             if node.source.get("bias") is None:
                 yield problem("no bias", {f"{node.name}.bias": False}, node.name)
@@ -173,9 +217,9 @@ def test_safe_fixes_are_applied_until_none_is_left_and_bad_ones_left_out(tmp_pat
         "kernel_size: 3}", "kernel_size: 3, bias: false}"
     )
     assert sorted(repair.fix.title for repair in found.applied) == [
-        "idle variable",
         "no bias",
         "no bias",
+        "remove idle",  # by a rule of archspec's own
     ]
     reasons = {repair.fix.title: repair.reason for repair in found.left_out}
     assert set(reasons) == {"too large", "stays"}

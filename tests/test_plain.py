@@ -35,7 +35,7 @@ layers:
   - {name: skip, type: relu, when: false, inputs: [stage1]}
   - {name: left, type: conv2d, filters: 6, kernel_size: 1, stride: 2, inputs: [skip],
      weight_init: {type: normal, std: 1e-2}, bias_init: ones}
-  - {name: aux, block: unit, filters: 2, bias: true}
+  - {name: aux, block: unit, filters: 2, bias: true, ignore: [{code: AS209, reason: several}]}
   - {name: join, type: add, inputs: [left, stage2.u.conv, stage2.u]}
   - {name: norm, type: batch_norm, eps: 1e-5, decay: 0.9}
   - {name: pool, type: global_avg_pool2d}
@@ -43,13 +43,16 @@ layers:
 auxiliary: [{layer: aux, loss_weight: 0.25}]
 claims:
   - {about: stage2.u.conv, params: 72, source: a test}
-  - {about: network, params: 1000, tolerance: 0.5}
+  - {about: network, params: 1000, tolerance: 0.5,
+     ignore: [{code: AS301, reason: "a test: $(n)"}]}
   - {about: input, shape: [4, 9, 9]}
 training:
   epochs: 3
   batch_size: 8
   optimizer: {type: sgd, learning_rate: 0.01}
   parameters: [{match: "stage*.bias", learning_rate: 2}]
+  ignore: [{code: AS501, reason: training}]
+ignore: [{code: AS114, reason: everywhere, about: [left, stage*]}]
 """,
     "the output stands above": HEAD
     + """\
@@ -92,7 +95,10 @@ def document(graph: Graph) -> dict[str, Any]:
         del claim["line"]
     found["layers"] = sorted(found["layers"], key=lambda layer: layer["name"])
     # What is wrong with a line of a block is said once, however often it is used.
-    found["diagnostics"] = sorted({d["code"] for d in found["diagnostics"]})
+    # What a file declares, or calls meant, and does not need is told of that file alone.
+    told = {d["code"] for d in found["diagnostics"]}
+    found["diagnostics"] = sorted(code for code in told if not code.startswith("AS03"))
+    found["silenced"] = sorted({(d["code"], d["reason"]) for d in found["silenced"]})
     return found
 
 

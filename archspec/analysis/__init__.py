@@ -13,7 +13,7 @@ from archspec.analysis.memory import Memory, Optimizer, memory
 from archspec.analysis.receptive_field import ReceptiveField, receptive_fields
 from archspec.analysis.section import Report
 from archspec.analysis.shapes import Shapes, infer_shapes
-from archspec.diagnostics import Diagnostic, Problem
+from archspec.diagnostics import Diagnostic, Problem, Silenced
 from archspec.graph import Graph, Node
 from archspec.layers.base import Shape
 
@@ -69,7 +69,8 @@ class LayerAnalysis:
 class Analysis:
     """Everything known about a network. `diagnostics` are in the order of the file.
 
-    `reports` are those that were asked for.
+    `silenced` are those that the spec calls meant, with its reasons. `reports` are those that were
+    asked for.
     """
 
     graph: Graph
@@ -80,6 +81,7 @@ class Analysis:
     claims: tuple[Verdict, ...]
     problems: tuple[Problem, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+    silenced: tuple[Silenced, ...] = ()
     reports: tuple[Report, ...] = ()
 
     @cached_property
@@ -89,8 +91,9 @@ class Analysis:
 
     @cached_property
     def memory(self) -> Memory:
-        """What the network holds in training, with the optimiser of its recipe."""
-        return self.memory_with()
+        """What the network holds in training: the report asked for, else for its recipe."""
+        asked = (report for report in self.reports if isinstance(report, Memory))
+        return next(asked, None) or self.memory_with()
 
     def memory_with(self, optimizer: Optimizer | None = None, budget: int | None = None) -> Memory:
         """The same with another optimiser, and the largest batch for a budget in bytes."""
@@ -127,6 +130,7 @@ class Analysis:
             "memory": self.memory.to_json(),
             "claims": [verdict.to_json() for verdict in self.claims],
             "diagnostics": [diagnostic.to_json() for diagnostic in self.diagnostics],
+            "silenced": [silenced.to_json() for silenced in self.silenced],
             **{report.key: report.to_json() for report in self.reports},
         }
 

@@ -15,14 +15,6 @@ from typing import Annotated, Any, Literal, NoReturn, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from archspec.analysis.quantities import (
-    BYTE_RATE,
-    BYTES,
-    FLOP_RATE,
-    parse_byte_rate,
-    parse_bytes,
-    parse_flop_rate,
-)
 from archspec.diagnostics import (
     ArchspecError,
     Problem,
@@ -33,6 +25,14 @@ from archspec.diagnostics import (
 )
 from archspec.source import Kind, parse, read_text
 from archspec.spec.fields import MAX_NAME, SpecModel, wrong_type, wrong_value
+from archspec.spec.quantities import (
+    BYTE_RATE,
+    BYTES,
+    FLOP_RATE,
+    parse_byte_rate,
+    parse_bytes,
+    parse_flop_rate,
+)
 from archspec.spec.reading import read
 
 DType = Literal["float64", "float32", "tf32", "bfloat16", "float16"]

@@ -134,13 +134,13 @@ class Memory:
 
     def sections(self) -> tuple[Section, ...]:
         """The parts with the largest batch, and the layers that keep most."""
-        return (_parts(self), _largest(self))
+        return (_parts(self), *([_largest(self)] if self.saved else []))
 
 
 _STATES: dict[Optimizer, tuple[str, str]] = {
     "sgd": ("SGD", "none: SGD remembers nothing"),
     "momentum": ("SGD with momentum", "one number a trainable parameter"),
-    "adam": ("Adam", "two numbers a trainable parameter, a step count a tensor"),
+    "adam": ("Adam", "two numbers a trainable parameter, and steps"),
 }
 
 
@@ -168,18 +168,21 @@ def _parts(found: Memory) -> Section:
     ]
     if found.budget is not None and found.largest_batch is not None:
         largest = found.largest_batch
-        fits = f"{largest:,}" if largest else "none"
-        rows.append(("largest batch", fits, f"whose training peak fits in {_exact(found.budget)}"))
+        needs = short_bytes(found.resident + found.lives.steps.peak(max(largest, 1)).bytes)
+        said = f"fits in {_shown(found.budget)}, with a training peak of {needs}"
         if not largest:
-            notes.insert(0, f"Not even one image fits in {_exact(found.budget)}.")
+            said = f"one image has a training peak of {needs}, above {_shown(found.budget)}"
+        rows.append(("largest batch", f"{largest:,}", said))
     columns = (Column(""), Column("", "right"), Column("what", folds=True))
     return Section(f"Memory: training with {name}, {images}", columns, tuple(rows), tuple(notes))
 
 
-def _exact(budget: int) -> str:
-    """16 GiB, and the bytes where that is not all."""
-    short = short_bytes(budget)
-    return short.replace(".0 ", " ") if short.split()[0].endswith(".0") else short
+def _shown(budget: int) -> str:
+    """16 GiB, or the number of bytes where that is not round."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
+        if budget % size == 0:
+            return f"{budget // size:,} {unit}"
+    return f"{budget:,} bytes"
 
 
 def _largest(found: Memory) -> Section:

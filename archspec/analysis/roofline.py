@@ -64,7 +64,7 @@ class Pass:
         return {
             "flops": self.flops,
             "bytes": self.bytes,
-            "intensity": float(self.intensity) if self.intensity is not None else None,
+            "intensity": self.flops / self.bytes if self.bytes else None,
             "seconds": self.seconds,
             "limit": self.limit,
         }
@@ -427,8 +427,8 @@ def _row(layer: LayerTime) -> tuple[str, ...]:
 
 def intensity_text(work: Pass) -> str:
     """An arithmetic intensity as people read it: 0.25, 12.3, 1,310; empty where nothing moves."""
-    value = float(work.intensity) if work.intensity is not None else None
-    if value is None:
+    if not work.bytes:
         return ""
+    value = work.flops / work.bytes
     digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:,.{digits}f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,12 @@ from archspec.cli.options import (
 
 if TYPE_CHECKING:
     from archspec.analysis import Analysis
+
+MAX_SIZE = 2**31 - 1  # as in a spec
+
+
+# As `archspec.analysis.memory` has it, which nothing else here needs before the work begins.
+Optimizer = Literal["sgd", "momentum", "adam"]
 
 
 class AnalyzeFormat(StrEnum):
@@ -44,8 +50,21 @@ def analyze(
     batch: Annotated[
         int | None,
         typer.Option(
-            "--batch", min=1, help="Images at once: 1, or with --devices the recipe's, on each."
+            "--batch",
+            min=1,
+            max=MAX_SIZE,
+            help="Images at once: 1, or with --devices the recipe's, on each.",
         ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory", metavar="SIZE", help="The largest batch that trains in it: 16GiB."
+        ),
+    ] = None,
+    optimizer: Annotated[
+        Optimizer | None,
+        typer.Option("--optimizer", help="Whose state it holds; the recipe's if left out."),
     ] = None,
     device: Annotated[
         str | None,
@@ -61,7 +80,9 @@ def analyze(
     ] = None,
     devices: Annotated[
         int | None,
-        typer.Option("--devices", min=2, help="Data-parallel training on so many of --device."),
+        typer.Option(
+            "--devices", min=2, max=MAX_SIZE, help="Data-parallel training on so many of --device."
+        ),
     ] = None,
     interconnect: Annotated[
         str | None,
@@ -75,22 +96,38 @@ def analyze(
         bool,
         typer.Option("--conventions", help="Add what other tools would say, and why."),
     ] = False,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="With --format csv: the claims, not the layers.")
+    ] = False,
     output: OutputOption = None,
     root: RootOption = None,
 ) -> None:
     """Print every shape, parameter and operation, with the arithmetic and what contradicts it.
 
     Examples: archspec analyze alexnet; archspec analyze my.yaml --format json;
-    archspec analyze alexnet --input 3x224x224; archspec analyze --device h100-sxm --batch 128;
+    archspec analyze alexnet --input 3x224x224; archspec analyze resnet50 --memory 16GiB;
+    archspec analyze --device h100-sxm --batch 128;
     archspec analyze --devices 8 --interconnect 50GB/s
     """
+    import gc
+
     from archspec import api
 
+    if claims and format is not AnalyzeFormat.csv:
+        from archspec.diagnostics import ArchspecError
+
+        raise ArchspecError(
+            "--claims goes with --format csv; the other formats have layers and claims"
+        )
+    # A network of 10,000 layers is a million objects, and next to none of them is garbage.
+    gc.set_threshold(1_000_000)
     graph = load(spec, set_, input, root)
     if batch is None:
         recipe = graph.spec.training
         batch = recipe.batch_size if devices is not None and recipe is not None else 1
     found = api.analyze(graph, batch=batch)
+    if memory is not None or optimizer is not None:
+        found = _held(found, memory, optimizer)
     if any(x is not None for x in (device, device_file, dtype, devices, interconnect)):
         found = _timed(found, device, device_file, dtype, devices, interconnect)
     if conventions:
@@ -104,7 +141,7 @@ def analyze(
             with opened(output) as stream:
                 table.print_analysis(console(file=stream), found)
     else:
-        text = _text(found, format)
+        text = _text(found, format, claims=claims)
         if output is None:
             print(text)
         else:
@@ -116,15 +153,28 @@ def analyze(
         raise typer.Exit(1)
 
 
-def _text(found: Analysis, format: AnalyzeFormat) -> str:
+def _text(found: Analysis, format: AnalyzeFormat, *, claims: bool) -> str:
     if format is AnalyzeFormat.html:
         from archspec.report.html import to_html
 
         return to_html(found)
     from archspec.report import export
 
-    writers = {"json": export.to_json, "csv": export.to_csv, "markdown": export.to_markdown}
+    to_csv = export.claims_to_csv if claims else export.to_csv
+    writers = {"json": export.to_json, "csv": to_csv, "markdown": export.to_markdown}
     return writers[format.value](found)
+
+
+def _held(found: Analysis, memory: str | None, optimizer: Optimizer | None) -> Analysis:
+    """The analysis with a report of what training holds, and how many images fit."""
+    from archspec.diagnostics import ArchspecError
+    from archspec.spec.quantities import parse_bytes
+
+    try:
+        budget = None if memory is None else parse_bytes(memory)
+    except ArchspecError as error:
+        raise ArchspecError(f"--memory: {error}") from None
+    return found.with_reports(found.memory_with(optimizer, budget))
 
 
 def _timed(
@@ -137,10 +187,10 @@ def _timed(
 ) -> Analysis:
     """The analysis with the roofline of a device and, for several of it, the scaling."""
     from archspec.analysis.devices import find_device, parse_dtype
-    from archspec.analysis.quantities import parse_byte_rate
     from archspec.analysis.roofline import roofline
     from archspec.analysis.scaling import scaling
     from archspec.diagnostics import ArchspecError
+    from archspec.spec.quantities import parse_byte_rate
 
     one = roofline(found, find_device(name, file), parse_dtype(dtype))
     if devices is None and interconnect is None:

@@ -131,4 +131,9 @@ def _print(examined: Sequence[Examined], format: CheckFormat) -> None:
         if diagnostics:
             out.print()
         files = f"{len(examined)} spec{'s' if len(examined) != 1 else ''}"
-        out.print(f"{files}: {counts(diagnostics) or 'nothing to report'}", highlight=False)
+        silenced = sum(len(state.silenced) for state in examined)
+        meant = f", {silenced} silenced" if silenced else ""
+        fixable = sum(any(fix.safe for fix in found.fixes) for found in diagnostics)
+        fix = f" ({fixable} fixable with --fix)" if fixable else ""
+        summary = f"{files}: {counts(diagnostics) or 'nothing to report'}{meant}{fix}"
+        out.print(summary, highlight=False)

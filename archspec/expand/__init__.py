@@ -5,8 +5,9 @@ What the language adds to a plain list of layers is gone behind this package: a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
 from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
@@ -19,13 +20,15 @@ from archspec.expand.opening import Files, NoFiles, identity
 from archspec.expand.scope import Definition, Evaluator, Scope
 from archspec.expand.unroll import Unroller
 from archspec.expand.unrolled import Unrolled
+from archspec.expand.unused import unused
 from archspec.expressions import Unusable, Value
-from archspec.graph import Graph, Part
+from archspec.graph import Graph, Ignored, Part, blocks_around
 from archspec.layers.base import Shape
 from archspec.source import Document, Entry, Node, Problems
 from archspec.spec.blocks import Block, Library
 from archspec.spec.claims import NETWORK, TRAINING, Claim
 from archspec.spec.fields import INPUT
+from archspec.spec.ignore import Ignore
 from archspec.spec.network import Auxiliary, Defaults, NetworkSpec
 from archspec.spec.reading import read
 
@@ -59,7 +62,7 @@ def expand(
     scope = variables(root, evaluator)
     _override(scope.names, overrides or {}, root, problems)
     values = _values(scope)
-    root = _filled(root, evaluator, scope)
+    merged, root = root, _filled(root, evaluator, scope)
     spec, found = read(NetworkSpec, _without_layers(root), "the spec")
     problems.extend(found)
     blocks: Mapping[str, Block] = spec.blocks if spec else _blocks(root)
@@ -80,9 +83,23 @@ def expand(
     output = unrolled.resolve(frame.previous)
     if spec is None or shape is None or problems or output is None:
         raise ProblemsFound(problems.found)
+    remarks = tuple(unused(document.root, merged, listed))
     document = Document(document.source, root)
     parts = _parts(spec.claims, frame, unrolled)
-    return Graph(spec, shape, nodes, output, document, values, auxiliary, parts)
+    ignored = tuple(_ignored(spec, root, unrolled))
+    return Graph(
+        spec,
+        shape,
+        nodes,
+        output,
+        document,
+        values,
+        auxiliary,
+        parts,
+        ignored,
+        remarks,
+        as_written=not overrides and input_shape is None,
+    )
 
 
 def _check_library(root: Node, files: Files, problems: Problems, itself: object) -> NoReturn:
@@ -241,6 +258,36 @@ def _parts(claims: tuple[Claim, ...], frame: Frame, unrolled: Unrolled) -> dict[
         elif about in inside:  # a plain spec: the dots are in the names of its layers
             found[about] = Part(inside[about][-1], tuple(inside[about]))
     return found
+
+
+def _ignored(spec: NetworkSpec, root: Node, unrolled: Unrolled) -> Iterator[Ignored]:
+    """Every diagnostic that the spec expects, with the layers or the section it is about."""
+    for expected in unrolled.expected:
+        ignore, layers = expected.ignore, frozenset(expected.layers)
+        yield Ignored(ignore.code, ignore.reason, expected.span, ("layers",), layers)
+    for place, about in enumerate(spec.ignore):
+        section = ("ignore", place)
+        named = None
+        if about.about is not None:
+            named = frozenset(
+                written.name
+                for written in unrolled.layers
+                if any(
+                    fnmatchcase(name, pattern)
+                    for pattern in about.about
+                    for name in (written.name, *blocks_around(written.name))
+                )
+            )
+        yield Ignored(about.code, about.reason, root.locate(section), section, named)
+    sections: list[tuple[tuple[str | int, ...], tuple[Ignore, ...]]] = [
+        (("claims", place), claim.ignore) for place, claim in enumerate(spec.claims)
+    ]
+    if spec.training is not None:
+        sections.append((("training",), spec.training.ignore))
+    for part, ignores in sections:
+        for place, ignore in enumerate(ignores):
+            span = root.locate((*part, "ignore", place))
+            yield Ignored(ignore.code, ignore.reason, span, part)
 
 
 def _check_changes(changes: Changes, problems: Problems) -> None:

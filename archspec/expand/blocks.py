@@ -11,12 +11,12 @@ from archspec.expand.inheritance import inherit
 from archspec.expand.opening import Files, identity, open_file
 from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope, Waiting
 from archspec.source import Node, Problems
-from archspec.spec.blocks import Block, Library
+from archspec.spec.blocks import ENTRY_KEYS, Block, Library
 from archspec.spec.fields import INPUT
 from archspec.spec.reading import read
 
 # What stands beside a block's parameters where it is used, so none may be called so.
-USE_KEYS = ("name", "block", "inputs", "when", "repeat", "for_each", "in")
+USE_KEYS = ("name", "block", "inputs", *ENTRY_KEYS)
 RESERVED_PARAMETERS = (*USE_KEYS, "type", "layers")
 MAX_FILES = 100
 

@@ -50,8 +50,9 @@ class Entry:
     `body` are its keys without those that repeat it or leave it out, `leaves` the texts in
     there that expressions are filled into, each with the name of the variable that most of them
     are. The parameters of a block are not in the body; they are its `arguments`. `condition` is
-    the variable that `when` is, if it is one. `name` is None where there is none, or where an
-    expression gives it. `number` counts the entries of its list.
+    the variable that `when` is, if it is one. `ignore` are the diagnostics that are meant in it.
+    `name` is None where there is none, or where an expression gives it. `number` counts the entries
+    of its list.
     """
 
     node: Node
@@ -66,6 +67,7 @@ class Entry:
     leaves: list[tuple[Node, str | None]]
     arguments: dict[str, Argument]
     condition: str | None
+    ignore: Node | None
     _read: dict[tuple[Any, ...], tuple[Any, Node]] = field(default_factory=dict)
 
     @property
@@ -185,7 +187,7 @@ def looked_at(node: Node, number: int) -> Entry | Problem | None:
     name = node.get("name")
     word = name.value if name is not None and not name.broken else None
     static = word if isinstance(word, str) and "$" not in word else None
-    when, repeat, names, rows = (node.get(key) for key in ENTRY_KEYS)
+    when, repeat, names, rows, ignore = (node.get(key) for key in ENTRY_KEYS)
     arguments: dict[str, Argument] = {}
     if kind == "block":
         given_keys = body.entries or {}
@@ -198,7 +200,7 @@ def looked_at(node: Node, number: int) -> Entry | Problem | None:
         body = replace(body, entries=own)
     leaves = [(leaf, _variable(leaf)) for leaf in dynamic(body)]
     condition = _variable(when) if when is not None else None
-    found = (when, repeat, names, rows, body, leaves, arguments, condition)
+    found = (when, repeat, names, rows, body, leaves, arguments, condition, ignore)
     return Entry(node, number, kind, static, *found)
 
 

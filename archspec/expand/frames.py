@@ -12,6 +12,7 @@ from archspec.expand.scope import Scope
 from archspec.expressions import ExpressionError, Unusable
 from archspec.layers.base import Layer, Shape
 from archspec.source import Node
+from archspec.spec.ignore import Ignore
 
 
 @dataclass(slots=True, eq=False)
@@ -64,13 +65,22 @@ class Written:
 
 
 @dataclass(slots=True, eq=False)
+class Expected:
+    """An entry of `ignore` beside a layer or a block, and the layers it has become."""
+
+    ignore: Ignore
+    span: Span
+    layers: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
 class Frame:
     """One list of layers that is being unrolled: the network's, a block's or a group's.
 
     `outer` is the list whose layers a group's own may read; a block's may not. Changes before
     number `first` do not reach what stands here. `shape_of` infers the shape of a layer;
     `missing` are the full names of all entries that something is wrong with; `level` counts the
-    lists that this one stands in.
+    lists that this one stands in; `ignored` is what the entries around it expect to be told.
     """
 
     prefix: str
@@ -85,6 +95,7 @@ class Frame:
     blocks: tuple[BlockDefinition, ...] = ()
     first: int = 0
     level: int = 0
+    ignored: tuple[Expected, ...] = ()
     targets: dict[str, Target] = field(default_factory=dict)
 
     def find(self, name: str) -> Reference | None:

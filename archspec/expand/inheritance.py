@@ -70,7 +70,10 @@ def _merged(base: Node, variant: Node, key: str) -> Node:
     """A mapping over another, key by key; anything else replaces what was there.
 
     So does a mapping with another `type`, whose keys are others, and a block, which is a whole.
+    What is ignored is ignored in the variant, too.
     """
+    if key == "ignore" and base.items is not None and variant.items is not None:
+        return replace(variant, items=[*base.items, *variant.items])
     if base.entries is None or variant.entries is None:
         return variant
     kinds = base.get("type"), variant.get("type")

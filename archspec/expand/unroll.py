@@ -22,7 +22,16 @@ from archspec.expand.entries import (
     rounds,
     said,
 )
-from archspec.expand.frames import Frame, Instance, Pending, Reference, Target, Written, handed_on
+from archspec.expand.frames import (
+    Expected,
+    Frame,
+    Instance,
+    Pending,
+    Reference,
+    Target,
+    Written,
+    handed_on,
+)
 from archspec.expand.scope import UNUSABLE, Definition, Evaluator, Scope
 from archspec.expand.unrolled import Unrolled
 from archspec.expressions import Unusable
@@ -34,8 +43,9 @@ from archspec.spec.blocks import BlockUse, Group
 from archspec.spec.claims import NETWORK, TRAINING
 from archspec.spec.fields import INPUT, MAX_LAYER_NAME, LayerName, SpecModel, is_layer_name
 from archspec.spec.foreign_names import suggest_layer_type
+from archspec.spec.ignore import IgnoringEntry
 from archspec.spec.network import Defaults
-from archspec.spec.reading import shown
+from archspec.spec.reading import read, shown
 
 # A bound on what a few lines can unroll to.
 MAX_LAYERS = 100_000
@@ -98,6 +108,7 @@ class Unroller:
         self._limit = _limit()
         self._count = 0
         self._complete: dict[int, tuple[Layer, Layer]] = {}
+        self._expected: dict[int, tuple[Expected, ...]] = {}
         self._alike: dict[tuple[Any, ...], Layer] = {}
 
     def network(self, section: Node | None, module: Module) -> Frame:
@@ -374,8 +385,31 @@ class Unroller:
             references = self._named(frame, names, inputs, full, before)
         layer = self._with_defaults(layer)
         self.unrolled.layers.append(Written(body, full, layer, references, frame.uses))
+        for expected in self._ignored(frame, entry, scope, name):
+            expected.layers.append(full)
         frame.targets[own] = frame.previous = full
         return full
+
+    def _ignored(
+        self, frame: Frame, entry: Entry, scope: Scope, name: str | None
+    ) -> tuple[Expected, ...]:
+        """What an entry and those around it expect to be told."""
+        node = entry.ignore
+        if node is None:
+            return frame.ignored
+        known = self._expected.get(id(node))
+        if known is None:
+            filled = self.evaluator.fill(node, scope)
+            own = Node(node.span, entries={"ignore": Keyed(node.span, filled)})
+            found, wrong = read(IgnoringEntry, own, entry.words(frame, name))
+            self.problems.extend(replace(problem, uses=frame.uses) for problem in wrong)
+            known = tuple(
+                Expected(ignore, node.locate((place,)))
+                for place, ignore in enumerate(found.ignore if found else ())
+            )
+            self._expected[id(node)] = known
+            self.unrolled.expected += known
+        return (*frame.ignored, *known)
 
     def _read(
         self, frame: Frame, entry: Entry, scope: Scope, name: str | None
@@ -515,6 +549,7 @@ class Unroller:
             blocks=frame.blocks,
             first=frame.first,
             level=frame.level + 1,
+            ignored=self._ignored(frame, entry, scope, name),
         )
         inner.scope = Scope(self.evaluator, {}, scope, inner)
         self._list(inner, section.items or [])
@@ -563,6 +598,7 @@ class Unroller:
             blocks=(*frame.blocks, definition),
             first=frame.first,
             level=frame.level + 1,
+            ignored=self._ignored(frame, entry, scope, name),
         )
         inner.scope = Scope(
             self.evaluator, given_to, definition.module.scope, inner, uses=inner.uses

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from archspec.diagnostics import Problem, ProblemsFound, shortened
-from archspec.expand.frames import Pending, Reference, Written
+from archspec.expand.frames import Expected, Pending, Reference, Written
 from archspec.layers.base import Layer, Shape
 from archspec.source import Problems
 from archspec.spec.fields import INPUT
@@ -15,13 +15,14 @@ class Unrolled:
     """The flat list that a network becomes, while it grows.
 
     `layers` are in the order of the text; `pending` are the names that are looked up when all
-    of them are there.
+    of them are there, `expected` the diagnostics that entries call meant.
     """
 
     def __init__(self, problems: Problems, input_shape: Shape | None) -> None:
         self.problems = problems
         self.layers: list[Written] = []
         self.pending: list[Pending] = []
+        self.expected: list[Expected] = []
         self._shapes: dict[str, Shape | None] = {INPUT: input_shape}
         self._inferred: dict[tuple[int, tuple[Shape, ...]], Shape] = {}
         self._shaped = 0

@@ -50,6 +50,18 @@ class Template:
                 raise ExpressionError("limit-exceeded", message, part.start, part.end, "shorten it")
         return "".join(texts)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables that it asks for; a layer whose channels it asks for counts as one."""
+        stack = [part for part in self.parts if isinstance(part, Expression)]
+        found = set()
+        while stack:
+            part = stack.pop()
+            stack.extend(part.parts)
+            if isinstance(part, Variable):
+                found.add(part.name)
+        return frozenset(found)
+
 
 def variable_in(text: str) -> str | None:
     """The name of the variable that a text stands for, None where it is any other text."""

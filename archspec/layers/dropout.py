@@ -27,6 +27,7 @@ class Dropout(Layer):
     examples = (
         Example({"rate": 0.5}, ((6,),)),
         Example({"rate": 0.4, "scaling": "at_inference"}, ((3, 4, 5),)),
+        Example({"rate": 0.0}, ((2, 3, 4),)),
     )
 
     @property

@@ -55,6 +55,7 @@ class Multiply(_Join):
     examples = (
         Example({}, ((3, 4, 5), (3, 4, 5))),
         Example({}, ((3, 4, 5), (3, 1, 1))),
+        Example({}, ((2, 3, 4), (2, 1, 1), (2, 3, 4))),
         Example({}, ((6,), (6,))),
     )
 

@@ -55,6 +55,7 @@ class AdaptiveAvgPool2d(Layer):
         Example({"output_size": [3, 2]}, ((3, 7, 5),)),
         Example({"output_size": 6}, ((2, 6, 6),)),
         Example({"output_size": 6}, ((2, 3, 4),)),
+        Example({"output_size": 1}, ((2, 3, 4),)),
     )
 
     def infer(self, inputs: tuple[Shape, ...]) -> Inferred:

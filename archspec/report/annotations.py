@@ -63,17 +63,21 @@ def _described(fix: Fix) -> str:
 def to_sarif(examined: Sequence[Examined]) -> str:
     """One run in the Static Analysis Results Interchange Format, version 2.1.0.
 
-    Every rule is listed with its page. A fix stands with its result where it is a replacement of
-    text in the file that was checked.
+    Every rule is listed with its page; what a spec calls meant is a suppressed result. A fix
+    stands with its result where it is a replacement of text in the file that was checked.
     https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
     """
     known = list(rules.rules().values())
     indices = {rule.code: index for index, rule in enumerate(known)}
-    results = [
-        _result(found, indices[found.code], state)
-        for state in examined
-        for found in state.diagnostics
-    ]
+    results = []
+    for state in examined:
+        findings: list[tuple[Diagnostic, str | None]]
+        findings = [(found, None) for found in state.diagnostics]
+        findings += [(silenced.diagnostic, silenced.reason) for silenced in state.silenced]
+        results += [
+            {**_result(found, indices[found.code], state), "suppressions": _suppressions(reason)}
+            for found, reason in findings
+        ]
     driver = {
         "name": "archspec",
         "semanticVersion": __version__,
@@ -86,6 +90,14 @@ def to_sarif(examined: Sequence[Examined]) -> str:
         "runs": [run],
     }
     return json.dumps(document, indent=2)
+
+
+def _suppressions(reason: str | None) -> list[dict[str, str]]:
+    """That the spec's `ignore` silences a finding; empty where nothing does.
+
+    Where one result of a run has such a list, all must have one (section 3.27.23).
+    """
+    return [{"kind": "inSource", "justification": reason}] if reason is not None else []
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

@@ -27,6 +27,20 @@ COLUMNS = (
     "connections",
     "activation_bytes",
     "training_only",
+    "claims",
+)
+CLAIM_COLUMNS = (
+    "about",
+    "quantity",
+    "formula",
+    "claimed",
+    "computed",
+    "tolerance",
+    "bound",
+    "verdict",
+    "source",
+    "explanation",
+    "line",
 )
 # What stands behind the name of a layer that is used in training alone.
 MARK = " *"
@@ -82,14 +96,46 @@ def _json(value: Any, levels: int, margin: str = "") -> str:
 
 
 def to_csv(analysis: Analysis) -> str:
-    """One row a layer, with a header."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    """One row a layer, with a header. The last column has the verdicts on the layer's claims."""
+    stated: dict[str, list[str]] = {}
+    for claim in analysis.claims:
+        words = claim.subject.removeprefix(f"{claim.about} ")
+        stated.setdefault(claim.about, []).append(f"{words} {claim.stated}: {claim.verdict}")
+    rows = []
     for layer in analysis.layers:
         row = layer.to_json() | {"output_shape": show(layer.output_shape)}
         row["training_only"] = str(layer.training_only).lower()
-        writer.writerow([row[column] for column in COLUMNS])
+        row["claims"] = "; ".join(stated.get(layer.name, ()))
+        rows.append([row[column] for column in COLUMNS])
+    return _csv(COLUMNS, rows)
+
+
+def claims_to_csv(analysis: Analysis) -> str:
+    """One row a claim, with a header: the keys of the JSON document."""
+    rows = [
+        ["" if value is None else _shown(value) for value in claim.to_json().values()]
+        for claim in analysis.claims
+    ]
+    return _csv(CLAIM_COLUMNS, rows)
+
+
+def _shown(value: Any) -> Any:
+    """A value of a claim in a cell; a text of a spec cannot become a spreadsheet's formula."""
+    if isinstance(value, list):
+        return show(tuple(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _csv(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
     return stream.getvalue().rstrip("\n")
 
 

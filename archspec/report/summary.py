@@ -10,7 +10,7 @@ from archspec.analysis.section import Column, Section
 
 def totals(analysis: Analysis) -> Section:
     """The sums over the layers, and what each of them counts."""
-    sums = analysis.totals
+    sums, memory = analysis.totals, analysis.memory
     batch = f", batch {analysis.batch}" if analysis.batch != 1 else ""
     rows = [("params", f"{sums.params:,}", f"{short_bytes(sums.weight_bytes)} in float32")]
     buffers = sums.non_trainable_params - (sums.params - sums.trainable_params)
@@ -25,6 +25,12 @@ def totals(analysis: Analysis) -> Section:
         ("neurons", f"{sums.neurons:,}", "outputs of convolutions and dense layers"),
         ("connections", f"{sums.connections:,}", "neurons x (weights each sees + its bias)"),
         ("activations", short_bytes(sums.activation_bytes), f"every output, float32{batch}"),
+        ("saved", short_bytes(memory.saved), f"what PyTorch keeps for backward{batch}"),
+        (
+            "training peak",
+            short_bytes(memory.training_peak),
+            f"with {memory.optimizer}, an estimate{batch}",
+        ),
     ]
     columns = (Column(""), Column("", "right"), Column("", folds=True))
     return Section("totals", columns, tuple(rows))
@@ -59,8 +65,22 @@ def claims(analysis: Analysis) -> Section | None:
     return Section("claims", columns, rows, notes)
 
 
+def silenced(analysis: Analysis) -> Section | None:
+    """What the spec calls meant, with its reasons; None where it does not."""
+    if not analysis.silenced:
+        return None
+    rows: list[tuple[str, ...]] = []
+    for found in analysis.silenced:
+        rows.append((found.diagnostic.code, printable(found.diagnostic.message)))
+        rows.append(("", f"because: {printable(found.reason)}"))
+    columns = (Column("code"), Column("what the spec says is meant", folds=True))
+    return Section("silenced", columns, tuple(rows))
+
+
 def sections(analysis: Analysis) -> tuple[Section, ...]:
-    """What stands below the table of layers: totals, claims, then the reports asked for."""
+    """What stands below the table of layers: totals, claims, what is meant, reports asked for."""
     stated = claims(analysis)
+    meant = silenced(analysis)
     asked = [section for report in analysis.reports for section in report.sections()]
-    return (totals(analysis), *([stated] if stated else []), *asked)
+    below = [section for section in (stated, meant) if section is not None]
+    return (totals(analysis), *below, *asked)

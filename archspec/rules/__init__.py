@@ -10,9 +10,10 @@ from dataclasses import replace
 from functools import cache
 
 from archspec.analysis import Analysis
-from archspec.diagnostics import Diagnostic, Place, Problem, Span
+from archspec.diagnostics import Diagnostic, Place, Problem, Silenced, Span
 from archspec.graph import Graph
 from archspec.rules.base import Rule
+from archspec.rules.silence import silence
 from archspec.source import Document
 
 
@@ -27,6 +28,12 @@ def rules() -> dict[str, Rule]:
     return found
 
 
+@cache
+def codes() -> dict[str, Rule]:
+    """Every rule by its code."""
+    return {rule.code: rule for rule in rules().values()}
+
+
 def page(rule: Rule) -> str:
     """The rule's documentation: the docstring of its file."""
     module = importlib.import_module(
@@ -38,14 +45,24 @@ def page(rule: Rule) -> str:
 def run(analysis: Analysis) -> Analysis:
     """The analysis with its diagnostics: its own problems completed, and every rule's."""
     problems = []
-    for problem in analysis.problems:
+    for problem in (*analysis.graph.problems, *analysis.problems):
         complete = rules()[problem.rule].complete
         problems.append(complete(problem, analysis) if complete else problem)
     for rule in rules().values():
         if rule.check is not None:
             problems += rule.check(analysis)
-    located = _one_a_place(_located(problem, analysis.graph) for problem in problems)
-    return replace(analysis, diagnostics=diagnose(located, analysis.graph.document))
+    graph = analysis.graph
+    reported, meant = silence([_located(problem, graph) for problem in problems], graph, codes())
+    silenced = [
+        Silenced(diagnostic, ignored.reason)
+        for ignored, expected in meant
+        for diagnostic in diagnose(_one_a_place(expected), graph.document)
+    ]
+    return replace(
+        analysis,
+        diagnostics=diagnose(_one_a_place(reported), graph.document),
+        silenced=tuple(silenced),
+    )
 
 
 def _located(problem: Problem, graph: Graph) -> Problem:

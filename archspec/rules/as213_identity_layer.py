@@ -41,7 +41,6 @@ from archspec.layers.joins import Split
 from archspec.layers.mean_pool2d import GlobalAvgPool2d
 from archspec.layers.pool2d import Pool2d
 from archspec.layers.rearrange import Permute, Reshape
-from archspec.layers.stochastic_depth import StochasticDepth
 from archspec.layers.upsample2d import Upsample2d
 from archspec.layers.zero_pad2d import ZeroPad2d
 from archspec.rules.base import Rule
@@ -96,7 +95,6 @@ def _permute(layer: Permute, _: Shape) -> str | None:
 # and why, or None.
 _KINDS: dict[type[Layer], tuple[str, Callable[[Any, Shape], str | None]]] = {
     Dropout: ("rate", lambda layer, _: None if layer.rate else "a rate of 0 drops nothing"),
-    StochasticDepth: ("rate", lambda layer, _: None if layer.rate else "a rate of 0 drops nothing"),
     Pool2d: ("kernel_size", _pool),
     ZeroPad2d: ("padding", lambda layer, _: "it adds no pixels"),
     Upsample2d: ("scale", lambda layer, _: "it repeats every pixel once"),

@@ -59,7 +59,7 @@ class Builder:
 
     def _scalar(self, event: Any) -> None:
         span = self._span(event)
-        tagged = self._refuse_tag(event, span)
+        tagged = event.tag is not None and self._refuse_tag(event, span)
         if self._wants_key():
             self._key(event, span)
             return
@@ -75,7 +75,7 @@ class Builder:
 
     def _open(self, event: Any) -> None:
         span = self._span(event)
-        tagged = self._refuse_tag(event, span)
+        tagged = event.tag is not None and self._refuse_tag(event, span)
         if self._wants_key():
             self._fail(
                 "yaml-syntax",
@@ -150,24 +150,25 @@ class Builder:
             self.root = node
             return
         opened = self._stack[-1]
-        opened.node.size += node.size
-        opened.node.depth = max(opened.node.depth, node.depth + 1)
-        if opened.node.items is not None:
-            opened.node.items.append(node)
-        elif opened.node.entries is not None and opened.key is not None:
+        parent = opened.node
+        parent.size += node.size
+        if parent.depth <= node.depth:
+            parent.depth = node.depth + 1
+        if parent.items is not None:
+            parent.items.append(node)
+        elif parent.entries is not None and opened.key is not None:
             name, span = opened.key
             opened.key = None
             if name is not None:
-                opened.node.entries.setdefault(name, Entry(span, node))
+                parent.entries.setdefault(name, Entry(span, node))
 
     def _wants_key(self) -> bool:
-        return bool(
-            self._stack and self._stack[-1].node.entries is not None and self._stack[-1].key is None
-        )
+        if not self._stack:
+            return False
+        opened = self._stack[-1]
+        return opened.key is None and opened.node.entries is not None
 
     def _refuse_tag(self, event: Any, span: Span) -> bool:
-        if event.tag is None:
-            return False
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")
         self._report(
             "yaml-tag",

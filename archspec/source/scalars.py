@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 from archspec.diagnostics import ArchspecError, Problem, ProblemsFound, shortened
 
@@ -23,6 +24,7 @@ _WORDS: dict[str, Scalar] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def resolve(text: str) -> Scalar:
     """The value of a plain scalar.
 

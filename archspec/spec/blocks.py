@@ -8,8 +8,9 @@ from pydantic import Field
 
 from archspec.spec.fields import INPUT, LayerName, Name, SpecModel, Version
 
-# What an entry of a list of layers may have beside its own keys: they say how often it is there.
-ENTRY_KEYS = ("when", "repeat", "for_each", "in")
+# What an entry of a list of layers may have beside its own keys: how often it is there, and what
+# is meant in it that a rule would report.
+ENTRY_KEYS = ("when", "repeat", "for_each", "in", "ignore")
 
 Scalar = int | float | bool | str
 # Lists may hold lists: the rows of a table. What they hold is checked where it is used.

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from archspec.diagnostics import ArchspecError
 from archspec.spec.fields import (
     INPUT,
     MAX_SIZE,
-    Finite,
     LayerName,
     NonNegative,
     Size2d,
@@ -25,20 +23,14 @@ from archspec.spec.fields import (
     wrong_type,
     wrong_value,
 )
+from archspec.spec.ignore import ABOUT_IGNORE, Ignores
+from archspec.spec.quantities import parse_bytes
 
 # What a claim may be about that is no layer.
 NETWORK = "network"
 TRAINING = "training"
 
 Figure = Annotated[int, Field(ge=0)]
-
-_UNITS = {"B": 1} | {
-    f"{prefix}{binary}B": (1024 if binary else 1000) ** (power + 1)
-    for power, prefix in enumerate("kMGT")
-    for binary in ("", "i")
-}
-_UNITS["KiB"] = _UNITS.pop("kiB")
-_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([A-Za-z]{1,3})")
 
 
 def _shape(value: Any) -> Any:
@@ -68,11 +60,10 @@ def _bytes(value: Any) -> Any:
         if not is_integer(value):
             raise wrong_type(expected)
         return value
-    amount = _AMOUNT.fullmatch(value.strip())
-    unit = _UNITS.get(amount[2]) if amount else None
-    if amount is None or unit is None:
-        raise wrong_value(expected)
-    return round(Fraction(amount[1]) * unit)
+    try:
+        return parse_bytes(value)
+    except ArchspecError:
+        raise wrong_value(expected) from None
 
 
 def _formula(value: Any) -> Any:
@@ -99,12 +90,21 @@ def _setting(value: Any) -> Any:
     return value if parts is not value else tuple(value)
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong_type("a number")
+    if not math.isfinite(value):
+        raise wrong_value("finite")
+    return value
+
+
 _SCALAR = {"type": ["number", "boolean", "string"]}
 Setting = Annotated[
     Any,
     BeforeValidator(_setting),
     WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]}),
 ]
+Number = Annotated[Any, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
 Bytes = Annotated[
     Figure,
     BeforeValidator(_bytes),
@@ -112,7 +112,7 @@ Bytes = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": 0},
-                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?([kMGT]?B|[KMGT]iB)$"},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?([kKMGTP]i?)?B$"},
             ]
         }
     ),
@@ -176,12 +176,13 @@ class Claim(SpecModel):
     formula: Annotated[str, BeforeValidator(_formula)] | None = Field(
         default=None, description="arithmetic on its own: (27 - 5 + 2*2)/1 + 1"
     )
-    claimed: Finite | None = Field(default=None, description="what the source says `formula` is")
+    claimed: Number | None = Field(default=None, description="what the source says `formula` is")
     tolerance: NonNegative = Field(default=0.0, description="relative: 0.05 accepts 5 % either way")
     bound: Literal["at_least", "at_most"] | None = Field(
         default=None, description='for "more than" and "less than"'
     )
     source: str | None = Field(default=None, description="where it is stated: a section, a URL")
+    ignore: Ignores = Field(default=(), description=ABOUT_IGNORE)
 
     @model_validator(mode="after")
     def _one_quantity(self) -> Claim:
@@ -240,5 +241,5 @@ class Claim(SpecModel):
 QUANTITIES: tuple[str, ...] = tuple(
     key
     for key in Claim.model_fields
-    if key not in ("about", "claimed", "tolerance", "bound", "source")
+    if key not in ("about", "claimed", "tolerance", "bound", "source", "ignore")
 )

@@ -18,6 +18,7 @@ from archspec.spec.fields import (
     SpecModel,
     Version,
 )
+from archspec.spec.ignore import ABOUT_IGNORE, IgnoresAbout
 from archspec.spec.initializers import Initializer, KaimingNormal, Zeros
 from archspec.spec.recipe import Recipe
 
@@ -75,3 +76,4 @@ class NetworkSpec(SpecModel):
     )
     claims: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
     training: Recipe | None = None
+    ignore: IgnoresAbout = Field(default=(), description=ABOUT_IGNORE)

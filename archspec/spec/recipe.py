@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from archspec.spec.fields import Count, Finite, NonNegative, Positive, SpecModel, is_integer
+from archspec.spec.ignore import ABOUT_IGNORE, Ignores
 
 
 class Sgd(SpecModel):
@@ -120,6 +121,7 @@ class Recipe(SpecModel):
     parameters: Annotated[tuple[Multipliers, ...], Field(strict=False)] = ()
     preprocessing: Preprocessing = Preprocessing()
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    ignore: Ignores = Field(default=(), description=ABOUT_IGNORE)
 
     def multipliers(self, parameter: str) -> tuple[float, float]:
         """The learning-rate and weight-decay multipliers of a parameter; the last match counts.

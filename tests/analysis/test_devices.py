@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from archspec.analysis.devices import (
     BYTES_PER_ELEMENT,
@@ -154,6 +158,16 @@ def test_a_bad_file_is_told_with_line_and_column(
     assert message.startswith("devices.yaml cannot be used\n  ")
     assert f"devices.yaml:{place}: " in message
     assert said in message
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.integers(0, len(MINE)), cut=st.integers(0, 12), put=st.text(max_size=6))
+def test_any_text_gives_devices_or_a_message(place: int, cut: int, put: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, suppress(ArchspecError):
+        text = MINE[:place] + put + MINE[place + cut :]
+        path = Path(folder) / "devices.yaml"
+        path.write_text(text, encoding="utf-8", errors="surrogatepass")
+        assert all(device.bandwidth > 0 for device in read_devices(path).values())
 
 
 def test_every_problem_of_a_file_is_told(tmp_path: Path) -> None:

@@ -270,3 +270,12 @@ def test_the_rows_of_the_table_at_eighty_columns() -> None:
     assert rows["flatten"] == ("flatten", "", "", "", "", "", "")
     assert layers.title == "roofline: NVIDIA H100 SXM, float32, batch 128"
     assert sums.notes[0].startswith("Ridge point: 67.0 TFLOP/s / 3.35 TB/s = 20 FLOP/byte")
+
+
+def test_the_papers_training_took_longer_than_two_of_its_cards_need_at_least() -> None:
+    """Sections 3.1 and 5: 90 epochs of 1.2 million images in five to six days on two GTX 580."""
+    found = _roofline("alexnet", 64, find_device("gtx-580-3gb"))
+    rate = found.images_per_second(found.step)
+    assert rate is not None
+    days = 90 * 1.2e6 / (2 * rate) / 86_400
+    assert 1.5 < days < 5

@@ -64,6 +64,7 @@ def test_reports_are_in_the_document(
         (("--interconnect", "50GB/s"), "--interconnect needs --devices too"),
         (("--devices", "8", "--interconnect", "50"), "--interconnect: expected a bandwidth"),
         (("--devices", "1", "--interconnect", "50GB/s"), "--devices"),
+        (("--batch", "9" * 400), "--batch"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

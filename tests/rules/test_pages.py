@@ -16,7 +16,7 @@ RULES = list(rules.rules().values())
 PACKAGE = Path(archspec.__file__).parent
 
 # What one spec text cannot show: a file that is missing, one that is no text, and what takes two.
-NO_EXAMPLE = {"unreadable-file", "not-text", "file-outside", "unknown-change"}
+NO_EXAMPLE = {"unreadable-file", "not-text", "file-outside", "unknown-change", "unused-import"}
 
 
 def section(rule: Rule, title: str) -> str | None:
@@ -81,6 +81,15 @@ def test_what_has_no_example_can_be_shown_otherwise(tmp_path: Path) -> None:
         with pytest.raises(archspec.SpecError) as caught:
             archspec.load(spec)
         found |= {diagnostic.name for diagnostic in caught.value.diagnostics}
+    library, importing = tmp_path / "blocks.yaml", tmp_path / "importing.yaml"
+    library.write_text("archspec: 1\nblocks: {unit: {layers: [{name: act, type: relu}]}}\n")
+    importing.write_text(
+        "archspec: 1\nname: importing\ninput: {channels: 1, height: 4, width: 4}\n"
+        "imports: {other: blocks.yaml}\nlayers: [{name: a, type: relu}]\n"
+    )
+    found |= {d.name for d in archspec.analyze(importing).diagnostics}
+    importing.write_text(importing.read_text().replace("type: relu", "block: other.unit"))
+    assert archspec.analyze(importing).diagnostics == ()
     assert found == NO_EXAMPLE
 
 

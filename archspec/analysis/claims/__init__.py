@@ -121,7 +121,7 @@ def check_claims(
             verdicts.append(verdict)
             # What only follows from a rounded size is told in the table, not as a problem again.
             follows = about in shapes.uncertain or (about == NETWORK and shapes.uncertain)
-            depends = stated.quantity.partition(".")[0] not in ("settings", "layers")
+            depends = stated.place[0] not in ("settings", "layers", "weighted_layers")
             if reason is not None and not (follows and depends):
                 failed.append((verdict, stated, reason))
     right = {(v.about, v.quantity): v for v in verdicts if v.verdict == "holds"}
@@ -134,7 +134,8 @@ def check_claims(
 
 
 def _is_known(about: str, graph: Graph) -> bool:
-    return about in (INPUT, NETWORK, TRAINING, *graph.parts) or about in graph.by_name
+    words = (INPUT, NETWORK, TRAINING)
+    return about in words or about in graph.by_name or about in graph.parts
 
 
 def _unknown(about: str, index: int, graph: Graph) -> Problem:

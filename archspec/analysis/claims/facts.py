@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,6 +26,8 @@ from archspec.spec.recipe import Recipe
 
 # Keys of a layer that say which one it is and not what it does.
 _NOT_SETTINGS = ("name", "type", "inputs")
+# Beside the counts of each type, that of all that are weighted; no type is called so.
+_WEIGHTED = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Facts:
     fields: Mapping[str, ReceptiveField | None]
     sums: Totals
     batch: int
+    counted: dict[str, Counter[str]] = field(default_factory=dict)
 
     def computed(self, about: str, stated: Stated, index: int) -> Figure | Problem | None:
         """The figure that the network has; None where a layer without a shape leaves it open.
@@ -49,7 +53,7 @@ class Facts:
         if quantity == "layers":
             return self._layers(about, stated, index)
         if quantity == "weighted_layers":
-            return sum(node.layer.is_neurons for node in self._counted(about))
+            return self._types(about)[_WEIGHTED]
         output = self.output(about)
         if quantity == "shape":
             return self.shapes.of(output) if self._has_shape(output) else None
@@ -107,10 +111,14 @@ class Facts:
     def _has_shape(self, layer: str) -> bool:
         return layer == INPUT or layer in self.shapes.layers
 
-    def _counted(self, about: str) -> Sequence[Node]:
-        """The layers that are counted: of the network those that are used at inference."""
-        apart = self.graph.training_only if about == NETWORK else ()
-        return [node for node in self.nodes(about) if node.name not in apart]
+    def _types(self, about: str) -> Counter[str]:
+        """How many layers of each type there are: of the network those used at inference."""
+        if about not in self.counted:
+            apart = self.graph.training_only if about == NETWORK else ()
+            layers = [node.layer for node in self.nodes(about) if node.name not in apart]
+            self.counted[about] = Counter(layer.type for layer in layers)
+            self.counted[about][_WEIGHTED] = sum(layer.is_neurons for layer in layers)
+        return self.counted[about]
 
     def _layers(self, about: str, stated: Stated, index: int) -> int | Problem:
         if stated.key not in layer_type_names():
@@ -121,21 +129,21 @@ class Facts:
                 suggest_layer_type(stated.key, layer_type_names()),
                 span=self._place(index, *stated.place, key=True),
             )
-        return sum(node.layer.type == stated.key for node in self._counted(about))
+        return self._types(about)[stated.key]
 
     def _receptive_field(self, about: str, output: str, index: int) -> Figure | Problem | None:
         if output == INPUT:
             return (1, 1)
         if not self._has_shape(output):
             return None
-        field = self.fields[output]
-        if field is None:
+        seen = self.fields[output]
+        if seen is None:
             return self._unchecked(
                 index,
                 "receptive_field",
                 f"the receptive field of {about} differs in size from place to place",
             )
-        return field.size
+        return seen.size
 
     def _weight_shape(self, about: str, index: int) -> Figure | Problem | None:
         if about not in self.graph.by_name:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archspec.analysis.quantities import parse_byte_rate, parse_bytes, parse_flop_rate
 from archspec.diagnostics import ArchspecError
+from archspec.spec.quantities import parse_byte_rate, parse_bytes, parse_flop_rate
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,76 @@
+"""The weight decay is so large that weights forget what they learn within a few steps.
+
+Decay shrinks a weight by learning rate x decay / (1 - momentum) at each step. Where that alone
+takes it to 1/e within 100 steps, a weight knows the last 100 batches at most, and most networks go
+to zero. The usual cause is a decay for another optimiser: AdamW's 0.05 is multiplied by a learning
+rate of 0.001 and by no momentum; here 0.05 works a thousand times as strongly.
+
+Example:
+
+    archspec: 1
+    name: example
+    input: {channels: 3, height: 32, width: 32}
+    layers:
+      - {name: conv1, type: conv2d, filters: 16, kernel_size: 3, padding: 1}
+      - {name: relu1, type: relu}
+      - {name: pool1, type: global_avg_pool2d}
+      - {name: fc, type: dense, units: 10}
+    training:
+      epochs: 90
+      batch_size: 128
+      optimizer: {type: sgd, learning_rate: 0.01, momentum: 0.9, weight_decay: 0.5}
+      preprocessing: {mean: data, std: data}
+
+Instead:
+
+    archspec: 1
+    name: example
+    input: {channels: 3, height: 32, width: 32}
+    layers:
+      - {name: conv1, type: conv2d, filters: 16, kernel_size: 3, padding: 1}
+      - {name: relu1, type: relu}
+      - {name: pool1, type: global_avg_pool2d}
+      - {name: fc, type: dense, units: 10}
+    training:
+      epochs: 90
+      batch_size: 128
+      optimizer: {type: sgd, learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0005}
+      preprocessing: {mean: data, std: data}
+
+References:
+
+    Loshchilov and Hutter (2019): Decoupled Weight Decay Regularization (https://arxiv.org/abs/1711.05101)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archspec.analysis import Analysis
+from archspec.diagnostics import Problem
+from archspec.rules.base import Rule
+from archspec.rules.recipe import place, shrinking
+
+STEPS = 100
+
+
+def _check(analysis: Analysis) -> Iterator[Problem]:
+    recipe = analysis.graph.spec.training
+    if recipe is None:
+        return
+    share = shrinking(recipe)
+    if share * STEPS <= 1:
+        return
+    sgd = recipe.optimizer
+    yield Problem(
+        "decay-overwhelms",
+        f"weight_decay {sgd.weight_decay:g} shrinks a weight by {share:.2g} a step "
+        f"({sgd.learning_rate:g} x {sgd.weight_decay:g} / (1 - {sgd.momentum:g})): to 1/e in "
+        f"{1 / share:.3g} steps",
+        f"use at most {sgd.weight_decay / (share * STEPS):.1g}; recipes for SGD have 0.0001 to "
+        "0.001",
+        span=place(analysis, "optimizer", "weight_decay"),
+    )
+
+
+RULE = Rule("AS502", "decay-overwhelms", "warning", check=_check)

@@ -1,0 +1,230 @@
+"""AS5xx, the recipe: what is said of it, and that training bears it out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from networks import layer, parsed
+
+import archspec
+from archspec import catalog
+from archspec.diagnostics import Diagnostic
+from archspec.graph import Graph
+from archspec.rules.recipe import IMAGES, shrinking, shrunk
+from archspec.spec.recipe import Recipe
+
+LAYERS = [
+    layer("conv1", "conv2d", filters=16, kernel_size=3, padding=1),
+    layer("relu1", "relu"),
+    layer("pool1", "max_pool2d", kernel_size=4),
+    layer("flatten", "flatten"),
+    layer("fc1", "dense", units=64),
+    layer("relu2", "relu"),
+    layer("fc2", "dense", units=10),
+]
+NORM = [
+    layer("conv1", "conv2d", filters=16, kernel_size=3, padding=1, bias=False),
+    layer("norm1", "batch_norm", eps=1e-5, decay=0.9),
+    layer("relu1", "relu"),
+    layer("pool1", "global_avg_pool2d"),
+    layer("fc", "dense", units=10),
+]
+
+
+def recipe(**changes: Any) -> dict[str, Any]:
+    """A recipe with which nothing is wrong, and changes to it and to its optimiser."""
+    sgd = {"type": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 0.0005}
+    sgd |= {key: changes.pop(key) for key in [*changes] if key in sgd}
+    whole = {"epochs": 90, "batch_size": 128, "optimizer": sgd}
+    return {**whole, "preprocessing": {"mean": "data", "std": "data"}, **changes}
+
+
+def network(layers: list[dict[str, Any]] = LAYERS, **changes: Any) -> Graph:
+    defaults = {"weight_init": "kaiming_normal"} | changes.pop("defaults", {})
+    return parsed(layers, (3, 32, 32), training=recipe(**changes), defaults=defaults)
+
+
+def findings(graph: Graph) -> dict[str, Diagnostic]:
+    found = archspec.analyze(graph).diagnostics
+    return {d.code: d for d in found if d.code.startswith("AS5")}
+
+
+@pytest.mark.slow
+def test_published_recipes_have_no_warning_and_the_seed_has_its_own() -> None:
+    for name in catalog.shipped():
+        if archspec.load(name).spec.training is None:
+            continue
+        found = findings(archspec.load(name))
+        assert [*found] == (["AS501"] if name == "alexnet-same-padding" else []), name
+
+
+def test_the_seed_s_decay_is_a_hundredth_of_the_paper_s() -> None:
+    found = findings(archspec.load("alexnet-same-padding"))["AS501"]
+    text = (catalog.folder() / "alexnet-same-padding.yaml").read_text("utf-8").splitlines()
+    assert text[found.line - 1].lstrip().startswith("optimizer:")
+    assert text[found.line - 1][found.column - 1 : found.end_column - 1] == "5.0e-6"
+    assert "to 64% of itself" in found.message
+    assert found.severity == "warning"
+    (fix,) = found.fixes
+    assert fix.changes == {"training.optimizer.weight_decay": 0.0005}
+    assert not fix.safe
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_decay_alone_shrinks_a_weight_as_computed(momentum: float) -> None:
+    found = Recipe.model_validate(recipe(momentum=momentum, weight_decay=0.01))
+    sgd, weight, velocity, steps = found.optimizer, 1.0, 0.0, 5000
+    for _ in range(steps):  # the update that Krizhevsky et al. (2012) print, without a gradient
+        velocity = momentum * velocity - sgd.weight_decay * sgd.learning_rate * weight
+        weight += velocity
+    assert math.log(weight) == pytest.approx(-shrinking(found) * steps, rel=0.02)
+
+
+def test_the_schedule_counts() -> None:
+    steps = -(-IMAGES // 128)
+    constant = Recipe.model_validate(recipe())
+    assert shrunk(constant) == pytest.approx(shrinking(constant) * steps * 90)
+    schedule = {"type": "steps", "epochs": [31, 61, 100], "factor": 0.1}
+    falling = Recipe.model_validate(recipe(schedule=schedule))
+    assert shrunk(falling) == pytest.approx(shrinking(falling) * steps * (30 + 3 + 0.3))
+
+
+@pytest.mark.parametrize(
+    ("decay", "code"),
+    [(0, None), (1e-5, "AS501"), (1.2e-5, None), (0.0005, None), (0.09, None), (0.2, "AS502")],
+)
+def test_decays(decay: float, code: str | None) -> None:
+    assert [*findings(network(weight_decay=decay))] == ([code] if code else [])
+
+
+def test_a_cause_is_named_only_where_it_is_plausible() -> None:
+    assert findings(network(weight_decay=1e-5))["AS501"].fixes  # 0.001 x 0.01
+    assert not findings(network(weight_decay=1.234e-6))["AS501"].fixes
+    assert not findings(network(weight_decay=1e-9))["AS501"].fixes  # 1e-7 does nothing either
+
+
+def images(count: int, std: float) -> tuple[np.ndarray, np.ndarray]:
+    """Images of ten classes, each a pattern with noise, with mean 0."""
+    numbers = np.random.default_rng(0)
+    patterns = np.repeat(np.repeat(numbers.normal(size=(10, 3, 8, 8)), 4, 2), 4, 3)
+    labels = numbers.integers(0, 10, count)
+    found = 0.7 * patterns[labels] + 0.7 * numbers.normal(size=(count, 3, 32, 32))
+    return (found / found.std() * std).astype("float32"), labels
+
+
+def trained(graph: Graph, std: float, steps: int = 80) -> float:
+    """The loss at the end of a short run with the recipe's optimiser."""
+    import torch
+
+    assert graph.spec.training is not None
+    sgd = graph.spec.training.optimizer
+    model = archspec.build(graph, backend="torch", seed=0)
+    optimizer = torch.optim.SGD(model.parameters(), sgd.learning_rate, sgd.momentum)
+    pixels, labels = (torch.from_numpy(array) for array in images(256, std))
+    losses = []
+    for step in range(steps):
+        some = torch.arange(32 * step, 32 * step + 32) % 256
+        loss = torch.nn.functional.cross_entropy(model(pixels[some]), labels[some])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return float(np.mean(losses[-8:]))
+
+
+RAW = {"mean": "data"}
+RATES = [
+    # layers, preprocessing, deviation of the pixels, learning rate, flagged
+    ("raw pixels", RAW, 57.6, 1.0, True),
+    ("raw pixels, lower", RAW, 57.6, 1e-4, False),
+    ("normalised", {"mean": "data", "std": "data"}, 1.0, 10.0, True),
+    ("normalised, lower", {"mean": "data", "std": "data"}, 1.0, 0.01, False),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("preprocessing", "std", "rate", "flagged"), [r[1:] for r in RATES], ids=[r[0] for r in RATES]
+)
+def test_what_is_flagged_does_not_train_and_what_is_not_does(
+    preprocessing: dict[str, Any], std: float, rate: float, flagged: bool
+) -> None:
+    graph = network(learning_rate=rate, weight_decay=0, preprocessing=preprocessing)
+    assert ("AS503" in findings(graph)) == flagged
+    chance, loss = math.log(10), trained(graph, std, steps=140)
+    if flagged:
+        assert not loss < 0.95 * chance  # not a number, or no better than chance
+    else:
+        assert loss < 0.8 * chance
+
+
+def test_normalisation_forgets_the_size_of_the_weights() -> None:
+    assert "AS503" not in findings(network(NORM, learning_rate=100, weight_decay=0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("std", "lost"), [(0.01, True), (0.083, False)])
+def test_a_lost_signal_does_not_train(std: float, lost: bool) -> None:
+    layers = [layer("small", "avg_pool2d", kernel_size=4)]
+    for number in range(6):
+        layers.append(layer(f"conv{number}", "conv2d", filters=32, kernel_size=3, padding=1))
+        layers.append(layer(f"relu{number}", "relu"))
+    layers += [layer("mean", "max_pool2d", kernel_size=4), layer("flat", "flatten")]
+    layers += [layer("fc", "dense", units=10)]
+    init = {"weight_init": {"type": "normal", "std": std}}
+    graph = network(layers, defaults=init, weight_decay=0)
+    assert [*findings(graph)] == (["AS504"] if lost else [])
+    chance, loss = math.log(10), trained(graph, 1.0)
+    assert loss > 0.97 * chance if lost else loss < 0.5 * chance
+
+
+def test_an_exploding_signal_is_lost_too() -> None:
+    found = findings(network(defaults={"weight_init": {"type": "normal", "std": 20.0}}))
+    assert "explodes" in found["AS504"].message
+    assert found["AS504"].layer == "fc1"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ({"type": "steps", "epochs": [30, 60]}, None),
+        ({"type": "steps", "epochs": [30, 91]}, "epoch 91 never begins: the learning rate ends"),
+        ({"type": "steps", "epochs": [100, 200]}, "epochs 100, 200 never begin"),
+        ({"type": "plateau", "patience": 89}, None),
+        ({"type": "plateau", "patience": 90}, "for 90: that never happens"),
+    ],
+)
+def test_schedules(schedule: dict[str, Any], message: str | None) -> None:
+    found = findings(network(schedule=schedule))
+    if message is None:
+        assert not found
+    else:
+        assert message in found["AS505"].message
+
+
+@pytest.mark.parametrize(
+    ("layers", "changes", "code", "words"),
+    [
+        (LAYERS, {"parameters": [{"match": "conv2.*"}]}, "AS506", "none of the 6 parameters"),
+        (LAYERS, {"parameters": [{"match": "*.bias", "learning_rate": 2}]}, None, ""),
+        ([*({**w, "trainable": False} if w["type"] in ("conv2d", "dense") else w for w in LAYERS)],
+         {}, "AS507", "parameters are frozen"),
+        ([layer("pool", "global_avg_pool2d")], {}, "AS507", "has no parameters"),
+        (NORM, {}, "AS508", "32 scales and shifts"),
+        (NORM, {"weight_decay": 0}, None, ""),
+        (NORM, {"parameters": [{"match": "norm1.*", "weight_decay": 0}]}, None, ""),
+        (NORM, {"weight_decay": 0, "batch_size": 1}, "AS509", "by 1,024 values of one image"),
+        ([{**LAYERS[0], "trainable": False}, *LAYERS[1:]],
+         {"parameters": [{"match": "conv1.bias"}]}, "AS510", "the one parameter"),
+    ],
+)  # fmt: skip
+def test_parameters_and_batches(
+    layers: list[dict[str, Any]], changes: dict[str, Any], code: str | None, words: str
+) -> None:
+    found = findings(network(layers, **changes))
+    assert [*found] == ([code] if code else [])
+    if code:
+        assert words in found[code].message
