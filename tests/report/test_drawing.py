@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import SOON, branching, family_heads, heads, layer, network
+from networks import SOON, branching, family_heads, heads, layer, network, unet
 from networks import parsed as parsed_network
 from pictures import Rectangle, boxes, drawn_layers, labels, overlapping, parsed, segments
 
@@ -20,33 +20,11 @@ import archspec
 from archspec import catalog
 from archspec.analysis import Analysis
 from archspec.diagnostics import ArchspecError
-from archspec.graph import Graph
 from archspec.report.drawing import draw
 from archspec.report.drawing.layout import Edge, arrange, crossings, ranks_of
 from archspec.report.drawing.turns import Turn, levels_of
 
 ALEXNET = Path(__file__).parents[2] / "docs" / "alexnet.svg"
-
-
-def unet(depth: int = 3) -> Graph:
-    """An encoder and a decoder with lines across: nested branches over many ranks."""
-    layers = []
-    for level in range(depth):
-        layers += [
-            layer(f"down{level}.conv", "conv2d", filters=8 << level, kernel_size=3, padding=1),
-            layer(f"down{level}.relu", "relu"),
-            layer(f"pool{level}", "max_pool2d", kernel_size=2),
-        ]
-    layers.append(layer("bottom", "conv2d", filters=8 << depth, kernel_size=3, padding=1))
-    for level in reversed(range(depth)):
-        layers += [
-            layer(f"up{level}.up", "conv2d_transpose", filters=8 << level, kernel_size=2, stride=2),
-            layer(f"up{level}.join", "concat", f"up{level}.up", f"down{level}.relu"),
-            layer(f"up{level}.conv", "conv2d", filters=8 << level, kernel_size=3, padding=1),
-            layer(f"up{level}.relu", "relu"),
-        ]
-    layers.append(layer("logits", "conv2d", filters=2, kernel_size=1))
-    return network(layers, (3, 32, 32), "unet", title="A small U-Net")
 
 
 def check(found: Analysis, **options: Any) -> None:
