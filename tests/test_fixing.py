@@ -140,6 +140,21 @@ def test_many_warnings_are_fixed_at_once_and_errors_one_by_one(tmp_path: Path) -
     assert [before[:6] for before, after in lines if before != after] == ["input:"]
 
 
+def test_what_is_said_once_is_fixed_everywhere(tmp_path: Path) -> None:
+    conv = "type: conv2d, filters: 2, kernel_size: 2, padding: same"
+    layers = "".join(
+        f"  - {{name: act{i}, type: gelu}}\n  - {{name: c{i}, {conv}}}\n" for i in range(3)
+    )
+    head = "archspec: 1\nname: n\ninput: {channels: 3, height: 9, width: 9}\nlayers:\n"
+    path = file(tmp_path, head + layers)
+    assert fixing.fix_file(path).after == (head + layers).replace(
+        "type: gelu", "type: gelu, approximate: none"
+    )
+    unsafe = fixing.fix_file(path, unsafe=True)
+    assert unsafe.after == fixing.fix_file(path).after.replace("same", "[0, 1, 0, 1]")
+    assert len(unsafe.applied) == 2
+
+
 def test_a_choice_that_is_not_there_is_said(tmp_path: Path) -> None:
     found = fixed(file(tmp_path, ALEXNET), 9)
     assert found.after == ALEXNET
