@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from layouts import Layout
 
 import archspec
-from archspec import fixing, rules, source
+from archspec import fixing, loading, rules, source
 from archspec.analysis import Analysis
 from archspec.diagnostics import ArchspecError, Fix, Problem
 from archspec.rules.base import Rule
-from archspec.source.editing import changed
+from archspec.source.editing import applied, changed
 
 ALEXNET = """\
 # a copy of the paper's first layers
@@ -208,6 +208,17 @@ layers:
 """
     found = fixed(file(tmp_path, text), 3)
     assert found.after == text.replace("stride: 3}", "stride: 3, rounding: floor}")
+
+
+def test_items_of_lists_are_found_by_their_number(tmp_path: Path) -> None:
+    text = ALEXNET.replace("stride: 4}", "stride: 4, padding: [1, 2, 1, 2]}") + "claims: []\n"
+    state = loading.examine(file(tmp_path, text))
+    changes = {"conv1.padding.3": 3, "input.height": 225}
+    assert applied(text, fixing.replacements(state, Fix("", "", changes))) == text.replace(
+        "1, 2]}", "1, 3]}"
+    ).replace("height: 224", "height: 225")
+    for place in ("conv1.padding.4", "conv9.padding.0", "claims.0"):
+        assert fixing.replacements(state, Fix("", "", {place: None})) == ()
 
 
 SAFE = """\
