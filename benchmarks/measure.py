@@ -27,10 +27,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one whole process took."""
+    """What one whole process took. `cpu` is in seconds, `seconds` by the clock on the wall."""
 
     seconds: float
     peak_mib: float
+    cpu: float
 
 
 def in_turn(
@@ -75,7 +76,7 @@ def process(command: list[str], status: int = 0) -> Usage:
     if child.returncode != status:
         raise RuntimeError(f"{command} ended with {child.returncode}")
     scale = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
-    return Usage(seconds, usage.ru_maxrss / scale)
+    return Usage(seconds, usage.ru_maxrss / scale, usage.ru_utime + usage.ru_stime)
 
 
 def milliseconds(seconds: float) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pages import blocks
 
 from archspec import cli
 
@@ -111,9 +112,31 @@ def test_formats_print_one_thing_each(run: Run, wrong: Path) -> None:
     assert [found["code"] for found in json.loads(out)] == ["AS101"]
 
 
+def test_a_safe_fix_is_counted(run: Run, wrong: Path) -> None:
+    wrong.write_text(WRONG.replace("224", "227") + "  - {name: act, type: gelu}\n")
+    assert run("check", "mine.yaml")[1].endswith("1 spec: 1 note (1 fixable with --fix)\n")
+    status, out, err = run("check", "mine.yaml", "--fix")
+    assert (status, out) == (0, "1 spec: nothing to report\n")
+    assert err == "fixed AS408 at mine.yaml:6: approximate: none\n"
+
+
+def test_the_page_configures_what_there_is(run: Run, wrong: Path) -> None:
+    snippets = [b for b in blocks(ROOT / "docs" / "checking.md") if b.language == "yaml"]
+    _, workflow, configuration = (yaml.safe_load(block.text) for block in snippets)
+    *_, last = workflow["jobs"]["check"]["steps"]
+    arguments = last["run"].replace("networks/*.yaml", "mine.yaml").split()[1:]
+    assert run(*arguments)[0] == 1
+    hooks = {hook["id"]: hook["entry"].split() for hook in yaml.safe_load(HOOKS)}
+    (used,) = configuration["repos"][0]["hooks"]
+    assert run(*hooks[used["id"]][1:], *used["args"], "mine.yaml")[0] == 1
+
+
+HOOKS = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "hook",
-    yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")),
+    yaml.safe_load(HOOKS),
     ids=lambda hook: hook["id"],
 )
 def test_the_hooks_for_pre_commit_run(hook: dict[str, str], run: Run, wrong: Path) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import codecs
+import random
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from layouts import Layout
 
 import archspec
-from archspec import fixing, rules
+from archspec import fixing, loading, rules, source
 from archspec.analysis import Analysis
 from archspec.diagnostics import ArchspecError, Fix, Problem
 from archspec.rules.base import Rule
+from archspec.source.editing import applied, changed
 
 ALEXNET = """\
 # a copy of the paper's first layers
@@ -63,6 +68,47 @@ def test_each_repair_of_a_non_integer_output_changes_its_place_alone(
     assert not [d for d in found.state.diagnostics if d.severity == "error"]
 
 
+def common(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(random=st.randoms(use_true_random=False), number=st.integers(1, 5))
+def test_in_any_layout_a_fix_changes_what_it_says_and_nothing_else(
+    random: random.Random, number: int, tmp_path: Path
+) -> None:
+    data = source.parse(ALEXNET, "data").root.data()
+    text = Layout(random).text(data)
+    found = fixed(file(tmp_path, text), number)
+    if found.left_out:  # comments in the lines of a value that would go
+        assert found.after == text
+        assert "comment" in found.left_out[0].reason
+        return
+    (repair,) = found.applied
+    changes: dict[tuple[str | int, ...], Any] = {}
+    for place, value in repair.fix.changes.items():
+        where, key = place.split(".")
+        changes[("input", key) if where == "input" else ("layers", 0, key)] = value
+    assert source.parse(found.after, "after").root.data() == changed(data, changes)
+    for comment in ("größer, [nicht}", "# x: 1", "# a line of its own"):
+        assert found.after.count(comment) == text.count(comment)
+    # What differs lies in the input or in the layer.
+    root = source.parse(text, "before").root
+    section = root.get("input")
+    if ("input", "height") not in changes:
+        layers = root.get("layers")
+        section = layers and (layers.items or [])[0]
+    assert section is not None
+    same = common(text, found.after)
+    same_end = common(text[same:][::-1], found.after[same:][::-1])
+    first, last = (text.count("\n", 0, i) + 1 for i in (same, len(text) - same_end))
+    assert section.span.line <= first <= last <= section.span.end_line + 1
+
+
 def test_nothing_is_applied_that_is_not_safe_or_chosen(tmp_path: Path) -> None:
     path = file(tmp_path, ALEXNET)
     found = fixing.fix_file(path)
@@ -71,6 +117,42 @@ def test_nothing_is_applied_that_is_not_safe_or_chosen(tmp_path: Path) -> None:
     assert not found.left_out
     unsafe = fixing.fix_file(path, unsafe=True)
     assert unsafe.after == fixed(path, 1).after
+
+
+def test_many_warnings_are_fixed_at_once_and_errors_one_by_one(tmp_path: Path) -> None:
+    layers = [
+        f"  - {{name: conv{i}, type: conv2d, filters: 4, kernel_size: 3}}\n"
+        f"  - {{name: norm{i}, type: batch_norm, eps: 1.0e-5, decay: 0.1}}\n"
+        for i in range(40)
+    ]
+    head = "archspec: 1\nname: n\ninput: {channels: 3, height: 99, width: 99}\nlayers:\n"
+    text = head + "".join(layers)
+    found = fixing.fix_file(file(tmp_path, text), unsafe=True)
+    assert "decay: 0.1}" not in found.after
+    assert {"AS404", "AS206"}.isdisjoint(d.code for d in found.state.diagnostics)
+    assert len(found.applied) == 80
+    pools = "".join(
+        f"  - {{name: pool{i}, type: max_pool2d, kernel_size: 2, stride: 2}}\n" for i in range(3)
+    )
+    found = fixing.fix_file(file(tmp_path, head + pools), choices={"AS101": 1})
+    assert len(found.applied) == 1  # another input, with which all three are whole
+    lines = zip(found.before.splitlines(), found.after.splitlines(), strict=True)
+    assert [before[:6] for before, after in lines if before != after] == ["input:"]
+
+
+def test_what_is_said_once_is_fixed_everywhere(tmp_path: Path) -> None:
+    conv = "type: conv2d, filters: 2, kernel_size: 2, padding: same"
+    layers = "".join(
+        f"  - {{name: act{i}, type: gelu}}\n  - {{name: c{i}, {conv}}}\n" for i in range(3)
+    )
+    head = "archspec: 1\nname: n\ninput: {channels: 3, height: 9, width: 9}\nlayers:\n"
+    path = file(tmp_path, head + layers)
+    assert fixing.fix_file(path).after == (head + layers).replace(
+        "type: gelu", "type: gelu, approximate: none"
+    )
+    unsafe = fixing.fix_file(path, unsafe=True)
+    assert unsafe.after == fixing.fix_file(path).after.replace("same", "[0, 1, 0, 1]")
+    assert len(unsafe.applied) == 2
 
 
 def test_a_choice_that_is_not_there_is_said(tmp_path: Path) -> None:
@@ -128,6 +210,17 @@ layers:
     assert found.after == text.replace("stride: 3}", "stride: 3, rounding: floor}")
 
 
+def test_items_of_lists_are_found_by_their_number(tmp_path: Path) -> None:
+    text = ALEXNET.replace("stride: 4}", "stride: 4, padding: [1, 2, 1, 2]}") + "claims: []\n"
+    state = loading.examine(file(tmp_path, text))
+    changes = {"conv1.padding.3": 3, "input.height": 225}
+    assert applied(text, fixing.replacements(state, Fix("", "", changes))) == text.replace(
+        "1, 2]}", "1, 3]}"
+    ).replace("height: 224", "height: 225")
+    for place in ("conv1.padding.4", "conv9.padding.0", "claims.0"):
+        assert fixing.replacements(state, Fix("", "", {place: None})) == ()
+
+
 SAFE = """\
 archspec: 1
 name: safe
@@ -150,8 +243,6 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
             fix = Fix(message, "", changes, safe=True)
             return Problem("idle", message, layer=layer, fixes=(fix,))
 
-        if "idle" in analysis.graph.variables:
-            yield problem("idle variable", {"variables.idle": None})
         for node in analysis.graph.nodes:
             if node.source.get("bias") is None:
                 yield problem("no bias", {f"{node.name}.bias": False}, node.name)
@@ -173,9 +264,9 @@ def test_safe_fixes_are_applied_until_none_is_left_and_bad_ones_left_out(tmp_pat
         "kernel_size: 3}", "kernel_size: 3, bias: false}"
     )
     assert sorted(repair.fix.title for repair in found.applied) == [
-        "idle variable",
         "no bias",
         "no bias",
+        "remove idle",  # by a rule of archspec's own
     ]
     reasons = {repair.fix.title: repair.reason for repair in found.left_out}
     assert set(reasons) == {"too large", "stays"}

@@ -133,4 +133,7 @@ def _print(examined: Sequence[Examined], format: CheckFormat) -> None:
         files = f"{len(examined)} spec{'s' if len(examined) != 1 else ''}"
         silenced = sum(len(state.silenced) for state in examined)
         meant = f", {silenced} silenced" if silenced else ""
-        out.print(f"{files}: {counts(diagnostics) or 'nothing to report'}{meant}", highlight=False)
+        fixable = sum(any(fix.safe for fix in found.fixes) for found in diagnostics)
+        fix = f" ({fixable} fixable with --fix)" if fixable else ""
+        summary = f"{files}: {counts(diagnostics) or 'nothing to report'}{meant}{fix}"
+        out.print(summary, highlight=False)

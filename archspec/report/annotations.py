@@ -69,19 +69,15 @@ def to_sarif(examined: Sequence[Examined]) -> str:
     """
     known = list(rules.rules().values())
     indices = {rule.code: index for index, rule in enumerate(known)}
-    results = [
-        _result(found, indices[found.code], state)
-        for state in examined
-        for found in state.diagnostics
-    ]
-    results += [
-        {
-            **_result(silenced.diagnostic, indices[silenced.diagnostic.code], state),
-            "suppressions": [{"kind": "inSource", "justification": silenced.reason}],
-        }
-        for state in examined
-        for silenced in state.silenced
-    ]
+    results = []
+    for state in examined:
+        findings: list[tuple[Diagnostic, str | None]]
+        findings = [(found, None) for found in state.diagnostics]
+        findings += [(silenced.diagnostic, silenced.reason) for silenced in state.silenced]
+        results += [
+            {**_result(found, indices[found.code], state), "suppressions": _suppressions(reason)}
+            for found, reason in findings
+        ]
     driver = {
         "name": "archspec",
         "semanticVersion": __version__,
@@ -94,6 +90,14 @@ def to_sarif(examined: Sequence[Examined]) -> str:
         "runs": [run],
     }
     return json.dumps(document, indent=2)
+
+
+def _suppressions(reason: str | None) -> list[dict[str, str]]:
+    """That the spec's `ignore` silences a finding; empty where nothing does.
+
+    Where one result of a run has such a list, all must have one (section 3.27.23).
+    """
+    return [{"kind": "inSource", "justification": reason}] if reason is not None else []
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

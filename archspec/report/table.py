@@ -77,7 +77,6 @@ def print_section(console: Console, section: Section) -> None:
 
 def _print_layers(console: Console, analysis: Analysis) -> None:
     """A row a layer, below its block, and as many columns as there is room for."""
-    broken = {d.layer for d in analysis.diagnostics if d.severity == "error"}
     members: list[tuple[LayerAnalysis, ...]] = []
     names: list[Cell] = []
     # A section's heading stands over its layers, with their sums: None is its one layer.
@@ -93,7 +92,7 @@ def _print_layers(console: Console, analysis: Analysis) -> None:
             members.append((layer,))
             alone.append(layer)
             mark = MARK if layer.training_only else ""
-            style = "bold red" if layer.name in broken else ""
+            style = "bold red" if layer.name in analysis.broken else ""
             names.append((_indented(layer.name, section) + mark, style))
     cells: dict[str, list[Cell]] = {
         "layer": names,

@@ -11,8 +11,7 @@ Example:
     name: example
     input: {channels: 3, height: 227, width: 227}
     layers:
-      - {name: conv1, type: conv2d, filters: 96, kernel_size: 11, stride: 4,
-         bias: false}
+      - {name: conv1, type: conv2d, filters: 96, kernel_size: 11, stride: 4, bias: false}
       - {name: norm1, type: batch_norm, eps: 1.0e-3, decay: 0.99}
     claims:
       - {about: norm1, params: 384, source: a summary}
@@ -23,8 +22,7 @@ Instead:
     name: example
     input: {channels: 3, height: 227, width: 227}
     layers:
-      - {name: conv1, type: conv2d, filters: 96, kernel_size: 11, stride: 4,
-         bias: false}
+      - {name: conv1, type: conv2d, filters: 96, kernel_size: 11, stride: 4, bias: false}
       - {name: norm1, type: batch_norm, eps: 1.0e-3, decay: 0.99}
     claims:
       - {about: norm1, params: 192, source: computed}

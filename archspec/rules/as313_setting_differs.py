@@ -9,35 +9,25 @@ Example:
 
     archspec: 1
     name: example
-    input: {channels: 3, height: 227, width: 227}
+    input: {channels: 16, height: 6, width: 6}
     layers:
-      - {name: conv1, type: conv2d, filters: 96, kernel_size: 11, stride: 4}
-      - name: lrn1
-        type: local_response_norm
-        size: 9
-        alpha: 1.0e-4
-        beta: 0.75
-        k: 2
-        alpha_mode: sum
+      - {name: pool5, type: global_avg_pool2d}
+      - {name: drop6, type: dropout, rate: 0.4}
+      - {name: fc6, type: dense, units: 10}
     claims:
-      - {about: lrn1, settings: {size: 5, k: 2}, source: section 3.3}
+      - {about: drop6, settings: {rate: 0.5}, source: section 4.2}
 
 Instead:
 
     archspec: 1
     name: example
-    input: {channels: 3, height: 227, width: 227}
+    input: {channels: 16, height: 6, width: 6}
     layers:
-      - {name: conv1, type: conv2d, filters: 96, kernel_size: 11, stride: 4}
-      - name: lrn1
-        type: local_response_norm
-        size: 5
-        alpha: 1.0e-4
-        beta: 0.75
-        k: 2
-        alpha_mode: sum
+      - {name: pool5, type: global_avg_pool2d}
+      - {name: drop6, type: dropout, rate: 0.5}
+      - {name: fc6, type: dense, units: 10}
     claims:
-      - {about: lrn1, settings: {size: 5, k: 2}, source: section 3.3}
+      - {about: drop6, settings: {rate: 0.5}, source: section 4.2}
 
 References:
 

@@ -13,7 +13,9 @@ import yaml
 from networks import SOON
 
 import archspec
+from archspec.analysis import Analysis
 from archspec.api import expand
+from archspec.diagnostics import Diagnostic
 from archspec.graph import Graph
 
 Network = Callable[..., Graph]
@@ -34,12 +36,16 @@ CONV, FC, NORM, BUFFERS = (3 * 9 + 1) * 4, (4 * 64 + 1) * 10, 8, 8
 MACS = 27 * 4 * 64 + 2560
 
 
+def _about_claims(found: Analysis) -> list[Diagnostic]:
+    """The diagnostics of claims; the others are about the network that they are made of."""
+    return [d for d in found.diagnostics if d.code.startswith("AS3")]
+
+
 def _check(network: Network, claim: str, rule: str = "") -> Any:
     graph = network(LAYERS, (3, 8, 8), f"claims: [{{{claim}, source: a test}}]\n{RECIPE}")
     found = archspec.analyze(graph)
     (verdict,) = found.claims
-    about_claims = [d.name for d in found.diagnostics if d.code.startswith("AS3")]
-    assert about_claims == ([rule] if rule else [])
+    assert [d.name for d in _about_claims(found)] == ([rule] if rule else [])
     assert verdict.verdict == ("contradicted" if rule else "holds")
     return verdict
 
@@ -260,7 +266,7 @@ def test_a_claim_about_no_layer_suggests_one(network: Network) -> None:
     graph = network(LAYERS, (3, 8, 8), "claims: [{about: cnov, params: 1}]")
     found = archspec.analyze(graph)
     assert found.claims == ()
-    (diagnostic,) = (d for d in found.diagnostics if d.severity == "error")
+    (diagnostic,) = [d for d in found.diagnostics if d.name == "unknown-input"]
     assert diagnostic.help == "did you mean `conv`?"
     assert diagnostic.line == 4
 
@@ -356,24 +362,17 @@ def test_of_blocks_in_a_plain_spec(tmp_path: Path) -> None:
     [
         ("about: conv, params: 7168", "connections-as-params", "connections: 7168"),
         ("about: conv, params: 256", "neurons-as-params", "neurons: 256"),
-        ("about: conv, params: 108", "biases-left-out", f"params: {CONV}"),
-        ("about: norm, params: 16", "buffers-as-params", f"params: {NORM}"),
-        ("about: conv, params: 40", "kernels-over-other-channels", f"params: {CONV}"),
-        ("about: conv, neurons: 30", "impossible-map", "neurons: 256"),
-        (f"about: fc, flops: {2560}", "macs-and-flops-confused", "macs: 2560"),
+        ("about: fc, flops: 2560", "macs-and-flops-confused", "macs: 2560"),
         (f"about: fc, macs: {2 * 2560 + 10}", "macs-and-flops-confused", "flops: 5130"),
-        (f"about: fc, macs: {2 * 2560}", "macs-and-flops-confused", "macs: 2560"),
-        ("formula: (27 - 5 + 2)/2 + 1, claimed: 11", "wrong-arithmetic", "claimed: 13"),
-        ("formula: 11/4, claimed: 3", "wrong-arithmetic", "claimed: 2.75"),
     ],
 )
 def test_a_fix_puts_the_claim_right(network: Network, claim: str, rule: str, right: str) -> None:
     claims = f"claims: [{{about: fc, macs: 2560, source: x}}, {{{claim}, source: y}}]"
     graph = network(LAYERS, (3, 8, 8), claims)
-    (diagnostic,) = archspec.analyze(graph).diagnostics
+    (diagnostic,) = _about_claims(archspec.analyze(graph))
     assert diagnostic.name == rule
     (fix,) = diagnostic.fixes
-    assert not getattr(fix, "safe", False)
+    assert not fix.safe
     fixed = yaml.safe_load(claims)["claims"]
     for place, value in fix.changes.items():
         section, index, key = place.split(".")
@@ -384,14 +383,32 @@ def test_a_fix_puts_the_claim_right(network: Network, claim: str, rule: str, rig
             fixed[1][key] = value
     key, _, value = right.partition(": ")
     assert str(fixed[1][key]) == value
+    assert value in claim  # the figure stays the source's
     found = archspec.analyze(network(LAYERS, (3, 8, 8), f"claims: {json.dumps(fixed)}"))
     assert [verdict.verdict for verdict in found.claims] == ["holds", "holds"]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "about: conv, params: 108",
+        "about: norm, params: 16",
+        "about: conv, params: 40",
+        "about: conv, neurons: 30",
+        "about: fc, macs: 5120",
+        "formula: 2 + 2, claimed: 5",
+    ],
+)
+def test_no_fix_changes_what_a_source_says(network: Network, claim: str) -> None:
+    graph = network(LAYERS, (3, 8, 8), f"claims: [{{{claim}, source: x}}]")
+    (diagnostic,) = _about_claims(archspec.analyze(graph))
+    assert diagnostic.fixes == ()
 
 
 def test_the_kernel_that_was_meant_is_the_fix(network: Network) -> None:
     layers = [*LAYERS[:3], "name: next, type: conv2d, filters: 2, kernel_size: 5, groups: 2"]
     graph = network(layers, (3, 8, 8), "claims: [{about: relu, shape: [2, 5, 5], source: x}]")
-    (diagnostic,) = archspec.analyze(graph).diagnostics
+    (diagnostic,) = _about_claims(archspec.analyze(graph))
     assert diagnostic.name == "kernel-as-shape"
     assert diagnostic.fixes[0].changes == {
         "claims.0.about": "next",
@@ -412,7 +429,7 @@ def test_every_entry_of_a_mapping_has_a_verdict_at_its_place(
     keys = {"layers": ["relu", "dropout", "conv2d"], "settings": ["eps", "decay"]}[quantity]
     assert [v.quantity for v in found.claims] == [f"{quantity}.{key}" for key in keys]
     assert [v.verdict == "holds" for v in found.claims] == [key != wrong for key in keys]
-    (diagnostic,) = found.diagnostics
+    (diagnostic,) = _about_claims(found)
     assert diagnostic.column == 1 + claim.index(f"{wrong}: ") + len(f"{wrong}: ")
 
 
@@ -455,12 +472,12 @@ def test_two_sources_that_disagree(network: Network) -> None:
     claims = "claims: [{about: conv, shape: [4, 9, 9], source: a blog}, RIGHT]"
     right = "{about: conv, shape: [4, 8, 8], source: the paper}"
     graph = network(LAYERS, (3, 8, 8), claims.replace("RIGHT", right))
-    (diagnostic,) = archspec.analyze(graph).diagnostics
+    (diagnostic,) = _about_claims(archspec.analyze(graph))
     assert diagnostic.name == "claims-disagree"
     assert diagnostic.message.endswith("but it has 4 x 8 x 8: line 4 says so (the paper)")
     other = "{about: conv, shape: [4, 7, 7], source: the paper}"
     found = archspec.analyze(network(LAYERS, (3, 8, 8), claims.replace("RIGHT", other)))
-    assert [d.name for d in found.diagnostics] == [CONTRADICTED] * 2
+    assert [d.name for d in _about_claims(found)] == [CONTRADICTED] * 2
 
 
 def test_a_known_confusion_stays_what_it_is_beside_the_right_figure(network: Network) -> None:
@@ -468,7 +485,7 @@ def test_a_known_confusion_stays_what_it_is_beside_the_right_figure(network: Net
         f"claims: [{{about: conv, params: {CONV}, source: x}}, "
         "{about: conv, params: 108, source: y}]"
     )
-    (diagnostic,) = archspec.analyze(network(LAYERS, (3, 8, 8), claims)).diagnostics
+    (diagnostic,) = _about_claims(archspec.analyze(network(LAYERS, (3, 8, 8), claims)))
     assert diagnostic.name == "biases-left-out"
 
 
@@ -494,7 +511,7 @@ def test_the_same_claim_twice(network: Network) -> None:
     for second, names in ((one, ["duplicate-claim"]), (rounded, [])):
         claims = f"claims:\n  - {one}\n  - {second}"
         found = archspec.analyze(network(LAYERS, (3, 8, 8), claims))
-        assert [d.name for d in found.diagnostics] == names
+        assert [d.name for d in _about_claims(found)] == names
 
 
 def test_a_receptive_field_that_differs_from_place_to_place(network: Network) -> None:
@@ -502,7 +519,7 @@ def test_a_receptive_field_that_differs_from_place_to_place(network: Network) ->
     claims = "claims: [{about: pool, receptive_field: 2, source: x}]"
     found = archspec.analyze(network(layers, (3, 8, 8), claims))
     assert found.claims == ()
-    assert [(d.name, d.severity) for d in found.diagnostics] == [("claim-unchecked", "note")]
+    assert [(d.name, d.severity) for d in _about_claims(found)] == [("claim-unchecked", "note")]
 
 
 def test_a_layer_cannot_be_called_training(tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ CHANGE = {
         "replacements": {"type": "array", "minItems": 1, "items": REPLACEMENT},
     },
 }
+SUPPRESSION = {
+    "type": "object",
+    "required": ["kind"],
+    "properties": {
+        "kind": {"enum": ["inSource", "external"]},
+        "justification": {"type": "string"},
+    },
+    "additionalProperties": False,
+}
 LEVEL = {"enum": ["none", "note", "warning", "error"]}
 SCHEMA = {
     "type": "object",
@@ -116,8 +125,15 @@ SCHEMA = {
                         "type": "array",
                         "items": {
                             "type": "object",
-                            "required": ["message", "ruleId", "ruleIndex", "locations"],
+                            "required": [
+                                "message",
+                                "ruleId",
+                                "ruleIndex",
+                                "locations",
+                                "suppressions",
+                            ],
                             "properties": {
+                                "suppressions": {"type": "array", "items": SUPPRESSION},
                                 "message": TEXT,
                                 "level": LEVEL,
                                 "locations": {"type": "array", "items": LOCATION},
@@ -221,6 +237,16 @@ def test_fixes_of_sarif_are_the_fixes(examined: loading.Examined) -> None:
             assert section is not None
             written = section if name == "input" else (section.items or [])[0]
             assert written.data()[field] == value
+
+
+def test_what_a_spec_silences_is_suppressed() -> None:
+    state = loading.examine("alexnet")
+    assert state.silenced
+    (run,) = sarif(state)["runs"]
+    reasons = [result["suppressions"] for result in run["results"]]
+    assert reasons == [[] for _ in state.diagnostics] + [
+        [{"kind": "inSource", "justification": silenced.reason}] for silenced in state.silenced
+    ]
 
 
 def test_github_shows_each_finding_beside_its_line(examined: loading.Examined) -> None:

@@ -10,18 +10,17 @@ from typing import Any
 
 import browser
 import pytest
-from networks import layer, parsed
-from test_drawing import unet
-from test_page import HOSTILE
+from networks import chain, unet
+from pictures import HOSTILE
 
 import archspec
-from archspec.analysis import Analysis
 from archspec.report.drawing import draw
 from archspec.report.html import to_html
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 DESKTOP, PHONE = 1400, 390
+A4_LANDSCAPE = 1031  # CSS pixels between margins of 12 mm
 
 # What is read out of pages, as functions for the browser.
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -169,6 +168,19 @@ def test_nothing_is_wider_than_the_page(
     page = opened(page_of(spec), width).page
     assert page.evaluate(OVERFLOW) == 0
     assert page.evaluate(OUTSIDE) == []
+
+
+@pytest.mark.parametrize("spec", ["alexnet", "resnet50"])
+def test_on_paper_boxes_are_open_and_fit(
+    opened: Open, page_of: Callable[[str], str], spec: str
+) -> None:
+    page = opened(page_of(spec), A4_LANDSCAPE).page
+    page.emulate_media(media="print")
+    assert page.evaluate(OVERFLOW) == 0
+    table = page.locator("#layers-table").bounding_box()
+    assert table["width"] <= A4_LANDSCAPE
+    assert page.locator(".tall").bounding_box()["height"] >= table["height"]
+    assert not page.locator("nav").is_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -334,15 +346,9 @@ def test_the_policy_stops_what_would_get_through(chromium: Any, tmp_path: Path) 
     context.close()
 
 
-def _large() -> Analysis:
-    conv = {"filters": 4, "kernel_size": 3, "padding": 1}
-    layers = [layer(f"block{i // 9}.conv{i}", "conv2d", **conv) for i in range(1000)]
-    return archspec.analyze(parsed(layers))
-
-
-def test_a_thousand_layers_sort_at_once(opened: Open) -> None:
-    page = opened(to_html(_large())).page
+def test_hundreds_of_layers_sort_at_once(opened: Open) -> None:
+    page = opened(to_html(archspec.analyze(chain(600)))).page
     page.locator("#layers-table th button", has_text="layer").click()
-    assert len(page.evaluate(NAMES)) == 1000
-    page.locator("#filter").fill("conv999")
-    assert page.evaluate(NAMES) == ["block111.conv999"]
+    assert len(page.evaluate(NAMES)) == 600
+    page.locator("#filter").fill("conv299")
+    assert page.evaluate(NAMES) == ["block99.conv299"]
