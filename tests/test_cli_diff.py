@@ -92,6 +92,9 @@ def test_specs_with_errors(run: Run) -> None:
     out, err = run("old.yaml", "large.yaml", status=1)
     assert "AS102" in err
     assert out.startswith("Different networks:")
+    out, err = run("large.yaml", "large.yaml", status=1)
+    assert out == "The same network.\n"
+    assert err.count("AS102") == 1
 
 
 def test_variables_and_inputs(run: Run) -> None:

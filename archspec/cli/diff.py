@@ -116,7 +116,10 @@ def diff(
                 stream.write(text + "\n")
     if output is not None:
         say(f"wrote {output}")
-    errors = [d for side in (found.a, found.b) for d in side.diagnostics if d.severity == "error"]
+    errors: list[Diagnostic] = []
+    for diagnostic in (*found.a.diagnostics, *found.b.diagnostics):
+        if diagnostic.severity == "error" and diagnostic not in errors:
+            errors.append(diagnostic)
     if errors:
         from archspec.report.diagnostics import print_diagnostics
 

@@ -90,7 +90,11 @@ def signed(difference: int) -> str:
 
 
 def _percent(a: int, b: int) -> str:
-    return f"{100 * (b - a) / a:+.1f}" if a and a != b else ""
+    """-16.6, -0.04: one decimal place, and what is not nothing never looks like it."""
+    if not a or a == b:
+        return ""
+    share = 100 * (b - a) / a
+    return f"{share:+.1f}" if abs(share) >= 0.1 else f"{share:+.1g}"
 
 
 def _terms(comparison: Comparison, what: str, key: str, limit: int | None) -> Section | None:
