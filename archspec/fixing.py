@@ -25,11 +25,12 @@ from archspec.diagnostics import ArchspecError, Diagnostic, Fix, ProblemsFound, 
 from archspec.loading import Examined, examine, examine_text
 from archspec.rules import rules
 from archspec.source import Document, Node, parse
-from archspec.source.editing import CannotEdit, Edit, Editor, applied, changed
+from archspec.source.editing import CannotEdit, Edit, Editor, applied, changed, child
 from archspec.source.editing import Path as Steps
 
-# Fixes can make others possible; a file that is not done after so many rounds never will be.
-MAX_ROUNDS = 20
+# Fixes can make others possible, and errors (100 are reported at most) are repaired one by one; a
+# file that is not done after so many rounds never will be.
+MAX_ROUNDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +179,18 @@ class _Work:
     def run(self) -> None:
         """Apply fixes until none is left."""
         for _ in range(MAX_ROUNDS):
-            repairs = [r for r in self._candidates() if r.key not in self.left_out]
+            repairs = self._wanted()
             if not repairs:
                 return
-            sure = [r for r in repairs if r.fix.safe]
-            if sure:
-                self._apply(sure)
-            else:  # one decides over what becomes of the others
-                self._apply(repairs[:1])
+            # One repair of an error decides over what becomes of the others.
+            apart = [r for r in repairs if r.fix.safe or r.diagnostic.severity != "error"]
+            self._apply(apart or repairs[:1])
+        for repair in self._wanted():
+            reason = f"fixes went on leading to others after {MAX_ROUNDS} rounds"
+            self.left_out[repair.key] = Repair(repair.diagnostic, repair.fix, reason)
+
+    def _wanted(self) -> list[Repair]:
+        return [r for r in self._candidates() if r.key not in self.left_out]
 
     def still_there(self, repair: Repair) -> bool:
         """Whether the finding is one of those that are left."""
@@ -352,15 +357,17 @@ class _Places:
             layer = self._written_layers.get(".".join(words[:count]))
             if layer is not None:
                 return self._in_layer(layer, words[count:])
+        return self._below((), words)
+
+    def _below(self, path: Steps, words: Sequence[str]) -> Steps:
+        """The steps of `words` below `path`: a number is that of an item where there is a list."""
         node: Node | None = self._root
-        path: Steps = ()
+        for step in path:
+            node = child(node, step) if node is not None else None
         for word in words:
-            step: str | int = word
-            if node is not None and node.items is not None and word.isdecimal():
-                step = int(word)
-                node = node.items[step] if step < len(node.items) else None
-            else:
-                node = node.get(word) if node is not None else None
+            in_list = node is not None and node.items is not None and word.isdecimal()
+            step = int(word) if in_list else word
+            node = child(node, step) if node is not None else None
             path = (*path, step)
         return path
 
@@ -377,4 +384,4 @@ class _Places:
         path = self._paths.get((kind, span.line, span.column))
         if path is None:
             raise CannotEdit(f"line {span.line} is not what the layer is made of alone")
-        return (*path, *(words[1:] if entry is not None else words))
+        return self._below(path, words[1:] if entry is not None else words)

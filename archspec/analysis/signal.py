@@ -305,6 +305,7 @@ def _divisor(layer: AffineLayer, signal: Signal) -> float:
     return layer.eps + (found.own**2 if isinstance(layer, BatchNorm) else found.variance)
 
 
+@lru_cache(maxsize=1024)
 def _rectified(found: Gaussian) -> Signal:
     """max(x, 0) of a Gaussian."""
     mean, std = found.mean, math.sqrt(found.variance)
@@ -459,10 +460,7 @@ def _backward(node: Node, shapes: Shapes, inputs: list[Signal], place: int) -> t
         kept = 1.0 - layer.rate
         return (1.0 / kept, 1.0) if layer.scaling == "inverted" else (kept, kept**2)
     if isinstance(layer, act.Relu):
-        found = signal.gaussian
-        common, own = found.common, found.own
-        both = sum(p * _above(found.mean + common * x, own) ** 2 for p, x in _GRID)
-        return _above(found.mean, math.sqrt(found.variance)), both
+        return _passed(signal.gaussian)
     if isinstance(layer, act.Activation):
         found, function = signal.gaussian, _function(layer)
         assert function is not None  # the way forward would have ended there
@@ -480,6 +478,14 @@ def _backward(node: Node, shapes: Shapes, inputs: list[Signal], place: int) -> t
         share = _above(signal.before.mean, math.sqrt(signal.before.variance))
         factor *= _above(largest.mean, math.sqrt(largest.variance)) / share if share else 0.0
     return factor, factor
+
+
+@lru_cache(maxsize=1024)
+def _passed(found: Gaussian) -> tuple[float, float]:
+    """How often a ReLU passes a gradient, and how often at two places at once."""
+    common, own = found.common, found.own
+    both = sum(p * _above(found.mean + common * x, own) ** 2 for p, x in _GRID)
+    return _above(found.mean, math.sqrt(found.variance)), both
 
 
 def _linear_factor(node: Node, shapes: Shapes, signal: Signal, ratio: float) -> float:

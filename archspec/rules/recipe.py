@@ -33,14 +33,20 @@ def place(analysis: Analysis, *path: str | int) -> Span:
     return analysis.graph.document.root.locate(("training", *path))
 
 
-def parameters(analysis: Analysis) -> Iterator[tuple[str, Weight]]:
+def parameters(analysis: Analysis) -> tuple[tuple[str, Weight], ...]:
     """The parameters by canonical name, frozen ones too, and no running statistics."""
-    shapes = analysis.shapes
-    for node in analysis.graph.nodes:
-        if node.name in shapes.layers:
-            for weight in node.layer.weights(shapes.inputs(node)):
-                if not weight.buffer:
-                    yield f"{node.name}.{weight.name}", weight
+    return _parameters(analysis.shapes)
+
+
+@lru_cache(maxsize=1)
+def _parameters(shapes: Shapes) -> tuple[tuple[str, Weight], ...]:
+    return tuple(
+        (f"{node.name}.{weight.name}", weight)
+        for node in shapes.graph.nodes
+        if node.name in shapes.layers
+        for weight in node.layer.weights(shapes.inputs(node))
+        if not weight.buffer
+    )
 
 
 def matching(analysis: Analysis, pattern: str) -> list[tuple[str, Weight]]:

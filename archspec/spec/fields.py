@@ -54,8 +54,8 @@ def _invalid_name(reason: str) -> PydanticCustomError:
 
 
 def _template(message: str) -> Any:
-    # Pydantic formats the message, so what stands in braces is not a field of it.
-    return message.replace("{", "{{").replace("}", "}}")
+    # Pydantic wants a literal, into which it fills a context; without one, braces are braces.
+    return message
 
 
 def is_integer(value: object) -> bool:
