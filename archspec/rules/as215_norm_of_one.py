@@ -1,9 +1,9 @@
 """A normalisation has one number to normalise, and gives zero.
 
 A number minus its own mean is 0: where a group holds one number, the output is the shift alone, the
-same for every image, and no gradient passes. A layer normalisation of one channel, a group
-normalisation with as many groups as features, and batch normalisation of a vector in batches of one
-image are such.
+same for every image, and no gradient passes. A layer normalisation of one channel and a group
+normalisation with as many groups as features are such; batch normalisation in batches of one image
+is AS509.
 
 Example:
 
@@ -35,42 +35,34 @@ from archspec.analysis import Analysis
 from archspec.diagnostics import Problem
 from archspec.layers.affine import AffineLayer
 from archspec.layers.base import Shape, show
-from archspec.layers.batch_norm import BatchNorm
 from archspec.layers.image_norm import GroupNorm, LayerNorm
 from archspec.rules.base import Rule
 from archspec.rules.walk import layers
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
-    recipe = analysis.graph.spec.training
-    batch = recipe.batch_size if recipe is not None else 0
     for node, layer in layers(analysis.graph, AffineLayer):
         if node.name not in analysis.shapes.layers:
             continue
         shape = analysis.shapes.of(node.name)
-        if _together(layer, shape, batch) == 1:
-            what = f"{show(shape)}" + (
-                f" in batches of {batch}" if layer.type == "batch_norm" else ""
-            )
+        if _together(layer, shape) == 1:
             field = "groups" if isinstance(layer, GroupNorm) else "type"
             yield Problem(
                 "norm-of-one",
-                f"{node.name}: in {what} it normalises each number by itself, which gives 0 for "
-                "every image",
+                f"{node.name}: in {show(shape)} it normalises each number by itself, which gives "
+                "0 for every image",
                 "normalise before the map is pooled, or in larger groups",
                 layer=node.name,
                 field=field,
             )
 
 
-def _together(layer: AffineLayer, shape: Shape, batch: int) -> int:
-    """How many numbers share a mean and a variance; 0 where that is not known."""
+def _together(layer: AffineLayer, shape: Shape) -> int:
+    """How many numbers of an image share a mean and a variance; 0 where that is another matter."""
     if isinstance(layer, GroupNorm):
         return math.prod(shape) // layer.groups
     if isinstance(layer, LayerNorm):
         return shape[0]
-    if isinstance(layer, BatchNorm) and layer.trainable:
-        return batch * math.prod(shape[1:])
     return 0
 
 

@@ -151,9 +151,9 @@ def test_the_page_about_them_shows_real_output() -> None:
         real = [
             f"{d.severity}[{d.code}] {d.name}: {d.message}"
             for d in archspec.analyze(spec).diagnostics
+            if d.severity != "note"
         ]
-        shown = [line.strip() for line in lines.splitlines()]
-        assert [line for line in real if line in shown] == shown
+        assert [line.strip() for line in lines.splitlines()] == real
 
 
 def test_every_shipped_spec_points_editors_at_the_schema() -> None:
