@@ -5,9 +5,10 @@ What the language adds to a plain list of layers is gone behind this package: a 
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
 from archspec.diagnostics import Problem, ProblemsFound, did_you_mean, listing, shortened
@@ -32,6 +33,7 @@ from archspec.spec.ignore import Ignore
 from archspec.spec.network import Auxiliary, Defaults, NetworkSpec
 from archspec.spec.reading import read
 
+_WILD = re.compile(r"[*?[]")
 # Sections whose expressions are filled in where they are used.
 _LATER = ("variables", "blocks", "imports", "extends", "layers", "changes")
 
@@ -86,7 +88,7 @@ def expand(
     remarks = tuple(unused(document.root, merged, listed))
     document = Document(document.source, root)
     parts = _parts(spec.claims, frame, unrolled)
-    ignored = tuple(_ignored(spec, root, unrolled))
+    ignored = tuple(_ignored(spec, root, unroller))
     return Graph(
         spec,
         shape,
@@ -260,24 +262,28 @@ def _parts(claims: tuple[Claim, ...], frame: Frame, unrolled: Unrolled) -> dict[
     return found
 
 
-def _ignored(spec: NetworkSpec, root: Node, unrolled: Unrolled) -> Iterator[Ignored]:
+def _ignored(spec: NetworkSpec, root: Node, unroller: Unroller) -> Iterator[Ignored]:
     """Every diagnostic that the spec expects, with the layers or the section it is about."""
-    for expected in unrolled.expected:
+    for expected in unroller.unrolled.expected:
         ignore, layers = expected.ignore, frozenset(expected.layers)
         yield Ignored(ignore.code, ignore.reason, expected.span, ("layers",), layers)
+    inside: dict[str, list[str]] = {}  # the layers of every layer and block, by its name
+    if any(about.about is not None for about in spec.ignore):
+        for written in unroller.unrolled.layers:
+            for name in (written.name, *blocks_around(written.name)):
+                inside.setdefault(name, []).append(written.name)
     for place, about in enumerate(spec.ignore):
         section = ("ignore", place)
         named = None
         if about.about is not None:
-            named = frozenset(
-                written.name
-                for written in unrolled.layers
-                if any(
-                    fnmatchcase(name, pattern)
-                    for pattern in about.about
-                    for name in (written.name, *blocks_around(written.name))
-                )
-            )
+            names: list[str] = []
+            for pattern in about.about:
+                if pattern in inside:
+                    names.append(pattern)
+                elif _WILD.search(pattern):
+                    unroller.evaluator.spend(len(inside))
+                    names += fnmatch.filter(inside, pattern)
+            named = frozenset(layer for name in names for layer in inside[name])
         yield Ignored(about.code, about.reason, root.locate(section), section, named)
     sections: list[tuple[tuple[str | int, ...], tuple[Ignore, ...]]] = [
         (("claims", place), claim.ignore) for place, claim in enumerate(spec.claims)

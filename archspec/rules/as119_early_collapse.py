@@ -32,11 +32,11 @@ Instead:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from archspec.analysis import Analysis
 from archspec.diagnostics import Problem
-from archspec.graph import Node
+from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.rules.base import Rule
 from archspec.rules.walk import windows
@@ -46,34 +46,32 @@ LAYERS_BEHIND = 2
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
+    depths: Mapping[str, int] = {}
     for node, _, window in windows(analysis):
         if window.output != (1, 1):
             continue
         down, across = window.height, window.width
         if all(a.size == 1 or (a.extent == a.size and a.exact) for a in (down, across)):
             continue
-        behind = _weighted_behind(node, analysis)
-        if len(behind) >= LAYERS_BEHIND:
+        depths = depths or _depths(analysis.graph)
+        if depths[node.name] >= LAYERS_BEHIND:
             channels = analysis.shapes.of(node.name)[0]
             message = (
                 f"{node.name}: its window of {show(window.kernel_size)} brings the map of "
-                f"{down.size} x {across.size} down to 1 x 1, with {len(behind)} layers of weights "
-                f"still to come ({behind[0].name} to {behind[-1].name}); they read {channels} "
-                "numbers, and nothing of where they come from"
+                f"{down.size} x {across.size} down to 1 x 1, with {depths[node.name]} layers of "
+                f"weights still to come; they read {channels} numbers, and nothing of where those "
+                "come from"
             )
             help_ = "use less stride before it, a larger input, or a global pool if that is meant"
             yield Problem("early-collapse", message, help_, layer=node.name, field="kernel_size")
 
 
-def _weighted_behind(node: Node, analysis: Analysis) -> list[Node]:
-    """The convolutions and dense layers that depend on a layer."""
-    behind = {node.name}
-    found = []
-    for other in analysis.graph.nodes:
-        if not behind.isdisjoint(other.inputs):
-            behind.add(other.name)
-            if other.layer.is_neurons:
-                found.append(other)
+def _depths(graph: Graph) -> Mapping[str, int]:
+    """For each layer the convolutions and dense layers on the longest way to an output."""
+    found: dict[str, int] = {}
+    for node in reversed(graph.nodes):
+        readers = [graph.by_name[name] for name in graph.consumers[node.name]]
+        found[node.name] = max((found[r.name] + r.layer.is_neurons for r in readers), default=0)
     return found
 
 

@@ -47,18 +47,17 @@ from archspec.layers.flatten import Flatten
 from archspec.rules.base import Rule
 from archspec.rules.walk import layers, read_by
 
+# How many layers of weights and activations may stand between the two.
+NEAR = 3
+
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
     for node, layer in layers(analysis.graph, BatchNorm):
         if not layer.trainable:
             continue
         before = read_by(analysis.graph, node)
-        weighted = 0
-        while before is not None and weighted < 2:
-            if isinstance(before.layer, Dropout):
-                break
-            weighted += isinstance(before.layer, WeightedLayer)
-            if not isinstance(before.layer, (WeightedLayer, Activation, Flatten)):
+        for _ in range(NEAR):
+            if before is None or not isinstance(before.layer, (WeightedLayer, Activation, Flatten)):
                 break
             before = read_by(analysis.graph, before)
         if before is None or not isinstance(before.layer, Dropout) or not before.layer.rate:

@@ -24,15 +24,12 @@ def silence(
     if not graph.ignored:
         return list(problems), []
     names = {rule.name: rule for rule in rules.values()}
-    by_code: dict[str, list[Ignored]] = {}
-    for ignored in graph.ignored:
-        by_code.setdefault(ignored.code, []).append(ignored)
+    index = _index(graph)
     found: dict[int, list[Problem]] = {}
     used: set[int] = set()
     reported: list[Problem] = []
     for problem in problems:
-        expected = by_code.get(names[problem.rule].code, ())
-        about = [ignored for ignored in expected if _is_about(ignored, problem, graph)]
+        about = _about(problem, names[problem.rule].code, index, graph)
         if not about or _severity(problem, names) == "error":
             reported.append(problem)
             continue
@@ -53,26 +50,54 @@ def _severity(problem: Problem, names: Mapping[str, Rule]) -> Severity:
     return problem.severity or names[problem.rule].severity
 
 
-def _is_about(ignored: Ignored, problem: Problem, graph: Graph) -> bool:
-    if ignored.section[0] in ("layers", "ignore"):
-        return ignored.layers is None or problem.layer in ignored.layers
-    node: Node | None = graph.document.root
+_Index = dict[tuple[object, ...], list[Ignored]]
+
+
+def _index(graph: Graph) -> _Index:
+    """What is called meant, by its code and by where: in a layer, everywhere, on a line."""
+    found: _Index = {}
+    for ignored in graph.ignored:
+        keys: list[tuple[object, ...]] = [(ignored.code,)]
+        if ignored.section[0] not in ("layers", "ignore"):
+            node = _part(graph, ignored)
+            lines = {line for span in _spans(node) for line in range(span.line, span.end_line + 1)}
+            keys = [(ignored.code, line) for line in lines]
+        elif ignored.layers is not None:
+            keys = [(ignored.code, layer) for layer in ignored.layers]
+        for key in keys:
+            found.setdefault(key, []).append(ignored)
+    return found
+
+
+def _about(problem: Problem, code: str, index: _Index, graph: Graph) -> list[Ignored]:
+    """What calls a problem meant."""
+    found = [*index.get((code, problem.layer), ()), *index.get((code,), ())]
+    span = problem.span
+    if span is not None:
+        for ignored in index.get((code, span.line), ()):
+            if any(_holds(outer, span) for outer in _spans(_part(graph, ignored))):
+                found.append(ignored)
+    return found
+
+
+def _part(graph: Graph, ignored: Ignored) -> Node:
+    """The claim or the recipe that an entry stands in."""
+    node = graph.document.root
     for step in ignored.section:
-        if node is not None:
-            node = node.get(step) if isinstance(step, str) else (node.items or [])[step]
-    return node is not None and problem.span is not None and _inside(problem.span, node)
+        below = node.get(step) if isinstance(step, str) else (node.items or [])[step]
+        assert below is not None  # it was read from there
+        node = below
+    return node
 
 
-def _inside(span: Span, node: Node) -> bool:
-    """Whether a place lies in a value; what a variant lays over a base stands in two files."""
-    if _holds(node.span, span):
-        return True
-    if node.entries is not None:
-        return any(
-            _holds(entry.key_span, span) or _inside(span, entry.value)
-            for entry in node.entries.values()
-        )
-    return any(_inside(span, item) for item in node.items or ())
+def _spans(node: Node) -> list[Span]:
+    """The places in a value, all of them: what a variant lays over a base stands in two files."""
+    spans = [node.span]
+    for item in node.items or ():
+        spans += _spans(item)
+    for entry in (node.entries or {}).values():
+        spans += [entry.key_span, *_spans(entry.value)]
+    return spans
 
 
 def _holds(outer: Span, inner: Span) -> bool:
