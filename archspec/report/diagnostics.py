@@ -38,8 +38,12 @@ def _block(diagnostic: Diagnostic, console: Console) -> Text:
     text = Text()
     label = f"{diagnostic.severity}[{diagnostic.code}]"
     message = f"{label} {diagnostic.name}: {diagnostic.message}"
+    help_ = diagnostic.help or ""
     if console.is_terminal:  # in a pipe a message stays on one line, for grep
         message = "\n  ".join(textwrap.wrap(message, console.width - 2, break_on_hyphens=False))
+        help_ = "\n    ".join(
+            textwrap.wrap(help_, console.width - 4, initial_indent=" " * 4, break_on_hyphens=False)
+        ).lstrip()
     text.append(message, style="bold")
     text.stylize(colour, 0, len(label))
     text.append("\n")
@@ -50,13 +54,14 @@ def _block(diagnostic: Diagnostic, console: Console) -> Text:
     for use in diagnostic.uses:
         text.append(f"\n  used at {use.file}:{use.line}:{use.column}", style="dim")
         _append_excerpt(text, use.line, use.column, use.end_column, use.source_line, "dim")
-    if diagnostic.help:
+    if help_:
         text.append("\n  help: ", style="bold green")
-        text.append(diagnostic.help)
+        text.append(help_)
     for fix in diagnostic.fixes:
         text.append("\n    - ")
         text.append(fix.title, style="bold")
-        for line in textwrap.wrap(fix.effect, WIDTH, break_on_hyphens=False):
+        wide = min(WIDTH, console.width - 8) if console.is_terminal else WIDTH
+        for line in textwrap.wrap(fix.effect, wide, break_on_hyphens=False):
             text.append(f"\n        {line}")
     return text
 

@@ -16,6 +16,7 @@ from rich.console import Console
 import archspec
 from archspec.analysis import Analysis
 from archspec.analysis.section import Column
+from archspec.report.diagnostics import print_diagnostics
 from archspec.report.grid import LEAST, print_grid, wrapped
 from archspec.report.table import print_analysis
 
@@ -150,3 +151,20 @@ def test_formulas_are_written_closer_before_they_are_wrapped() -> None:
     text = "\n".join(lines_of(found, 80))
     assert "floor((224-11+2*0)/4+1) = 54" in text
     assert "floor((224 - 11 + 2*0)/4 + 1) = 54" in "\n".join(lines_of(found, 100))
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_what_diagnostics_say_is_wrapped_in_a_terminal(width: int) -> None:
+    """But for the lines of the file; in a pipe a message stays on one line, for grep."""
+    found = archspec.analyze("alexnet-224").diagnostics
+    printed = {}
+    for terminal in (True, False):
+        stream = io.StringIO()
+        console = Console(file=stream, width=width, color_system=None, force_terminal=terminal)
+        print_diagnostics(console, found)
+        printed[terminal] = stream.getvalue().splitlines()
+    quoted = re.compile(r" *[0-9]* \||  -->")
+    assert max(len(line) for line in printed[True] if not quoted.match(line)) <= width
+    assert max(map(len, printed[False])) > 80
+    together = [" ".join(" ".join(lines).split()) for lines in printed.values()]
+    assert together[0] == together[1]
