@@ -69,12 +69,24 @@ def silenced(analysis: Analysis) -> Section | None:
     """What the spec calls meant, with its reasons; None where it does not."""
     if not analysis.silenced:
         return None
-    rows: list[tuple[str, ...]] = []
-    for found in analysis.silenced:
-        rows.append((found.diagnostic.code, printable(found.diagnostic.message)))
-        rows.append(("", f"because: {printable(found.reason)}"))
-    columns = (Column("code"), Column("what the spec says is meant", folds=True))
-    return Section("silenced", columns, tuple(rows))
+    rows = tuple(
+        (
+            found.diagnostic.code,
+            found.diagnostic.name,
+            found.diagnostic.layer or "",
+            str(found.diagnostic.line),
+            printable(found.reason),
+        )
+        for found in analysis.silenced
+    )
+    columns = (
+        Column("code"),
+        Column("what"),
+        Column("layer", folds=True),
+        Column("line", "right"),
+        Column("because", folds=True),
+    )
+    return Section("silenced", columns, rows)
 
 
 def sections(analysis: Analysis) -> tuple[Section, ...]:
