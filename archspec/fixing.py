@@ -25,7 +25,7 @@ from archspec.diagnostics import ArchspecError, Diagnostic, Fix, ProblemsFound, 
 from archspec.loading import Examined, examine, examine_text
 from archspec.rules import rules
 from archspec.source import Document, Node, parse
-from archspec.source.editing import CannotEdit, Edit, Editor, applied, changed
+from archspec.source.editing import CannotEdit, Edit, Editor, applied, changed, child
 from archspec.source.editing import Path as Steps
 
 # Fixes can make others possible, and errors (100 are reported at most) are repaired one by one; a
@@ -357,15 +357,17 @@ class _Places:
             layer = self._written_layers.get(".".join(words[:count]))
             if layer is not None:
                 return self._in_layer(layer, words[count:])
+        return self._below((), words)
+
+    def _below(self, path: Steps, words: Sequence[str]) -> Steps:
+        """The steps of `words` below `path`: a number is that of an item where there is a list."""
         node: Node | None = self._root
-        path: Steps = ()
+        for step in path:
+            node = child(node, step) if node is not None else None
         for word in words:
-            step: str | int = word
-            if node is not None and node.items is not None and word.isdecimal():
-                step = int(word)
-                node = node.items[step] if step < len(node.items) else None
-            else:
-                node = node.get(word) if node is not None else None
+            in_list = node is not None and node.items is not None and word.isdecimal()
+            step = int(word) if in_list else word
+            node = child(node, step) if node is not None else None
             path = (*path, step)
         return path
 
@@ -382,4 +384,4 @@ class _Places:
         path = self._paths.get((kind, span.line, span.column))
         if path is None:
             raise CannotEdit(f"line {span.line} is not what the layer is made of alone")
-        return (*path, *(words[1:] if entry is not None else words))
+        return self._below(path, words[1:] if entry is not None else words)

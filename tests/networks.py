@@ -140,6 +140,40 @@ def branching() -> Graph:
     return network(layers, (3, 11, 12), "branching", title="A network with branches")
 
 
+def unet(depth: int = 3) -> Graph:
+    """An encoder and a decoder with lines across: nested branches over many ranks."""
+    layers = []
+    for level in range(depth):
+        layers += [
+            layer(f"down{level}.conv", "conv2d", filters=8 << level, kernel_size=3, padding=1),
+            layer(f"down{level}.relu", "relu"),
+            layer(f"pool{level}", "max_pool2d", kernel_size=2),
+        ]
+    layers.append(layer("bottom", "conv2d", filters=8 << depth, kernel_size=3, padding=1))
+    for level in reversed(range(depth)):
+        layers += [
+            layer(f"up{level}.up", "conv2d_transpose", filters=8 << level, kernel_size=2, stride=2),
+            layer(f"up{level}.join", "concat", f"up{level}.up", f"down{level}.relu"),
+            layer(f"up{level}.conv", "conv2d", filters=8 << level, kernel_size=3, padding=1),
+            layer(f"up{level}.relu", "relu"),
+        ]
+    layers.append(layer("logits", "conv2d", filters=2, kernel_size=1))
+    return network(layers, (3, 32, 32), "unet", title="A small U-Net")
+
+
+def chain(count: int) -> Graph:
+    """So many layers in blocks of six: convolutions with ReLUs behind them."""
+    conv = {"filters": 4, "kernel_size": 3, "padding": 1}
+    pairs = [
+        (
+            layer(f"block{i // 3}.conv{i}", "conv2d", **conv),
+            layer(f"block{i // 3}.relu{i}", "relu"),
+        )
+        for i in range(count // 2)
+    ]
+    return parsed([one for pair in pairs for one in pair])
+
+
 def heads(norms: bool = True) -> Graph:
     """Blocks, two auxiliary heads and a third auxiliary output on a layer that others read."""
     norm = [("norm", {"type": "batch_norm", "eps": 1.0e-3, "decay": 0.9})] if norms else []

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from layouts import Layout
 
 import archspec
-from archspec import fixing, rules, source
+from archspec import fixing, loading, rules, source
 from archspec.analysis import Analysis
 from archspec.diagnostics import ArchspecError, Fix, Problem
 from archspec.rules.base import Rule
-from archspec.source.editing import changed
+from archspec.source.editing import applied, changed
 
 ALEXNET = """\
 # a copy of the paper's first layers
@@ -140,6 +140,21 @@ def test_many_warnings_are_fixed_at_once_and_errors_one_by_one(tmp_path: Path) -
     assert [before[:6] for before, after in lines if before != after] == ["input:"]
 
 
+def test_what_is_said_once_is_fixed_everywhere(tmp_path: Path) -> None:
+    conv = "type: conv2d, filters: 2, kernel_size: 2, padding: same"
+    layers = "".join(
+        f"  - {{name: act{i}, type: gelu}}\n  - {{name: c{i}, {conv}}}\n" for i in range(3)
+    )
+    head = "archspec: 1\nname: n\ninput: {channels: 3, height: 9, width: 9}\nlayers:\n"
+    path = file(tmp_path, head + layers)
+    assert fixing.fix_file(path).after == (head + layers).replace(
+        "type: gelu", "type: gelu, approximate: none"
+    )
+    unsafe = fixing.fix_file(path, unsafe=True)
+    assert unsafe.after == fixing.fix_file(path).after.replace("same", "[0, 1, 0, 1]")
+    assert len(unsafe.applied) == 2
+
+
 def test_a_choice_that_is_not_there_is_said(tmp_path: Path) -> None:
     found = fixed(file(tmp_path, ALEXNET), 9)
     assert found.after == ALEXNET
@@ -193,6 +208,17 @@ layers:
 """
     found = fixed(file(tmp_path, text), 3)
     assert found.after == text.replace("stride: 3}", "stride: 3, rounding: floor}")
+
+
+def test_items_of_lists_are_found_by_their_number(tmp_path: Path) -> None:
+    text = ALEXNET.replace("stride: 4}", "stride: 4, padding: [1, 2, 1, 2]}") + "claims: []\n"
+    state = loading.examine(file(tmp_path, text))
+    changes = {"conv1.padding.3": 3, "input.height": 225}
+    assert applied(text, fixing.replacements(state, Fix("", "", changes))) == text.replace(
+        "1, 2]}", "1, 3]}"
+    ).replace("height: 224", "height: 225")
+    for place in ("conv1.padding.4", "conv9.padding.0", "claims.0"):
+        assert fixing.replacements(state, Fix("", "", {place: None})) == ()
 
 
 SAFE = """\

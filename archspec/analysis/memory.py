@@ -226,7 +226,7 @@ def memory(
     The optimiser is the recipe's where it is left out, and SGD with momentum where there is no
     recipe. With a `budget` in bytes, the largest batch for it is looked up too.
     """
-    optimizer = optimizer or _of_recipe(graph)
+    optimizer = optimizer or optimizer_of(graph)
     parameters = sums.params * BYTES_PER_ELEMENT
     trainable = sums.trainable_params * BYTES_PER_ELEMENT
     state = {"sgd": 0, "momentum": trainable, "adam": 2 * trainable}[optimizer]
@@ -249,7 +249,8 @@ def memory(
     return replace(found, budget=budget, largest_batch=fits)
 
 
-def _of_recipe(graph: Graph) -> Optimizer:
+def optimizer_of(graph: Graph) -> Optimizer:
+    """The optimiser of the recipe, and SGD with momentum where there is no recipe."""
     recipe = graph.spec.training
     return "sgd" if recipe is not None and not recipe.optimizer.momentum else "momentum"
 

@@ -16,7 +16,7 @@ through memory once.
   writes the gradients. `add`, `concat` and views hand theirs on where it lies.
 - Where several layers read one output, their gradients are read and the sum is written.
 - Update: plain SGD reads weights and gradients and writes weights; momentum also reads and writes
-  the velocities.
+  the velocities, Adam two numbers a weight.
 
 Operations: 2 a MAC of convolutions and dense layers, whose biases start the sums; the FLOPs of
 the other layers, which have no backward count and are limited by memory. The loss, launches,
@@ -26,13 +26,14 @@ workspaces and the images' way to the device are left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
 from archspec.analysis import Analysis
 from archspec.analysis.devices import BYTES_PER_ELEMENT, Device, DType
+from archspec.analysis.memory import Optimizer, optimizer_of
 from archspec.analysis.numbers import short_bytes, short_count, short_seconds
 from archspec.analysis.section import Column, Section
 from archspec.layers.base import Layer, Shape
@@ -40,6 +41,16 @@ from archspec.layers.joins import Add, Concat, Split
 from archspec.spec.fields import INPUT
 
 Limit = Literal["compute", "memory"]
+
+# How many numbers an update moves for each trained weight, and which.
+UPDATES: Mapping[Optimizer, tuple[int, str]] = {
+    "sgd": (3, "SGD: weights and gradients read, weights written"),
+    "momentum": (
+        5,
+        "SGD with momentum: weights, gradients and velocities read, weights and velocities written",
+    ),
+    "adam": (7, "Adam: weights, gradients and two moments read, weights and moments written"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +177,11 @@ class LayerTime:
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """Lower bounds of time on a device. All passes are for `batch` images."""
+    """Lower bounds of time on a device. All passes are for `batch` images.
+
+    `training_peak` is what a training step holds at most, in bytes, by the rule of
+    `archspec.analysis.memory`, which knows four bytes an element alone; else it is None.
+    """
 
     key: ClassVar[str] = "roofline"
 
@@ -174,13 +189,14 @@ class Roofline:
     dtype: DType
     batch: int
     machine: Machine
-    momentum: bool
+    optimizer: Optimizer
     layers: tuple[LayerTime, ...]
     forward: Pass
     training_forward: Pass
     backward: Pass
     update: Pass
     step: Pass
+    training_peak: int | None
 
     @property
     def ridge(self) -> Fraction:
@@ -205,6 +221,7 @@ class Roofline:
             },
             "dtype": self.dtype,
             "batch": self.batch,
+            "optimizer": self.optimizer,
             "ridge": float(self.ridge),
             "forward": {
                 **self.forward.to_json(),
@@ -217,6 +234,7 @@ class Roofline:
                 "backward_seconds": self.backward.seconds,
                 "update_seconds": self.update.seconds,
             },
+            "training_peak_bytes": self.training_peak,
             "layers": [layer.to_json() for layer in self.layers],
         }
 
@@ -267,36 +285,45 @@ class Roofline:
 
     def _notes(self) -> tuple[str, ...]:
         machine, device = self.machine, self.device
-        rule = (
-            "SGD with momentum: weights, gradients and velocities read, weights and velocities "
-            "written"
-            if self.momentum
-            else "SGD without momentum: weights and gradients read, weights written"
-        )
         figures = f"{device.source}. {device.note}" if device.note else f"{device.source}."
         return (
+            *self._room(),
             f"Ridge point: {short_count(machine.peak)}FLOP/s / {short_count(machine.bandwidth)}B/s "
             f"= {float(self.ridge):.3g} FLOP/byte; below it memory is the limit.",
             "Each layer runs on its own, nothing is fused, each pass moves each of its tensors "
             f"once, {machine.size} bytes an element.",
             "2 FLOPs a MAC in convolutions and dense layers; the other layers' own FLOPs; their "
             "backward passes by their bytes alone.",
-            f"Update: {rule}.",
+            f"Update: {UPDATES[self.optimizer][1]}.",
             "Left out: loss, launches, workspaces, caches, the images' way to the device.",
             f"Figures: {figures}",
         )
 
+    def _room(self) -> tuple[str, ...]:
+        """Whether a training step fits into the device's memory, where that is known."""
+        if self.training_peak is None or self.device.memory is None:
+            return ()
+        room, held = short_bytes(self.device.memory), short_bytes(self.training_peak)
+        if self.training_peak > self.device.memory:
+            return (f"A training step does not fit: it holds about {held}, the device has {room}.",)
+        return (f"A training step holds about {held} of the device's {room}.",)
 
-def roofline(analysis: Analysis, device: Device, dtype: DType = "float32") -> Roofline:
+
+def roofline(
+    analysis: Analysis,
+    device: Device,
+    dtype: DType = "float32",
+    optimizer: Optimizer | None = None,
+) -> Roofline:
     """Lower bounds of time of every layer on `device`, for the batch of the analysis.
 
-    Layers without a shape are left out. Raises ArchspecError where the device has no figure for
-    `dtype`.
+    The optimiser is the recipe's where it is left out, and SGD with momentum where there is no
+    recipe. Layers without a shape are left out. Raises ArchspecError where the device has no
+    figure for `dtype`.
     """
     machine = Machine(device.peak_of(dtype), device.bandwidth, BYTES_PER_ELEMENT[dtype])
-    recipe = analysis.graph.spec.training
-    momentum = recipe is None or recipe.optimizer.momentum > 0
-    layers = tuple(_layers(analysis, machine, momentum))
+    optimizer = optimizer or optimizer_of(analysis.graph)
+    layers = tuple(_layers(analysis, machine, optimizer))
     forward = machine.total(layer.training_forward for layer in layers)
     backward = machine.total(each for layer in layers for each in layer.backward)
     update = machine.total(layer.update for layer in layers)
@@ -305,13 +332,14 @@ def roofline(analysis: Analysis, device: Device, dtype: DType = "float32") -> Ro
         dtype,
         analysis.batch,
         machine,
-        momentum,
+        optimizer,
         layers,
         machine.total(layer.forward for layer in layers),
         forward,
         backward,
         update,
         machine.total(each for layer in layers for each in layer.step),
+        analysis.memory_with(optimizer).training_peak if machine.size == 4 else None,
     )
 
 
@@ -354,7 +382,7 @@ def places(analysis: Analysis) -> dict[str, Place]:
     }
 
 
-def _layers(analysis: Analysis, machine: Machine, momentum: bool) -> Iterable[LayerTime]:
+def _layers(analysis: Analysis, machine: Machine, optimizer: Optimizer) -> Iterable[LayerTime]:
     known: dict[tuple[int, Place], LayerTime] = {}
     standing = places(analysis)
     for layer in analysis.layers:
@@ -363,12 +391,12 @@ def _layers(analysis: Analysis, machine: Machine, momentum: bool) -> Iterable[La
         key = (id(node.pattern), place)
         found = known.get(key) if node.pattern is not None else None
         if found is None:
-            found = known[key] = layer_time(node.layer, place, analysis.batch, machine, momentum)
+            found = known[key] = layer_time(node.layer, place, analysis.batch, machine, optimizer)
         yield replace(found, name=node.name)
 
 
 def layer_time(
-    layer: Layer, place: Place, batch: int, machine: Machine, momentum: bool
+    layer: Layer, place: Place, batch: int, machine: Machine, optimizer: Optimizer
 ) -> LayerTime:
     """The passes of a layer for `batch` images. The module's docstring has the model."""
     cost = layer.cost(place.inputs, place.output)
@@ -398,8 +426,7 @@ def layer_time(
         input_gradient = machine.run(0, written + again + params + wanted + trainable)
     if place.gradients > 1 and (trainable or any(place.trained)):
         gradient_sum = machine.run(0, (place.gradients + 1) * written)
-    # Read and written: weights, gradients and velocities; SGD without momentum has none of these.
-    update = machine.run(0, (5 if momentum else 3) * trainable)
+    update = machine.run(0, UPDATES[optimizer][0] * trainable)
     return LayerTime(
         layer.name,
         layer.type,

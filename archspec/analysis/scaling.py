@@ -317,7 +317,7 @@ def _split(
         part = layer.model_copy(update={"units": units})
         where: Place = replace(place, output=(units,))
         batch = ring.devices * roofline.batch
-        times[name] = layer_time(part, where, batch, roofline.machine, roofline.momentum)
+        times[name] = layer_time(part, where, batch, roofline.machine, roofline.optimizer)
     return exchanges, times
 
 

@@ -64,7 +64,7 @@ def analyze(
     ] = None,
     optimizer: Annotated[
         Optimizer | None,
-        typer.Option("--optimizer", help="Whose state it holds; the recipe's if left out."),
+        typer.Option("--optimizer", help="Whose state and updates; the recipe's if left out."),
     ] = None,
     device: Annotated[
         str | None,
@@ -129,7 +129,7 @@ def analyze(
     if memory is not None or optimizer is not None:
         found = _held(found, memory, optimizer)
     if any(x is not None for x in (device, device_file, dtype, devices, interconnect)):
-        found = _timed(found, device, device_file, dtype, devices, interconnect)
+        found = _timed(found, device, device_file, dtype, optimizer, devices, interconnect)
     if conventions:
         found = found.with_reports(api.conventions(found))
     if format is AnalyzeFormat.table:
@@ -182,6 +182,7 @@ def _timed(
     name: str | None,
     file: Path | None,
     dtype: str | None,
+    optimizer: Optimizer | None,
     devices: int | None,
     interconnect: str | None,
 ) -> Analysis:
@@ -192,7 +193,7 @@ def _timed(
     from archspec.diagnostics import ArchspecError
     from archspec.spec.quantities import parse_byte_rate
 
-    one = roofline(found, find_device(name, file), parse_dtype(dtype))
+    one = roofline(found, find_device(name, file), parse_dtype(dtype), optimizer)
     if devices is None and interconnect is None:
         return found.with_reports(one)
     if devices is None or interconnect is None:

@@ -61,7 +61,8 @@ def print_grid(console: Console, columns: Sequence[Column], rows: Rows) -> None:
         segments += (Segment(rule), Segment.line())
     for row in rows:
         segments += _lines(columns, widths, gap, row, styles)
-    console.print(Segments(segments), end="")
+    # Rich need not look at every line again to find that it fits.
+    console.print(Segments(segments), end="", crop=total_width(widths, gap) > console.width)
 
 
 def _give_way(widths: list[int], columns: Sequence[Column], rows: Rows, excess: int) -> None:

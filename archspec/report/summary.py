@@ -69,24 +69,16 @@ def silenced(analysis: Analysis) -> Section | None:
     """What the spec calls meant, with its reasons; None where it does not."""
     if not analysis.silenced:
         return None
-    rows = tuple(
+    rows = [
         (
-            found.diagnostic.code,
-            found.diagnostic.name,
-            found.diagnostic.layer or "",
+            f"{found.diagnostic.code} {found.diagnostic.name}",
             str(found.diagnostic.line),
             printable(found.reason),
         )
         for found in analysis.silenced
-    )
-    columns = (
-        Column("code"),
-        Column("what"),
-        Column("layer", folds=True),
-        Column("line", "right"),
-        Column("because", folds=True),
-    )
-    return Section("silenced", columns, rows)
+    ]
+    columns = (Column("silenced", folds=True), Column("line", "right"), Column("why", folds=True))
+    return Section("findings that the spec says are meant", columns, tuple(rows))
 
 
 def sections(analysis: Analysis) -> tuple[Section, ...]:

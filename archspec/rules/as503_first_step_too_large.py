@@ -89,7 +89,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
         "first-step-too-large",
         f"with a learning rate of {rate:g} the first step moves the logits by about {step:.2g}, "
         f"{step / max(size, 1.0):.2g} times {'their size' if size > 1 else 'what is usual'}",
-        f"use less than {largest:.1g}"
+        f"use less than about {largest:.1g}"
         + (
             f", or smaller inputs: pixels are about {image.rms:.2g} here, with "
             "`preprocessing: {mean: data, std: data}` they are 1"

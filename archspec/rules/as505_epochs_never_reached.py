@@ -67,7 +67,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             yield Problem(
                 "epochs-never-reached",
                 f"the run has {epochs} epochs, and {what}: the learning rate ends at {rate:.3g}",
-                f"with {late[-1]} epochs in the schedule the run needs more than that",
+                f"a schedule up to epoch {late[-1]} needs a run of that many epochs at least",
                 span=place(analysis, "schedule", "epochs"),
                 fixes=(Fix(f"epochs {left}", "the same run", {"training.schedule.epochs": left}),)
                 if left

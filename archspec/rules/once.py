@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from archspec.diagnostics import Problem
+from archspec.diagnostics import Fix, Problem
 
 
 def once(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """The first of the problems, with the number of the others; nothing where there is none."""
+    """The first of the problems, with the number of the others; nothing where there is none.
+
+    Its fix is that of all of them.
+    """
     found = list(problems)
-    if found:
-        others = len(found) - 1
-        more = f"; likewise in {others} more layer{'s' if others > 1 else ''}" if others else ""
-        yield replace(found[0], message=found[0].message + more)
+    if not found:
+        return
+    others = len(found) - 1
+    more = f"likewise in {others} more layer{'s' if others > 1 else ''}" if others else ""
+    message = "; ".join(filter(None, (found[0].message, more)))
+    fixes = found[0].fixes
+    if others and fixes:
+        changes = {place: value for p in found for place, value in p.fixes[0].changes.items()}
+        title = f"{fixes[0].title}, {more}"
+        fixes = (Fix(title, fixes[0].effect, changes, fixes[0].safe),)
+    yield replace(found[0], message=message, fixes=fixes)

@@ -123,16 +123,16 @@ class Editor:
         """
         parents = [self.document.root]
         for depth, step in enumerate(path[:-1]):
-            child = _child(parents[-1], step)
-            if child is None:
+            found = child(parents[-1], step)
+            if found is None:
                 if value is None:
                     raise CannotEdit(f"there is no `{_shown(path)}`")
                 for key in reversed(path[depth + 1 :]):
                     value = {str(key): value}
                 return [self._add(parents[-1], str(step), value)]
-            parents.append(child)
+            parents.append(found)
         parent, step = parents[-1], path[-1]
-        if _child(parent, step) is None:
+        if child(parent, step) is None:
             if value is None or isinstance(step, int) or parent.entries is None:
                 raise CannotEdit(f"there is no `{_shown(path)}`")
             return [self._add(parent, step, value)]
@@ -197,7 +197,7 @@ class Editor:
     # --- changes ------------------------------------------------------------------------------
 
     def _set(self, parent: Node, step: str | int, value: Any) -> Edit:
-        node = _child(parent, step)
+        node = child(parent, step)
         assert node is not None  # the caller has looked
         before = self._start(parent.span)
         if parent.entries is not None:
@@ -311,7 +311,8 @@ def _last(node: Node) -> Entry:
     return list((node.entries or {}).values())[-1]
 
 
-def _child(node: Node, step: str | int) -> Node | None:
+def child(node: Node, step: str | int) -> Node | None:
+    """The value under a key, or the item with a number; None where there is none."""
     if isinstance(step, str):
         return node.get(step)
     items = node.items or []

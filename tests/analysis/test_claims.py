@@ -362,15 +362,8 @@ def test_of_blocks_in_a_plain_spec(tmp_path: Path) -> None:
     [
         ("about: conv, params: 7168", "connections-as-params", "connections: 7168"),
         ("about: conv, params: 256", "neurons-as-params", "neurons: 256"),
-        ("about: conv, params: 108", "biases-left-out", f"params: {CONV}"),
-        ("about: norm, params: 16", "buffers-as-params", f"params: {NORM}"),
-        ("about: conv, params: 40", "kernels-over-other-channels", f"params: {CONV}"),
-        ("about: conv, neurons: 30", "impossible-map", "neurons: 256"),
-        (f"about: fc, flops: {2560}", "macs-and-flops-confused", "macs: 2560"),
+        ("about: fc, flops: 2560", "macs-and-flops-confused", "macs: 2560"),
         (f"about: fc, macs: {2 * 2560 + 10}", "macs-and-flops-confused", "flops: 5130"),
-        (f"about: fc, macs: {2 * 2560}", "macs-and-flops-confused", "macs: 2560"),
-        ("formula: (27 - 5 + 2)/2 + 1, claimed: 11", "wrong-arithmetic", "claimed: 13"),
-        ("formula: 11/4, claimed: 3", "wrong-arithmetic", "claimed: 2.75"),
     ],
 )
 def test_a_fix_puts_the_claim_right(network: Network, claim: str, rule: str, right: str) -> None:
@@ -390,8 +383,26 @@ def test_a_fix_puts_the_claim_right(network: Network, claim: str, rule: str, rig
             fixed[1][key] = value
     key, _, value = right.partition(": ")
     assert str(fixed[1][key]) == value
+    assert value in claim  # the figure stays the source's
     found = archspec.analyze(network(LAYERS, (3, 8, 8), f"claims: {json.dumps(fixed)}"))
     assert [verdict.verdict for verdict in found.claims] == ["holds", "holds"]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "about: conv, params: 108",
+        "about: norm, params: 16",
+        "about: conv, params: 40",
+        "about: conv, neurons: 30",
+        "about: fc, macs: 5120",
+        "formula: 2 + 2, claimed: 5",
+    ],
+)
+def test_no_fix_changes_what_a_source_says(network: Network, claim: str) -> None:
+    graph = network(LAYERS, (3, 8, 8), f"claims: [{{{claim}, source: x}}]")
+    (diagnostic,) = _about_claims(archspec.analyze(graph))
+    assert diagnostic.fixes == ()
 
 
 def test_the_kernel_that_was_meant_is_the_fix(network: Network) -> None:

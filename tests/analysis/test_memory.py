@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import accumulate
+from typing import Literal
 
 import pytest
 import torch
-from networks import branching, heads, layer, network
+from networks import branching, heads, layer, network, parsed
 
 import archspec
 from archspec.analysis import Analysis
 from archspec.analysis.memory import Optimizer
 from archspec.graph import Graph
 from archspec.layers import layer_types
+from archspec.layers.base import Layer
 
 OPTIMIZERS: dict[Optimizer, Callable[..., torch.optim.Optimizer]] = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1),
@@ -188,8 +190,6 @@ def test_an_analysis_with_errors_has_the_memory_of_what_has_a_shape() -> None:
     assert found.has_errors
     assert found.memory.training_peak > 0
     layers = [layer("conv", "conv2d", filters=2, kernel_size=9)]
-    from networks import parsed
-
     nothing = archspec.analyze(parsed(layers, (3, 4, 4))).memory
     assert (nothing.saved, nothing.layers) == (0, ())
     assert nothing.training_peak == nothing.inference_peak + 8 == 4 * 48 + 8
@@ -200,6 +200,17 @@ def test_every_layer_says_what_it_keeps() -> None:
     for kind, layer_type in layer_types().items():
         says = layer_type.keeps != ("inputs", "output")
         assert says or "saved" in {k for c in layer_type.__mro__[:-1] for k in vars(c)}, kind
+
+
+def test_a_layer_of_a_plug_in_that_says_nothing_keeps_inputs_and_output() -> None:
+    class Silent(Layer):
+        type: Literal["silent"]
+
+    layer = Silent(name="x", type="silent", inputs=("a", "b"))
+    shapes = ((2, 3, 3), (2, 3, 3))
+    saved = layer.saved(shapes, layer.infer(shapes), (True, False))
+    assert (saved.inputs, saved.output, saved.extra) == ((0, 1), True, ())
+    assert layer.shares(shapes, True) == layer.shares(shapes, False) == "no"
 
 
 @pytest.mark.slow

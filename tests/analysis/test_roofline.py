@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import archspec
 from archspec import catalog
 from archspec.analysis.devices import Device, DType, find_device
+from archspec.analysis.numbers import short_bytes
 from archspec.analysis.roofline import NOTHING, LayerTime, Pass, Roofline, roofline
 from archspec.graph import Graph
 
@@ -137,7 +138,27 @@ def test_the_optimiser_of_the_recipe_decides_what_an_update_moves(network: Netwo
         return _roofline(network(layers, (1, 2, 5), recipe), 1, PLAIN).update.bytes
 
     assert (update(0.0), update(0.9)) == (3 * 10 * 4, 5 * 10 * 4)
-    assert _roofline(network(layers, (1, 2, 5)), 1, PLAIN).update.bytes == 5 * 10 * 4
+    none = network(layers, (1, 2, 5))
+    assert _roofline(none, 1, PLAIN).update.bytes == 5 * 10 * 4
+    assert _roofline(none, 1, PLAIN, optimizer="adam").update.bytes == 7 * 10 * 4
+
+
+def test_whether_a_training_step_fits_is_told() -> None:
+    def first_note(batch: int, **options: Any) -> str:
+        return (
+            _roofline("alexnet", batch, find_device("gtx-580-3gb"), **options)
+            .sections()[1]
+            .notes[0]
+        )
+
+    held = short_bytes(archspec.analyze(_net("alexnet"), batch=128).memory.training_peak)
+    assert first_note(128) == f"A training step holds about {held} of the device's 3.0 GiB."
+    assert first_note(1024).startswith("A training step does not fit: it holds about")
+    found = _roofline("alexnet", 128, dtype="bfloat16")
+    assert found.training_peak is None
+    assert found.sections()[1].notes[0].startswith("Ridge point")
+    peak = archspec.analyze(_net("alexnet"), batch=128).memory_with("adam").training_peak
+    assert _roofline("alexnet", 128, optimizer="adam").training_peak == peak
 
 
 def test_batch_norm_has_one_backward_pass(network: Network) -> None:
@@ -269,7 +290,7 @@ def test_the_rows_of_the_table_at_eighty_columns() -> None:
     assert rows["fc6"] == fc6
     assert rows["flatten"] == ("flatten", "", "", "", "", "", "")
     assert layers.title == "roofline: NVIDIA H100 SXM, float32, batch 128"
-    assert sums.notes[0].startswith("Ridge point: 67.0 TFLOP/s / 3.35 TB/s = 20 FLOP/byte")
+    assert sums.notes[1].startswith("Ridge point: 67.0 TFLOP/s / 3.35 TB/s = 20 FLOP/byte")
 
 
 def test_the_papers_training_took_longer_than_two_of_its_cards_need_at_least() -> None:

@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 
 from archspec.report.drawing import lettering
 
+# What would run, were it not escaped.
+HOSTILE = '</style></script><script>document.title="owned"</script><img src=x onerror=alert(1)>"\'&'
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import SOON, branching, family_heads, heads, layer, network
+from networks import SOON, branching, family_heads, heads, layer, network, unet
 from networks import parsed as parsed_network
 from pictures import Rectangle, boxes, drawn_layers, labels, overlapping, parsed, segments
 
@@ -20,32 +20,11 @@ import archspec
 from archspec import catalog
 from archspec.analysis import Analysis
 from archspec.diagnostics import ArchspecError
-from archspec.graph import Graph
 from archspec.report.drawing import draw
 from archspec.report.drawing.layout import Edge, arrange, crossings, ranks_of
+from archspec.report.drawing.turns import Turn, levels_of
 
 ALEXNET = Path(__file__).parents[2] / "docs" / "alexnet.svg"
-
-
-def unet(depth: int = 3) -> Graph:
-    """An encoder and a decoder with lines across: nested branches over many ranks."""
-    layers = []
-    for level in range(depth):
-        layers += [
-            layer(f"down{level}.conv", "conv2d", filters=8 << level, kernel_size=3, padding=1),
-            layer(f"down{level}.relu", "relu"),
-            layer(f"pool{level}", "max_pool2d", kernel_size=2),
-        ]
-    layers.append(layer("bottom", "conv2d", filters=8 << depth, kernel_size=3, padding=1))
-    for level in reversed(range(depth)):
-        layers += [
-            layer(f"up{level}.up", "conv2d_transpose", filters=8 << level, kernel_size=2, stride=2),
-            layer(f"up{level}.join", "concat", f"up{level}.up", f"down{level}.relu"),
-            layer(f"up{level}.conv", "conv2d", filters=8 << level, kernel_size=3, padding=1),
-            layer(f"up{level}.relu", "relu"),
-        ]
-    layers.append(layer("logits", "conv2d", filters=2, kernel_size=1))
-    return network(layers, (3, 32, 32), "unet", title="A small U-Net")
 
 
 def check(found: Analysis, **options: Any) -> None:
@@ -261,6 +240,48 @@ def test_boxes_do_not_overlap_and_lines_run_around_them_to_their_ends(
             pieces.append(Rectangle(min(x, x2), min(y, y2), max(x, x2), max(y, y2), "line"))
         assert max(x for x, _ in line) <= found.width
     assert piercings(pieces, rectangles) == []
+
+
+@pytest.mark.parametrize("spec", family_heads())
+def test_no_line_runs_along_another_that_leads_elsewhere(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arranged = []
+
+    def recorded(sizes: Any, edges: list[Edge], last: int = 0) -> Any:
+        found = arrange(sizes, edges, last)
+        arranged.append((edges, found.lines))
+        return found
+
+    monkeypatch.setattr("archspec.report.drawing.graph.arrange", recorded)
+    draw(archspec.analyze(spec), style="graph", detail="layers")
+    assert arranged
+    for edges, lines in arranged:
+        pieces: dict[tuple[bool, float], list[tuple[float, float, Edge]]] = {}
+        for edge, line in zip(edges, lines, strict=True):
+            for (x, y), (x2, y2) in itertools.pairwise(line):
+                key, *ends = ((True, x), y, y2) if x == x2 else ((False, y), x, x2)
+                pieces.setdefault(key, []).append((min(ends), max(ends), edge))
+        for on_one_line in pieces.values():
+            for (a, b, one), (c, d, other) in itertools.combinations(on_one_line, 2):
+                if one.net != other.net and one.end != other.end:
+                    assert min(b, d) - max(a, c) <= 0.5, (one, other)
+
+
+def test_levels_of_turns() -> None:
+    # B leaves below where A comes from above: A turns first, though B is further left.
+    levels, count = levels_of([Turn("B", 0, 50), Turn("A", 50, 90)])
+    assert (levels, count) == ({"A": 0, "B": 1}, 2)
+    # Lines into one box share a level, those of one net too, and those that are apart.
+    levels, count = levels_of([Turn("A", 0, 40, into=7), Turn("B", 80, 40, into=7)])
+    assert (levels["A"], levels["B"], count) == (0, 0, 1)
+    assert levels_of([Turn("A", 0, 40), Turn("A", 0, -40)])[1] == 1
+    assert levels_of([Turn("A", 0, 40), Turn("B", 50, 90)])[1] == 1
+    assert levels_of([Turn("A", 0, 40), Turn("B", 30, 90)])[1] == 2
+    # A line that runs straight down needs no level, and a circle has no order.
+    assert levels_of([Turn("A", 5, 5, into=1)]) == ({"A": 0}, 0)
+    levels, count = levels_of([Turn("A", 0, 50), Turn("B", 50, 0)])
+    assert (sorted(levels.values()), count) == ([0, 1], 2)
 
 
 def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -11,17 +11,14 @@ from typing import ClassVar
 from xml.etree import ElementTree
 
 import pytest
-from networks import family_heads, heads, layer, network, parsed
-from pictures import SVG, labels, overlapping
+from networks import chain, family_heads, heads, layer, network
+from pictures import HOSTILE, SVG, labels, overlapping
 
 import archspec
-from archspec.analysis import Analysis
 from archspec.analysis.section import Column, Section
 from archspec.report.html import to_html
 from archspec.report.html.charts import BARS, groups
 from archspec.report.markup import Markup, element, escape, number
-
-HOSTILE = '</style></script><script>document.title="owned"</script><img src=x onerror=alert(1)>"\'&'
 
 
 def tree(page: str) -> ElementTree.Element:
@@ -176,21 +173,8 @@ def test_reports_are_printed_like_any_section() -> None:
     assert section.findtext("p") == "a remark"
 
 
-def chain(count: int) -> Analysis:
-    """So many layers in blocks of six: convolutions with ReLUs behind them."""
-    conv = {"filters": 4, "kernel_size": 3, "padding": 1}
-    pairs = [
-        (
-            layer(f"block{i // 3}.conv{i}", "conv2d", **conv),
-            layer(f"block{i // 3}.relu{i}", "relu"),
-        )
-        for i in range(count // 2)
-    ]
-    return archspec.analyze(parsed([one for pair in pairs for one in pair]))
-
-
 def test_a_thousand_layers_make_a_page_of_a_megabyte() -> None:
-    found = chain(1000)
+    found = archspec.analyze(chain(1000))
     page = to_html(found)
     assert len(rows(tree(page))) == 1000
     assert len(page) < 1_500_000
@@ -198,7 +182,7 @@ def test_a_thousand_layers_make_a_page_of_a_megabyte() -> None:
 
 @pytest.mark.parametrize("count", [2 * BARS, 2 * BARS + 2, 1000])
 def test_bars_stand_for_all_layers_and_are_few(count: int) -> None:
-    found = chain(count)
+    found = archspec.analyze(chain(count))
     bars = groups(found, lambda layer: layer.costs.params)
     assert len(bars) <= BARS
     costly = [layer for layer in found.layers if layer.costs.params]

@@ -10,8 +10,8 @@ from typing import Any
 
 import browser
 import pytest
-from test_drawing import unet
-from test_page import HOSTILE, chain
+from networks import chain, unet
+from pictures import HOSTILE
 
 import archspec
 from archspec.report.drawing import draw
@@ -347,7 +347,7 @@ def test_the_policy_stops_what_would_get_through(chromium: Any, tmp_path: Path) 
 
 
 def test_hundreds_of_layers_sort_at_once(opened: Open) -> None:
-    page = opened(to_html(chain(600))).page
+    page = opened(to_html(archspec.analyze(chain(600)))).page
     page.locator("#layers-table th button", has_text="layer").click()
     assert len(page.evaluate(NAMES)) == 600
     page.locator("#filter").fill("conv299")

@@ -68,9 +68,8 @@ def test_the_table_of_alexnet() -> None:
     assert re.search(r"^MACs +724,406,816  724 M, one image$", text, re.MULTILINE)
     assert re.search(r"^conv1 neurons +253,440 +290,400 +contradicted", text, re.MULTILINE)
     assert lines[-1] == "4 notes"
-    assert re.search(
-        r"^AS310 impossible-input +\d+ the printed size does not fit", text, re.MULTILINE
-    )
+    assert "AS310 impossible-input" in text
+    assert "the printed size does not fit its first layer" in text
 
 
 def test_wide_tables_have_the_types() -> None:

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from archspec.analysis.claims.figures import Figure, exact, figure, is_number
+from archspec.analysis.claims.figures import Figure, exact, figure
 from archspec.analysis.claims.reasons import Reason
 from archspec.analysis.shapes import Shapes
-from archspec.diagnostics import Fix, Problem, Span, did_you_mean, shortened
+from archspec.diagnostics import Problem, Span, did_you_mean, shortened
 from archspec.expand.scope import part
 from archspec.expressions import ExpressionError, Value, arithmetic
 from archspec.graph import Graph
@@ -75,21 +75,15 @@ class Formulas:
 
     def reason(self, formula: str, claimed: float, computed: Figure) -> Reason:
         """Why a formula is not worth what is claimed: its steps, or a rounding."""
-        fixes: tuple[Fix, ...] = ()
-        value = figure(computed)
-        if isinstance(computed, int) or (isinstance(computed, Fraction) and "..." not in value):
-            changed = computed if isinstance(computed, int) else float(computed)
-            fixes = (Fix(f"claim {value}", f"{formula} = {value}", {"claimed": changed}),)
-        return Reason("wrong-arithmetic", self._text(formula, claimed, computed), fixes)
-
-    def _text(self, formula: str, claimed: float, computed: Figure) -> str:
-        assert is_number(computed)
         exactly = exact(computed)  # type: ignore[arg-type]
+        return Reason("wrong-arithmetic", self._text(formula, claimed, exactly))
+
+    def _text(self, formula: str, claimed: float, exactly: Fraction) -> str:
         for word, rounded in (("down", math.floor(exactly)), ("up", math.ceil(exactly))):
             if exactly.denominator > 1 and rounded == claimed:
-                return f"{figure(rounded)} is {figure(computed)} rounded {word}"
+                return f"{figure(rounded)} is {figure(exactly)} rounded {word}"
         steps = self._without_brackets(formula)
-        return f"{steps} = {figure(computed)}" if steps != formula else ""
+        return f"{steps} = {figure(exactly)}" if steps != formula else ""
 
     def _without_brackets(self, formula: str) -> str:
         """The formula with the value of each bracket in its place, as far as decimals go."""

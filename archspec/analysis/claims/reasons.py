@@ -26,7 +26,8 @@ CONTRADICTED = "claim-contradicted"
 class Reason:
     """Why a claim fails: its rule, the words, and what would put the claim right.
 
-    The places in the `changes` of a fix are keys of the claim.
+    A fix names the quantity that the stated figure is of, and never changes the figure: it is
+    the source's. The places in its `changes` are keys of the claim.
     """
 
     rule: str = CONTRADICTED
@@ -76,12 +77,8 @@ class Reasons:
             return Reason(rule, text, (_other_quantity(quantity, "macs", claimed),))
         if quantity == "macs" and claimed in (2 * macs, flops):
             text = "that counts floating-point operations; a multiply-accumulate is two of them"
-            fix = (
-                _other_quantity(quantity, "flops", claimed)
-                if claimed == flops
-                else _corrected(quantity, macs)
-            )
-            return Reason(rule, text, (fix,))
+            fixes = (_other_quantity(quantity, "flops", claimed),) if claimed == flops else ()
+            return Reason(rule, text, fixes)
         return Reason()
 
     def _of_params(self, about: str, claimed: int) -> Reason:
@@ -92,14 +89,14 @@ class Reasons:
         buffers = sum(weight.size for weight in weights if weight.buffer)
         if buffers and claimed == params + buffers:
             text = f"that counts the {buffers:,} running statistics too, which are no parameters"
-            return Reason("buffers-as-params", text, (_corrected("params", params),))
+            return Reason("buffers-as-params", text)
         apart = self._training_only("params") if about == NETWORK else 0
         if apart and claimed == params - apart:
             return Reason(text=f"the {apart:,} of the layers used in training alone are left out")
         biases = sum(weight.size for weight in weights if weight.name == "bias")
         if biases and claimed == params - biases:
             text = f"the {biases:,} biases are left out" + self._formula(about, "; with them it is")
-            return Reason("biases-left-out", text, (_corrected("params", params),))
+            return Reason("biases-left-out", text)
         return self._of_shared_weights(about, claimed)
 
     def _of_shared_weights(self, about: str, claimed: int) -> Reason:
@@ -125,8 +122,7 @@ class Reasons:
             channels = facts.shapes.inputs(single)[0][0]
             text = _of_channels(claimed, single.layer, channels)
             if text:
-                fix = _corrected("params", facts.count(about, "params"))
-                return Reason("kernels-over-other-channels", text, (fix,))
+                return Reason("kernels-over-other-channels", text)
         return Reason()
 
     def _training_only(self, quantity: str) -> int:
@@ -257,25 +253,19 @@ def _other_quantity(stated: str, meant: str, claimed: int) -> Fix:
     return Fix(f"claim {meant}", effect, {stated: None, meant: claimed})
 
 
-def _corrected(quantity: str, computed: int) -> Fix:
-    """The same quantity with the figure that it has."""
-    return Fix(f"claim {computed:,}", f"{quantity}: {computed:,}", {quantity: computed})
-
-
 def _of_neurons(claimed: int, shape: Shape) -> Reason:
     channels, height, width = shape
     computed = f"{show(shape)} = {math.prod(shape):,}"
-    fixes = (_corrected("neurons", math.prod(shape)),)
     if claimed % channels:
         text = f"{claimed:,} is no multiple of the {channels} channels; {computed}"
-        return Reason("impossible-map", text, fixes)
+        return Reason("impossible-map", text)
     area = claimed // channels
     if height == width and math.isqrt(area) ** 2 != area:
         text = (
             f"{claimed:,} = {channels} x {area:,}, and {area:,} is no square, so no square map "
             f"has that many; {computed}"
         )
-        return Reason("impossible-map", text, fixes)
+        return Reason("impossible-map", text)
     if height == width:
         side = math.isqrt(area)
         computed = f"{claimed:,} = {show((channels, side, side))}; it has {computed}"

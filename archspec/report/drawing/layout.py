@@ -8,12 +8,12 @@ in the boxes and edges but for sorting.
 
 from __future__ import annotations
 
-import heapq
-from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
+
+from archspec.report.drawing.turns import Intervals, Turn, levels_of
 
 Point = tuple[float, float]
 
@@ -91,20 +91,6 @@ def arrange(
     return _Layout(sizes, edges, last).arrange()
 
 
-@dataclass
-class _Column:
-    """The ranks that are taken in a column, as intervals that do not overlap."""
-
-    taken: list[tuple[int, int]] = field(default_factory=list)
-
-    def free(self, first: int, last: int) -> bool:
-        at = bisect_right(self.taken, (last, 1 << 60))
-        return at == 0 or self.taken[at - 1][1] < first
-
-    def take(self, first: int, last: int) -> None:
-        insort(self.taken, (first, last))
-
-
 class _Layout:
     def __init__(
         self, sizes: Sequence[tuple[float, float]], edges: Sequence[Edge], last: int
@@ -112,7 +98,7 @@ class _Layout:
         self.sizes, self.edges = sizes, edges
         self.ranks = ranks_of(len(sizes), edges, last)
         self.height = max(self.ranks, default=0) + 1
-        self.columns: list[_Column] = []
+        self.columns: list[Intervals] = []
         self.column = [0] * len(sizes)
         # The way of an edge past boxes: the number of a column, or -1 - a lane's number.
         self.way: dict[int, int] = {}
@@ -154,9 +140,9 @@ class _Layout:
             column += 1
         return column
 
-    def _column(self, number: int) -> _Column:
+    def _column(self, number: int) -> Intervals:
         while number >= len(self.columns):
-            self.columns.append(_Column())
+            self.columns.append(Intervals())
         return self.columns[number]
 
     def _choose_way(self, number: int) -> None:
@@ -245,45 +231,22 @@ class _Layout:
             return self.extent + LANE * -way
         return self.middle[rank][way]
 
-    def _turns(self) -> tuple[list[dict[tuple[int, float], int]], list[int]]:
+    def _turns(self) -> tuple[list[Mapping[Hashable, int]], list[int]]:
         """For every gap the level at which each net turns there, and the number of levels."""
-        spans: list[dict[tuple[int, float], list[float]]] = [{} for _ in range(self.height)]
-        late: list[set[tuple[int, float]]] = [set() for _ in range(self.height)]
-
-        def turn(gap: int, net: tuple[int, float], *xs: float) -> None:
-            spans[gap].setdefault(net, []).extend(xs)
-
+        gaps: list[list[Turn]] = [[] for _ in range(self.height)]
         for number, edge in enumerate(self.edges):
             first, last = self.ranks[edge.start], self.ranks[edge.end] - 1
             start, end = self.x[edge.start] + edge.start_at, self.x[edge.end] + edge.end_at
+            # Where a line goes on inside a block, others that end there are not the same one.
+            into = edge.end if not edge.end_at else None
             if first == last:
-                turn(first, edge.net, start, end)
+                gaps[first].append(Turn(edge.net, start, end, into))
             else:
-                turn(first, edge.net, start, self._way_x(number, first + 1))
-                turn(last, edge.net, self._way_x(number, last), end)
-                late[last].add(edge.net)
-        levels: list[dict[tuple[int, float], int]] = []
-        counts = []
-        for gap, nets in enumerate(spans):
-            found: dict[tuple[int, float], int] = {}
-            count = 0
-            # What arrives turns below what leaves.
-            for group in (nets.keys() - late[gap], nets.keys() & late[gap]):
-                ends: list[tuple[float, int]] = []  # of what is at each level so far
-                for net in sorted(group, key=lambda net: (min(nets[net]), net)):
-                    start, until = min(nets[net]), max(nets[net])
-                    if until - start < 0.01:
-                        found[net] = 0
-                    elif ends and ends[0][0] < start:
-                        found[net] = ends[0][1]
-                        heapq.heapreplace(ends, (until + 2, found[net]))
-                    else:
-                        found[net] = count
-                        heapq.heappush(ends, (until + 2, count))
-                        count += 1
-            levels.append(found)
-            counts.append(count)
-        return levels, counts
+                gaps[first].append(Turn(edge.net, start, self._way_x(number, first + 1)))
+                before = self._way_x(number, last)
+                gaps[last].append(Turn(edge.net, before, end, into, late=True))
+        found = [levels_of(turns) for turns in gaps]
+        return [levels for levels, _ in found], [count for _, count in found]
 
     def _route(self) -> Arrangement:
         levels, counts = self._turns()

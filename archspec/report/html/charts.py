@@ -127,7 +127,7 @@ def timeline(memory: Memory) -> Markup:
     for number in range(5):
         tick = top * number // 4
         sheet.line([(-4, y(tick)), (0, y(tick))], "axis")
-        sheet.text(-8, y(tick) + 4, short_bytes(tick), size=SMALL, anchor="end")
+        sheet.text(-8, y(tick) + 4, _tick(tick, top), size=SMALL, anchor="end")
     sheet.line([(0, y(top)), (0, y(0)), (width, y(0))], "axis")
     turn = sum(moment.phase == "forward" for moment in moments) * across
     sheet.line([(turn, y(top)), (turn, y(0) + 6)], "axis", stroke_dasharray="4 3")
@@ -250,6 +250,12 @@ def _nice(amount: int) -> int:
     """The next number of bytes that four ticks divide well."""
     unit: int = 1024 ** max((max(amount, 1).bit_length() - 3) // 10, 0)
     return _nice_count(math.ceil(amount / unit)) * unit
+
+
+def _tick(amount: int, top: int) -> str:
+    """0.5 GiB: an amount in the unit of the top of its axis."""
+    number, unit = short_bytes(top).split()
+    return f"{float(number) * amount / top:g} {unit}"
 
 
 def _nice_count(amount: int) -> int:

@@ -1,1 +1,0 @@
-"""Puts this folder on the path: its tests import `pictures`."""
