@@ -101,6 +101,7 @@ def _check(network: Network, claim: str, rule: str = "") -> Any:
         "about: training, settings: {optimizer.momentum: 0.9}",
         "about: training, settings: {schedule.factor: 0.5}",
         "about: training, settings: {schedule.epochs: [2]}",
+        "about: training, settings: {schedule: steps}",
         "about: training, settings: {weight_decay: $(0.0005 * 0.01)}",
         "about: network, params: 2000, bound: at_least",
         "about: network, params: 3000, bound: at_most",
@@ -208,6 +209,9 @@ def test_holds(network: Network, claim: str) -> None:
         ("about: conv, settings: {bias: 1}", "setting-differs", ""),
         ("about: conv, settings: {padding: same}", "setting-differs", ""),
         ("about: norm, settings: {eps: 1.0e-5}", "setting-differs", ""),
+        ("about: conv, settings: {weight_init.std: 0.01}", "setting-differs", ""),
+        ("about: conv, settings: {bias_init: ones}", "setting-differs", ""),
+        ("about: training, settings: {schedule.drops: 3}", "setting-differs", ""),
         (
             "about: training, settings: {weight_decay: 0.0005}",
             "setting-differs",

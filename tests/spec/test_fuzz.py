@@ -51,6 +51,11 @@ claims:
   - {about: conv1, params: 72, source: "a test"}
   - {about: network, params: 1000, tolerance: 0.5}
   - {about: input, shape: [4, 9, 9]}
+  - {about: conv1, settings: {kernel_size: [3, 3], weight_init.std: 0.01}, bound: at_most}
+  - {about: network, layers: {conv2d: 1, relu: 2}}
+  - {about: conv1, weight_bytes: 1.5 KiB, tolerance: 0.5}
+  - {formula: "(9 - channels(conv1) + 2)/2 + 1", claimed: 4.5}
+  - {about: training, settings: {weight_decay: 0.0005, schedule.factor: 0.5}}
 training:
   epochs: 3
   batch_size: 8

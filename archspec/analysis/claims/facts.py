@@ -22,6 +22,7 @@ from archspec.layers.windowed import WindowedLayer
 from archspec.spec.claims import NETWORK, TRAINING, Stated
 from archspec.spec.fields import INPUT
 from archspec.spec.foreign_names import suggest_layer_type
+from archspec.spec.places import models
 from archspec.spec.recipe import Recipe
 
 # Keys of a layer that say which one it is and not what it does.
@@ -176,7 +177,7 @@ class Facts:
         """A key of the recipe; those of its optimiser need no `optimizer.` before them."""
         found, known = _value(recipe, stated.key)
         if not known:
-            found, known = _value(recipe.optimizer, stated.key)
+            found, known = _value(recipe, f"optimizer.{stated.key}")
         if known:
             return _shown(found, stated.figure)
         keys = [*type(recipe).model_fields, *type(recipe.optimizer).model_fields]
@@ -207,12 +208,21 @@ class Facts:
 
 
 def _value(model: BaseModel, path: str) -> tuple[Any, bool]:
-    """The value at a dotted path of keys and whether there is one: `weight_init.std`."""
+    """The value at a dotted path of keys and whether there is one: `weight_init.std`.
+
+    Where that is a key of another type (`std` of a `normal`, and it is `zeros`), the value is
+    the one that has the type: it differs in more than the key.
+    """
     value: Any = model
+    owner, key = model, ""
     for step in path.split("."):
-        if not isinstance(value, BaseModel) or step not in type(value).model_fields:
+        if not isinstance(value, BaseModel):
             return None, False
-        owner, value = value, getattr(value, step)
+        if step not in type(value).model_fields:
+            others = models(type(owner).model_fields[key].annotation) if key else []
+            return value, any(step in other.model_fields for other in others)
+        owner, key = value, step
+        value = getattr(value, step)
     if value is None and isinstance(owner, WindowedLayer) and path == "stride":
         value = owner.strides()
     return value, True
