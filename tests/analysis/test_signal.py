@@ -29,15 +29,19 @@ def signals(graph: Graph, std: float = 1.0, mean: float = 0.0) -> Signals:
     return found
 
 
-def measured(graph: Graph, std: float = 1.0, mean: float = 0.0, seeds: int = 3) -> dict[str, float]:
+def measured(
+    graph: Graph, std: float = 1.0, mean: float = 0.0, seeds: int = 3, name: str = "numpy"
+) -> dict[str, float]:
     """The root mean square of each layer's outputs for noise, over several draws of weights."""
-    backend = get_backend("numpy")
+    backend = get_backend(name)
     squares: dict[str, float] = {}
     for seed in range(seeds):
-        model = archspec.build(graph, backend="numpy", seed=seed)
+        model = archspec.build(graph, backend=name, seed=seed)
+        if name == "torch":
+            model.double().eval()
         x = np.random.default_rng(seed).normal(mean, std, size=(2, *graph.input_shape))
-        for name, values in backend.activations(graph, model, x).items():
-            squares[name] = squares.get(name, 0.0) + float(np.mean(np.square(values))) / seeds
+        for node, values in backend.activations(graph, model, x).items():
+            squares[node] = squares.get(node, 0.0) + float(np.mean(np.square(values))) / seeds
     return {name: math.sqrt(square) for name, square in squares.items()}
 
 
@@ -185,7 +189,7 @@ def test_the_paper_s_alexnet_within_a_third() -> None:
     for node in graph.nodes:  # its dropout is that of training; here it is measured at inference
         if node.layer.type == "dropout":
             graph = graph.with_layer(node.name, rate=0.0)
-    predicted, found = signals(graph, 57.6), measured(graph, 57.6, seeds=1)
+    predicted, found = signals(graph, 57.6), measured(graph, 57.6, seeds=1, name="torch")
     for node in graph.nodes:
         if node.name != "fc8":  # behind two layers that are nearly the same for all images
             assert predicted.forward[node.name].rms == pytest.approx(found[node.name], rel=0.34)
