@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import SOON, branching, family_heads, heads, layer, network, unet
+from networks import (
+    EXAMPLES,
+    SOON,
+    branching,
+    example_network,
+    family_heads,
+    heads,
+    layer,
+    network,
+    unet,
+)
 from networks import parsed as parsed_network
 from pictures import Rectangle, boxes, drawn_layers, labels, overlapping, parsed, segments
 
@@ -20,6 +30,7 @@ import archspec
 from archspec import catalog
 from archspec.analysis import Analysis
 from archspec.diagnostics import ArchspecError
+from archspec.layers.base import Example
 from archspec.report.drawing import draw
 from archspec.report.drawing.layout import Edge, arrange, crossings, ranks_of
 from archspec.report.drawing.turns import Turn, levels_of
@@ -82,6 +93,13 @@ def test_graphs_are_clean_with_blocks_open_and_closed(spec: str, detail: str) ->
 @pytest.mark.parametrize("detail", ["blocks", "layers"])
 def test_branches_joins_and_auxiliary_outputs(make: Any, detail: str) -> None:
     check(archspec.analyze(make()), style="graph", detail=detail)
+
+
+@pytest.mark.parametrize(
+    ("kind", "example"), [case[1:] for case in EXAMPLES if case[0].endswith("-0")]
+)
+def test_every_type_of_layer_is_drawn(kind: str, example: Example) -> None:
+    check(archspec.analyze(example_network(kind, example)))
 
 
 @pytest.mark.parametrize("input", ["3x60x60", "3x224x224", "3x11x11"])
