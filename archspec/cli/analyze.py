@@ -16,8 +16,7 @@ from archspec.cli.options import (
     SpecArgument,
     console,
     load,
-    opened,
-    say,
+    result,
 )
 
 if TYPE_CHECKING:
@@ -132,23 +131,13 @@ def analyze(
         found = _timed(found, device, device_file, dtype, optimizer, devices, interconnect)
     if conventions:
         found = found.with_reports(api.conventions(found))
-    if format is AnalyzeFormat.table:
-        from archspec.report import table
+    with result(output) as stream:
+        if format is AnalyzeFormat.table:
+            from archspec.report.table import print_analysis
 
-        if output is None:
-            table.print_analysis(console(), found)
+            print_analysis(console(stream), found)
         else:
-            with opened(output) as stream:
-                table.print_analysis(console(file=stream), found)
-    else:
-        text = _text(found, format, claims=claims)
-        if output is None:
-            print(text)
-        else:
-            with opened(output) as stream:
-                stream.write(text + "\n")
-    if output is not None:
-        say(f"wrote {output}")
+            print(_text(found, format, claims=claims), file=stream)
     if found.has_errors:
         raise typer.Exit(1)
 

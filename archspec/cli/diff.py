@@ -14,7 +14,7 @@ from archspec.cli.options import (
     SetOption,
     console,
     load,
-    opened,
+    result,
     say,
 )
 
@@ -97,25 +97,13 @@ def diff(
     found = api.diff(*graphs)
     failed = conditions.failures(found, wanted)
     rows = None if every else ROWS
-    if format is DiffFormat.table:
-        if output is None:
-            comparison.print_comparison(console(), found, rows)
+    with result(output) as stream:
+        if format is DiffFormat.table:
+            comparison.print_comparison(console(stream), found, rows)
+        elif format is DiffFormat.json:
+            print(comparison.to_json(found, failed), file=stream)
         else:
-            with opened(output) as stream:
-                comparison.print_comparison(console(stream), found, rows)
-    else:
-        text = (
-            comparison.to_json(found, failed)
-            if format is DiffFormat.json
-            else comparison.to_markdown(found, rows, failed)
-        )
-        if output is None:
-            print(text)
-        else:
-            with opened(output) as stream:
-                stream.write(text + "\n")
-    if output is not None:
-        say(f"wrote {output}")
+            print(comparison.to_markdown(found, rows, failed), file=stream)
     errors: list[Diagnostic] = []
     for diagnostic in (*found.a.diagnostics, *found.b.diagnostics):
         if diagnostic.severity == "error" and diagnostic not in errors:

@@ -14,8 +14,7 @@ from archspec.cli.options import (
     SetOption,
     SpecArgument,
     load,
-    opened,
-    say,
+    result,
 )
 
 
@@ -60,9 +59,7 @@ def draw(
 
     found = api.analyze(load(spec, set_, input, root))
     text = drawn(found, style=style.value, detail=detail.value)
-    file = output or Path(f"{found.graph.name}.svg")
-    with opened(file) as stream:
-        stream.write(text + "\n")
-    say(f"wrote {file}")
+    with result(output or Path(f"{found.graph.name}.svg")) as stream:
+        print(text, file=stream)
     if found.has_errors:
         raise typer.Exit(1)

@@ -9,8 +9,7 @@ from archspec.cli.options import (
     SetOption,
     SpecArgument,
     load,
-    opened,
-    say,
+    result,
 )
 
 
@@ -29,9 +28,5 @@ def expand(
     from archspec import api
 
     text = api.expand(load(spec, set_, input, root))
-    if output is None:
-        print(text, end="")
-        return
-    with opened(output) as stream:
+    with result(output) as stream:
         stream.write(text)
-    say(f"wrote {output}")

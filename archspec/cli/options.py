@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -66,6 +68,20 @@ def opened(path: Path) -> TextIO:
         return path.open("w", encoding="utf-8")
     except OSError as error:
         raise ArchspecError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def result(output: Path | None) -> Iterator[TextIO]:
+    """Where a result is written: the file, which is then named, or standard output.
+
+    Raises ArchspecError.
+    """
+    if output is None:
+        yield sys.stdout
+        return
+    with opened(output) as stream:
+        yield stream
+    say(f"wrote {output}")
 
 
 def print_json(document: object) -> None:
