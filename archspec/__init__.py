@@ -15,6 +15,7 @@ from archspec.version import __version__ as __version__
 if TYPE_CHECKING:
     from archspec.analysis import Analysis as Analysis
     from archspec.api import build as build
+    from archspec.api import conventions as conventions
     from archspec.api import diff as diff
     from archspec.api import emit as emit
     from archspec.api import train as train
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from archspec.graph import Graph as Graph
     from archspec.loading import analyze as analyze
     from archspec.loading import load as load
+    from archspec.report.drawing import draw as draw
 
 _HOMES = {
     "Analysis": "archspec.analysis",
@@ -34,7 +36,9 @@ _HOMES = {
     "SpecError": "archspec.diagnostics",
     "analyze": "archspec.loading",
     "build": "archspec.api",
+    "conventions": "archspec.api",
     "diff": "archspec.api",
+    "draw": "archspec.report.drawing",
     "emit": "archspec.api",
     "load": "archspec.loading",
     "train": "archspec.api",
