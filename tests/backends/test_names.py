@@ -22,7 +22,7 @@ from archspec.graph import Graph
 BACKENDS = ("keras", "numpy", "torch")
 
 AWKWARD = """
-forward type train training x self layer layers ops torch nn keras inputs image main data_dir weight
+forward type train x self layer layers ops torch nn keras inputs image main data_dir weight
 bias name math kwargs super print output model F np w out super_ _ _x _modules _parameters _apply
 _modules_ forward_ forward__ state_dict reset_parameters named_parameters call build match case soft
 Sides initializers trainable dtype losses metrics conv1_pad

@@ -71,7 +71,7 @@ def test_markdown_and_table() -> None:
     run = command("alexnet", "--conventions")
     assert run.returncode == 0, run.stderr
     assert (
-        max(map(len, run.stdout.partition("other tools")[2].partition("warning")[0].split("\n")))
+        max(map(len, run.stdout.partition("other tools")[2].partition("note[")[0].split("\n")))
         <= 80
     )
 
