@@ -36,7 +36,8 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     root = analysis.graph.document.root
     first: dict[tuple[object, ...], int] = {}
     for verdict in analysis.claims:
-        key = (verdict.subject, verdict.quantity, verdict.stated)
+        stated = (verdict.claimed, verdict.tolerance, verdict.bound)
+        key = (verdict.about, verdict.quantity, verdict.formula, *stated)
         line = first.setdefault(key, verdict.line)
         if line != verdict.line:
             yield Problem(
