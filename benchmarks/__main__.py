@@ -10,16 +10,16 @@ from pathlib import Path
 from benchmarks import analysis, layers, training, zoo
 
 COLD = """\
-The cold target of 10 is not met. Half of the command's time is the import of the four libraries that
-it is built on (the second row: what they alone would leave), most of the rest the modules of the
-language, the classes that Pydantic prepares at import, and 109 rules. Tried: fewer garbage collections
-at start-up (5 % less time, kept), fixed column widths instead of Rich's tables (kept), commands
-imported one by one (kept), json, csv, hashlib and difflib imported where they are needed (kept),
-annotations that are not strings (no difference), Pydantic without plug-ins (no difference).
+The cold target of 10 is not met. Half of the command's time is the import of the four libraries
+that it is built on (the second row: what they alone would leave), most of the rest the modules of
+the language, the classes that Pydantic prepares at import, and 109 rules. Tried: fewer garbage
+collections at start-up (5 % less time, kept), fixed column widths instead of Rich's tables (kept),
+commands imported one by one (kept), json, csv, hashlib and difflib imported where they are needed
+(kept), annotations that are not strings (no difference), Pydantic without plug-ins (no difference).
 
-The warm targets (10 times FlopCounterMode, 50 ms for the largest network) are not met any more. They
-were, before `analyze()` also compared 46 claims with the network, looked for 109 kinds of mistakes
-and followed the spread of the initial weights through it; half of a warm call on AlexNet are those.
+The warm targets (10 times FlopCounterMode, 50 ms for the largest network) are missed by more than
+before `analyze()` also compared 46 claims with AlexNet, looked for 109 kinds of mistakes and
+followed the spread of the initial weights through the network: half of a warm call are those.
 """
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("torch", "tensorflow", "keras", "torchinfo", "pydantic", "typer", "rich", "numpy")
