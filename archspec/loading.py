@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from archspec.files import SpecFiles
 from archspec.graph import Graph
 from archspec.layers.base import Shape
 from archspec.source import Document
-from archspec.spec.fields import MAX_SIZE
+from archspec.spec.fields import MAX_SIZE, is_integer
 
 Spec = str | Path | Graph
 
@@ -24,7 +25,7 @@ def load(
     spec: str | Path = catalog.DEFAULT,
     /,
     *,
-    input: Shape | str | None = None,
+    input: Sequence[int] | str | None = None,
     root: str | Path | None = None,
     **variables: Value | list[Any],
 ) -> Graph:
@@ -35,7 +36,7 @@ def load(
 
     Raises SpecError, whose `diagnostics` say what is wrong and where.
     """
-    shape = parse_shape(input) if isinstance(input, str) else input
+    shape = None if input is None else parse_shape(input)
     files = SpecFiles(Path(root) if root is not None else None)
     document = _nothing(str(spec))
     try:
@@ -95,7 +96,7 @@ def _nothing(name: str) -> Document:
 
 
 def analyze(
-    spec: Spec = catalog.DEFAULT, *, input: Shape | str | None = None, batch: int = 1
+    spec: Spec = catalog.DEFAULT, *, input: Sequence[int] | str | None = None, batch: int = 1
 ) -> Analysis:
     """Shapes, costs, claims and diagnostics. `input` replaces the spec's input shape.
 
@@ -104,7 +105,7 @@ def analyze(
     A network with errors is analysed as far as it goes; `Analysis.has_errors` tells. Raises
     SpecError when there is no network to analyse.
     """
-    shape = parse_shape(input) if isinstance(input, str) else input
+    shape = None if input is None else parse_shape(input)
     if not isinstance(spec, Graph):
         graph = load(spec, input=shape)
     else:
@@ -120,12 +121,18 @@ def buildable(spec: Spec) -> Graph:
     return found.graph
 
 
-def parse_shape(text: str) -> Shape:
-    """3x224x224 as (3, 224, 224). Raises ArchspecError for anything else."""
-    match = re.fullmatch(r"([0-9]{1,10})[xX]([0-9]{1,10})[xX]([0-9]{1,10})", text.strip())
-    shape = tuple(int(part) for part in match.groups()) if match else ()
-    if not shape or not all(1 <= size <= MAX_SIZE for size in shape):
+def parse_shape(given: str | Sequence[int]) -> Shape:
+    """3x224x224, or those three numbers, as (3, 224, 224).
+
+    Raises ArchspecError for anything else.
+    """
+    if isinstance(given, str):
+        match = re.fullmatch(r"([0-9]{1,10})[xX]([0-9]{1,10})[xX]([0-9]{1,10})", given.strip())
+        shape = tuple(int(part) for part in match.groups()) if match else ()
+    else:
+        shape = tuple(given)
+    if len(shape) != 3 or not all(is_integer(size) and 1 <= size <= MAX_SIZE for size in shape):
         raise ArchspecError(
-            f"--input is channels x height x width, such as 3x224x224, not `{text}`"
+            f"an input is channels x height x width, such as 3x224x224, not `{given}`"
         )
     return shape
