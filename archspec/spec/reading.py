@@ -133,12 +133,10 @@ def _unknown_key(place: Place, details: _Details, what: str) -> Problem:
 
 def _missing_key(place: Place, details: _Details, what: str) -> Problem:
     message = f"{_label(place.path[:-1], what)} needs the key `{place.key}`"
-    field = place.model.model_fields.get(place.key) if place.model else None
-    about = field.description if field else None
     if place.parent.entries is None:
         help_: str | None = f"write `{{type: {_word(place.parent)}, {place.key}: ...}}`"
     else:  # what it takes, and what it means
-        help_ = ": ".join(filter(None, (_expectation(place), about))) or None
+        help_ = ": ".join(filter(None, (_expectation(place), _about(place)))) or None
     return Problem("missing-key", message, help_, span=place.span)
 
 
@@ -289,10 +287,18 @@ def _expected_type(place: Place, kind: str) -> str:
     return _TYPES[kind]
 
 
+def _about(place: Place) -> str | None:
+    """What the key means, in the words of the schema."""
+    field = place.model.model_fields.get(place.key) if place.model else None
+    return field.description if field else None
+
+
 def _type_help(kind: str, place: Place) -> str | None:
     value = place.node.value if place.node is not None else None
     if _TYPES.get(kind) == "a list" and isinstance(value, (str, int, float)):
         return f"write `{place.key}: [{shortened(_word(place.node or place.parent))}]`"
+    if _TYPES.get(kind) == "a mapping" and not place.models:
+        return _about(place)
     if isinstance(value, str):
         return _text_help(kind, value)
     if kind == "int_type" and isinstance(value, float):
