@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pages import blocks
 
-from archspec import cli
+from archspec import api, catalog, cli
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., tuple[int, str, str]]
@@ -118,6 +118,21 @@ def test_a_safe_fix_is_counted(run: Run, wrong: Path) -> None:
     status, out, err = run("check", "mine.yaml", "--fix")
     assert (status, out) == (0, "1 spec: nothing to report\n")
     assert err == "fixed AS408 at mine.yaml:6: approximate: none\n"
+
+
+def test_what_fix_would_leave_alone_is_not_counted_as_fixable(run: Run, wrong: Path) -> None:
+    wrong.write_text(WRONG.replace("224", "227") + "  - {name: act, type: gelu}\n")
+    Path("child.yaml").write_text("archspec: 1\nname: child\nextends: mine.yaml\n")
+    assert run("check", "child.yaml")[1].endswith("\n1 spec: 1 note\n")
+    status, out, err = run("check", "child.yaml", "mine.yaml", "--fix")
+    assert (status, out.splitlines()[-1]) == (0, "2 specs: 1 note")
+    assert err.startswith("not fixed: AS408 at mine.yaml:6 (approximate: none): it stands in ")
+    shipped = next(
+        name
+        for name in sorted(catalog.shipped())
+        if any(fix.safe for found in api.examine(name).diagnostics for fix in found.fixes)
+    )
+    assert "fixable" not in run("check", shipped)[1].splitlines()[-1]
 
 
 def test_the_page_configures_what_there_is(run: Run, wrong: Path) -> None:

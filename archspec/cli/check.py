@@ -64,7 +64,8 @@ def check(
     else:
         examined = [api.examine(spec, root) for spec in specs]
     if not diff:
-        _print(examined, format)
+        # What --fix has left is nothing that it can fix.
+        _print(examined, format, 0 if fix else _fixable(specs, examined))
     failing = ("error", "warning") if strict else ("error",)
     if any(found.severity in failing for state in examined for found in state.diagnostics):
         raise typer.Exit(1)
@@ -111,7 +112,24 @@ def _say_what_was_fixed(fixed: FixedFile, verb: str) -> None:
         say(f"{what}: {repair.reason}")
 
 
-def _print(examined: Sequence[Examined], format: CheckFormat) -> None:
+def _fixable(specs: Sequence[str], examined: Sequence[Examined]) -> int:
+    """How many findings have a safe fix of something that stands in a file of the user's."""
+    from archspec import catalog
+
+    safe = [
+        (state, [fix for fix in found.fixes if fix.safe])
+        for spec, state in zip(specs, examined, strict=True)
+        if spec not in catalog.shipped()
+        for found in state.diagnostics
+    ]
+    if not any(fixes for _, fixes in safe):
+        return 0  # and nothing more to import
+    from archspec.fixing import replacements
+
+    return sum(any(replacements(state, fix) for fix in fixes) for state, fixes in safe)
+
+
+def _print(examined: Sequence[Examined], format: CheckFormat, fixable: int) -> None:
     diagnostics = [found for state in examined for found in state.diagnostics]
     if format is CheckFormat.json:
         print_json([found.to_json() for found in diagnostics])
@@ -133,7 +151,6 @@ def _print(examined: Sequence[Examined], format: CheckFormat) -> None:
         files = f"{len(examined)} spec{'s' if len(examined) != 1 else ''}"
         silenced = sum(len(state.silenced) for state in examined)
         meant = f", {silenced} silenced" if silenced else ""
-        fixable = sum(any(fix.safe for fix in found.fixes) for found in diagnostics)
         fix = f" ({fixable} fixable with --fix)" if fixable else ""
         summary = f"{files}: {counts(diagnostics) or 'nothing to report'}{meant}{fix}"
         out.print(summary, highlight=False)
