@@ -92,6 +92,81 @@ def test_an_unknown_variable_is_a_problem_of_the_spec() -> None:
     assert "did you mean `classes`?" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("draw", "--output", "no/such/net.svg"),
+        ("build", "--output", "no/such/net.py"),
+        ("expand", "--output", "no/such/net.yaml"),
+        ("analyze", "--output", "no/such/net.txt"),
+        ("diff", "alexnet", "alexnet", "--output", "no/such/net.md"),
+    ],
+)
+def test_a_folder_that_is_missing_is_named(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    result = archspec(*arguments, folder=tmp_path)
+    said = f"archspec: cannot write {arguments[-1]}: there is no folder no/such; make it first\n"
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", said)
+
+
+@pytest.mark.parametrize("command", ["check", "analyze", "expand", "draw", "diff"])
+@pytest.mark.parametrize("root", ["nowhere", "bad.yaml"])
+def test_a_root_has_to_be_a_folder(tmp_path: Path, command: str, root: str) -> None:
+    (tmp_path / "bad.yaml").write_text(SPEC)
+    specs = ["alexnet"] * (2 if command == "diff" else 1)
+    result = archspec(command, *specs, "--root", root, folder=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "'--root'" in result.stderr
+    assert root in result.stderr
+
+
+FULL = Path("/dev/full")  # where every write fails as on a full disk
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    "arguments",
+    [("draw",), ("expand",), ("analyze", "--format", "json"), ("diff", "vgg11", "vgg13")],
+)
+def test_a_full_disk_is_told(arguments: tuple[str, ...]) -> None:
+    result = archspec(*arguments, "--output", str(FULL))
+    said = f"archspec: cannot write {FULL}: No space left on device\n"
+    assert (result.returncode, result.stderr) == (2, said)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("arguments", [("analyze",), ("check", "alexnet"), ("explain", "AS101")])
+def test_a_full_disk_behind_standard_output_is_told(arguments: tuple[str, ...]) -> None:
+    with FULL.open("w") as stdout:
+        result = subprocess.run(
+            [sys.executable, "-m", "archspec", *arguments],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    said = "archspec: cannot write the result: No space left on device\n"
+    assert (result.returncode, result.stderr) == (2, said)
+
+
+@pytest.mark.parametrize(
+    ("line", "help_"),
+    [
+        ("imports: [blocks.yaml]", "{mobile: mobile.yaml}"),
+        ("imports: blocks.yaml", "{mobile: mobile.yaml}"),
+        ("variables: [classes]", "`$name` stands for"),
+    ],
+)
+def test_a_list_for_a_mapping_gets_the_words_of_the_schema(
+    tmp_path: Path, line: str, help_: str
+) -> None:
+    (tmp_path / "bad.yaml").write_text(SPEC.replace("strides", "stride") + line + "\n")
+    result = archspec("check", "bad.yaml", folder=tmp_path)
+    assert result.returncode == 1
+    assert "error[AS012] wrong-type" in result.stdout
+    assert help_ in result.stdout
+
+
 def test_schema_is_one_json_document() -> None:
     result = archspec("schema")
     assert result.returncode == 0

@@ -92,7 +92,10 @@ def main() -> None:
     # Start-up creates objects and no garbage: looking for some takes a tenth of the time.
     gc.set_threshold(100_000)
     try:
-        app(prog_name="archspec")
+        try:
+            app(prog_name="archspec")
+        finally:
+            sys.stdout.flush()  # here, where what goes wrong is told
     except SpecError as error:
         from archspec.report.diagnostics import print_diagnostics
 
@@ -102,8 +105,14 @@ def main() -> None:
         _fail(str(error))
     except BrokenPipeError:
         # The reader went away (`| head`): not an error, and nothing more can be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         raise SystemExit(0) from None
+    except OSError as error:
+        # Errors of files have their names, and messages where the files are opened.
+        if error.filename is not None:
+            raise
+        _write_no_more()
+        _fail(f"cannot write the result: {error.strerror}")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
@@ -117,6 +126,11 @@ def _root(
 
         print(f"archspec {__version__}")
         raise typer.Exit
+
+
+def _write_no_more() -> None:
+    """Let what is left for standard output go nowhere, so that no error comes of it at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> NoReturn:

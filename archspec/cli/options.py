@@ -30,7 +30,11 @@ InputOption = Annotated[
 RootOption = Annotated[
     Path | None,
     typer.Option(
-        "--root", metavar="DIR", help="The folder in which the spec may name other files; its own."
+        "--root",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="The folder in which the spec may name other files; its own.",
     ),
 ]
 BackendOption = Annotated[
@@ -67,7 +71,11 @@ def opened(path: Path) -> TextIO:
     try:
         return path.open("w", encoding="utf-8")
     except OSError as error:
-        raise ArchspecError(f"cannot write {path}: {error.strerror}") from None
+        if not path.parent.exists():
+            reason = f"there is no folder {path.parent}; make it first"
+        else:
+            reason = error.strerror
+        raise ArchspecError(f"cannot write {path}: {reason}") from None
 
 
 @contextmanager
@@ -79,8 +87,13 @@ def result(output: Path | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    with opened(output) as stream:
-        yield stream
+    from archspec.diagnostics import ArchspecError
+
+    try:
+        with opened(output) as stream:
+            yield stream
+    except OSError as error:  # a full disk shows when the text is written, or not before the end
+        raise ArchspecError(f"cannot write {output}: {error.strerror}") from None
     say(f"wrote {output}")
 
 
