@@ -112,6 +112,12 @@ def test_formats_print_one_thing_each(run: Run, wrong: Path) -> None:
     assert [found["code"] for found in json.loads(out)] == ["AS101"]
 
 
+@pytest.mark.parametrize("format", ["json", "github", "sarif"])
+def test_a_diff_has_no_other_format(run: Run, wrong: Path, format: str) -> None:
+    said = f"archspec: --diff prints a diff; leave out --format {format}\n"
+    assert run("check", "mine.yaml", "--diff", "--format", format) == (2, "", said)
+
+
 def test_a_safe_fix_is_counted(run: Run, wrong: Path) -> None:
     wrong.write_text(WRONG.replace("224", "227") + "  - {name: act, type: gelu}\n")
     assert run("check", "mine.yaml")[1].endswith("1 spec: 1 note (1 fixable with --fix)\n")

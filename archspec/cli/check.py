@@ -59,6 +59,8 @@ def check(
     if (unsafe_fixes or choose) and not (fix or diff):
         option = "--unsafe-fixes" if unsafe_fixes else "--choose"
         raise ArchspecError(f"{option} says which fixes to apply; add --fix, or --diff")
+    if diff and format is not CheckFormat.text:
+        raise ArchspecError(f"--diff prints a diff; leave out --format {format.value}")
     if fix or diff:
         examined = _fixed(specs, unsafe_fixes, choose or [], root, only_diff=diff)
     else:

@@ -71,10 +71,8 @@ def opened(path: Path) -> TextIO:
     try:
         return path.open("w", encoding="utf-8")
     except OSError as error:
-        if not path.parent.exists():
-            reason = f"there is no folder {path.parent}; make it first"
-        else:
-            reason = error.strerror
+        missing = not path.parent.exists()
+        reason = f"there is no folder {path.parent}; make it first" if missing else error.strerror
         raise ArchspecError(f"cannot write {path}: {reason}") from None
 
 
