@@ -52,6 +52,8 @@ from archspec.rules.base import Rule
 from archspec.rules.recipe import place, shrinking
 
 STEPS = 100
+# The largest decay of most published recipes for SGD: up to it, the learning rate is at fault.
+USUAL = 0.001
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
@@ -62,14 +64,25 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     if share * STEPS <= 1:
         return
     sgd = recipe.optimizer
+    if sgd.weight_decay > USUAL:
+        field = "weight_decay"
+        help_ = (
+            f"use at most {sgd.weight_decay / (share * STEPS):.1g}; recipes for SGD have 0.0001 to "
+            f"{USUAL:g}"
+        )
+    else:
+        field = "learning_rate"
+        help_ = (
+            f"use a learning rate of at most {sgd.learning_rate / (share * STEPS):.1g}; recipes "
+            "for SGD have 0.01 to 0.1"
+        )
     yield Problem(
         "decay-overwhelms",
         f"weight_decay {sgd.weight_decay:g} shrinks a weight by {share:.2g} a step "
         f"({sgd.learning_rate:g} x {sgd.weight_decay:g} / (1 - {sgd.momentum:g})): to 1/e in "
         f"{1 / share:.3g} steps",
-        f"use at most {sgd.weight_decay / (share * STEPS):.1g}; recipes for SGD have 0.0001 to "
-        "0.001",
-        span=place(analysis, "optimizer", "weight_decay"),
+        help_,
+        span=place(analysis, "optimizer", field),
     )
 
 

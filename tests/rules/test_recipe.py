@@ -100,6 +100,21 @@ def test_decays(decay: float, code: str | None) -> None:
     assert [*findings(network(weight_decay=decay))] == ([code] if code else [])
 
 
+def test_a_usual_decay_in_a_short_run_is_no_mistake() -> None:
+    fine_tuning = {"learning_rate": 0.001, "epochs": 5, "batch_size": 256}
+    assert shrunk(Recipe.model_validate(recipe(weight_decay=0.0001, **fine_tuning))) < 1
+    assert not findings(network(weight_decay=0.0001, **fine_tuning))
+    assert "AS501" in findings(network(weight_decay=0.00001, **fine_tuning))
+
+
+def test_a_learning_rate_that_makes_a_usual_decay_overwhelming_is_to_blame() -> None:
+    rate = findings(network(NORM, learning_rate=10))["AS502"]
+    assert "use a learning rate of at most 2;" in str(rate.help)
+    decay = findings(network(weight_decay=0.5))["AS502"]
+    assert "use at most 0.1; recipes" in str(decay.help)
+    assert rate.column < decay.column
+
+
 def test_a_cause_is_named_only_where_it_is_plausible() -> None:
     assert findings(network(weight_decay=1e-5))["AS501"].fixes  # 0.001 x 0.01
     assert not findings(network(weight_decay=1.234e-6))["AS501"].fixes
