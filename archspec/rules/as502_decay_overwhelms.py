@@ -44,6 +44,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
@@ -61,19 +62,20 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     if recipe is None:
         return
     share = shrinking(recipe)
-    if share * STEPS <= 1:
+    excess = share * STEPS
+    if excess <= 1 or math.isclose(excess, 1):
         return
     sgd = recipe.optimizer
     if sgd.weight_decay > USUAL:
         field = "weight_decay"
         help_ = (
-            f"use at most {sgd.weight_decay / (share * STEPS):.1g}; recipes for SGD have 0.0001 to "
+            f"use at most {_digit(sgd.weight_decay / excess):g}; recipes for SGD have 0.0001 to "
             f"{USUAL:g}"
         )
     else:
         field = "learning_rate"
         help_ = (
-            f"use a learning rate of at most {sgd.learning_rate / (share * STEPS):.1g}; recipes "
+            f"use a learning rate of at most {_digit(sgd.learning_rate / excess):g}; recipes "
             "for SGD have 0.01 to 0.1"
         )
     yield Problem(
@@ -84,6 +86,13 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
         help_,
         span=place(analysis, "optimizer", field),
     )
+
+
+def _digit(value: float) -> float:
+    """A positive number cut to one digit, with which the rule has nothing to say."""
+    exponent = math.floor(math.log10(value))
+    digit = math.floor(value / 10.0**exponent + 1e-9)
+    return float(f"{digit}e{exponent}")
 
 
 RULE = Rule("AS502", "decay-overwhelms", "warning", check=_check)
