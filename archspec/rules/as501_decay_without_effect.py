@@ -54,7 +54,7 @@ from collections.abc import Iterator
 from archspec.analysis import Analysis
 from archspec.diagnostics import Fix, Problem
 from archspec.rules.base import Rule
-from archspec.rules.recipe import IMAGES, place, shrinking, shrunk
+from archspec.rules.recipe import IMAGES, place, shrinking, shrunk, up
 from archspec.spec.recipe import Recipe
 
 # The least decay of most published recipes for SGD. From there on a small effect is that of a short
@@ -75,7 +75,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
         f"{decay:g} is {decay / recipe.optimizer.learning_rate:g} times the learning rate of "
         f"{recipe.optimizer.learning_rate:g}: has it been multiplied by that already?"
         if fixes
-        else f"use at least {decay / exponent:.1g} for an effect, or 0 for none"
+        else f"use at least {min(up(decay / exponent), LEAST):g} for an effect, or 0 for none"
     )
     yield Problem(
         "decay-without-effect",

@@ -50,7 +50,7 @@ from collections.abc import Iterator
 from archspec.analysis import Analysis
 from archspec.diagnostics import Problem
 from archspec.rules.base import Rule
-from archspec.rules.recipe import place, shrinking
+from archspec.rules.recipe import down, place, shrinking
 
 STEPS = 100
 # The largest decay of most published recipes for SGD: up to it, the learning rate is at fault.
@@ -69,13 +69,13 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     if sgd.weight_decay > USUAL:
         field = "weight_decay"
         help_ = (
-            f"use at most {_digit(sgd.weight_decay / excess):g}; recipes for SGD have 0.0001 to "
+            f"use at most {down(sgd.weight_decay / excess):g}; recipes for SGD have 0.0001 to "
             f"{USUAL:g}"
         )
     else:
         field = "learning_rate"
         help_ = (
-            f"use a learning rate of at most {_digit(sgd.learning_rate / excess):g}; recipes "
+            f"use a learning rate of at most {down(sgd.learning_rate / excess):g}; recipes "
             "for SGD have 0.01 to 0.1"
         )
     yield Problem(
@@ -86,13 +86,6 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
         help_,
         span=place(analysis, "optimizer", field),
     )
-
-
-def _digit(value: float) -> float:
-    """A positive number cut to one digit, with which the rule has nothing to say."""
-    exponent = math.floor(math.log10(value))
-    digit = math.floor(value / 10.0**exponent + 1e-9)
-    return float(f"{digit}e{exponent}")
 
 
 RULE = Rule("AS502", "decay-overwhelms", "warning", check=_check)

@@ -129,6 +129,14 @@ def test_the_decay_or_the_rate_that_is_advised_has_no_warning(rate: float, momen
             assert "AS502" not in findings(network(NORM, **said | {field: float(advised[1])}))
 
 
+@pytest.mark.parametrize("rate", [0.0001, 0.003, 0.013, 0.1])
+def test_the_decay_that_is_advised_is_enough(rate: float) -> None:
+    help_ = str(findings(network(learning_rate=rate, weight_decay=1.234e-9))["AS501"].help)
+    advised = re.search(r"at least (\S+) for", help_)
+    assert advised
+    assert "AS501" not in findings(network(learning_rate=rate, weight_decay=float(advised[1])))
+
+
 def test_a_decay_on_the_limit_is_not_too_large() -> None:
     assert "AS502" not in findings(network(NORM, learning_rate=0.2, weight_decay=0.005))
 
