@@ -1,9 +1,9 @@
 """The padding of a convolution is as wide as its kernel, so outputs at the edge see nothing.
 
-A window that lies in the padding alone multiplies zeros: its output is the bias, the same for every
-image. That happens where padding is at least as wide as the (dilated) kernel; a padding of F // 2
-keeps the size of the map for odd F. For a pool it is an error (AS108), because a maximum of nothing
-has no meaning.
+A window that lies in the padding alone multiplies zeros: its output is the bias, or 0, the same
+for every image. That happens where padding is at least as wide as the (dilated) kernel; a padding
+of F // 2 keeps the size of the map for odd F. For a pool it is an error (AS108), because a maximum
+of nothing has no meaning.
 
 Example:
 
@@ -39,7 +39,7 @@ from archspec.rules.walk import windows
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
-    for node, _, window in windows(analysis, Conv2d):
+    for node, layer, window in windows(analysis, Conv2d):
         down, across = window.height, window.width
         if max(down.before, down.after) < down.extent and max(across.before, across.after) < (
             across.extent
@@ -51,7 +51,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             message = (
                 f"{node.name}: padding {max(window.padding)} around a kernel of {down.extent} x "
                 f"{across.extent} lets {blind:,} of its {positions:,} windows see padding alone; "
-                "what they give is the bias"
+                f"what they give is {'the bias' if layer.bias else '0'}"
             )
             keep = f"`padding: {down.extent // 2}` keeps the size of the map"
             help_ = keep if down.extent == across.extent and down.extent % 2 else None

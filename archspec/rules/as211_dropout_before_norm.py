@@ -66,9 +66,9 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             rate = before.layer.rate
             yield Problem(
                 "dropout-before-norm",
-                f"{node.name}: {before.name} drops {rate:.0%} before it, so the mean square that "
-                f"it normalises by is {1 / (1 - rate):.3g} times as large in training as at "
-                "inference",
+                f"{node.name}: {before.name} drops {rate:.0%} before it: what {before.name} hands "
+                f"on has {1 / (1 - rate):.3g} times the mean square in training that it has at "
+                f"inference, where {node.name} still divides by the deviation of training",
                 f"put {before.name} behind the last batch normalisation",
                 layer=node.name,
                 field="type",

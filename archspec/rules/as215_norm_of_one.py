@@ -46,14 +46,16 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             continue
         shape = analysis.shapes.of(node.name)
         if _together(layer, shape) == 1:
-            field = "groups" if isinstance(layer, GroupNorm) else "type"
+            grouped = isinstance(layer, GroupNorm)
             yield Problem(
                 "norm-of-one",
                 f"{node.name}: in {show(shape)} it normalises each number by itself, which gives "
                 "0 for every image",
-                "normalise before the map is pooled, or in larger groups",
+                "normalise before the map is pooled, or in fewer and larger groups"
+                if grouped
+                else "normalise where there are several channels, or use `batch_norm`",
                 layer=node.name,
-                field=field,
+                field="groups" if grouped else "type",
             )
 
 

@@ -3,8 +3,10 @@
 Decay shrinks a weight by learning rate x decay / (1 - momentum) at each step. Over a run it should
 have its say at least once: where all steps together shrink a weight by less than a factor of e, the
 regularisation that the recipe seems to have is not there. The steps are counted for the 1,281,167
-images of ImageNet, so that on fewer images it is even less. A usual cause is a decay that has been
-multiplied by the learning rate already, as in updates that are written out by hand.
+images of ImageNet, so that on fewer images it is even less. Of a decay of 0.0001 or more, as
+recipes have it, nothing is said: a short run or a small learning rate is no mistake in it. A usual
+cause is a decay that has been multiplied by the learning rate already, as in updates that are
+written out by hand.
 
 Example:
 
@@ -52,13 +54,17 @@ from collections.abc import Iterator
 from archspec.analysis import Analysis
 from archspec.diagnostics import Fix, Problem
 from archspec.rules.base import Rule
-from archspec.rules.recipe import IMAGES, place, shrinking, shrunk
+from archspec.rules.recipe import IMAGES, place, shrinking, shrunk, up
 from archspec.spec.recipe import Recipe
+
+# The least decay of most published recipes for SGD. From there on a small effect is that of a short
+# run or a small learning rate, as in fine-tuning, and no mistake in the decay.
+LEAST = 0.0001
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
     recipe = analysis.graph.spec.training
-    if recipe is None or recipe.optimizer.weight_decay == 0:
+    if recipe is None or not 0 < recipe.optimizer.weight_decay < LEAST:
         return
     exponent = shrunk(recipe)
     if exponent >= 1:
@@ -69,7 +75,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
         f"{decay:g} is {decay / recipe.optimizer.learning_rate:g} times the learning rate of "
         f"{recipe.optimizer.learning_rate:g}: has it been multiplied by that already?"
         if fixes
-        else f"use at least {decay / exponent:.1g} for an effect, or 0 for none"
+        else f"use at least {min(up(decay / exponent), LEAST):g} for an effect, or 0 for none"
     )
     yield Problem(
         "decay-without-effect",

@@ -44,14 +44,17 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
 from archspec.diagnostics import Problem
 from archspec.rules.base import Rule
-from archspec.rules.recipe import place, shrinking
+from archspec.rules.recipe import down, place, shrinking
 
 STEPS = 100
+# The largest decay of most published recipes for SGD: up to it, the learning rate is at fault.
+USUAL = 0.001
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
@@ -59,17 +62,29 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     if recipe is None:
         return
     share = shrinking(recipe)
-    if share * STEPS <= 1:
+    excess = share * STEPS
+    if excess <= 1 or math.isclose(excess, 1):
         return
     sgd = recipe.optimizer
+    if sgd.weight_decay > USUAL:
+        field = "weight_decay"
+        help_ = (
+            f"use at most {down(sgd.weight_decay / excess):g}; recipes for SGD have 0.0001 to "
+            f"{USUAL:g}"
+        )
+    else:
+        field = "learning_rate"
+        help_ = (
+            f"use a learning rate of at most {down(sgd.learning_rate / excess):g}; recipes "
+            "for SGD have 0.01 to 0.1"
+        )
     yield Problem(
         "decay-overwhelms",
         f"weight_decay {sgd.weight_decay:g} shrinks a weight by {share:.2g} a step "
         f"({sgd.learning_rate:g} x {sgd.weight_decay:g} / (1 - {sgd.momentum:g})): to 1/e in "
         f"{1 / share:.3g} steps",
-        f"use at most {sgd.weight_decay / (share * STEPS):.1g}; recipes for SGD have 0.0001 to "
-        "0.001",
-        span=place(analysis, "optimizer", "weight_decay"),
+        help_,
+        span=place(analysis, "optimizer", field),
     )
 
 

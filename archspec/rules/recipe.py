@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -31,6 +32,18 @@ def start(shapes: Shapes) -> Signals | None:
 def place(analysis: Analysis, *path: str | int) -> Span:
     """Where something of the recipe is written."""
     return analysis.graph.document.root.locate(("training", *path))
+
+
+def down(value: float) -> float:
+    """A positive number cut to its first digit: what may be advised as a most."""
+    exponent = math.floor(math.log10(value))
+    return float(f"{math.floor(value / 10.0**exponent + 1e-9)}e{exponent}")
+
+
+def up(value: float) -> float:
+    """A positive number raised to its first digit: what may be advised as a least."""
+    exponent = math.floor(math.log10(value))
+    return float(f"{math.ceil(value / 10.0**exponent - 1e-9)}e{exponent}")
 
 
 def parameters(analysis: Analysis) -> tuple[tuple[str, Weight], ...]:

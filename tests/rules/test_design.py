@@ -171,3 +171,27 @@ def test_the_dominant_layer_says_what_pooling_would_leave() -> None:
     assert f"the network has {60_965_224 - 37_752_832 + pooled:,}" in fix.effect
     assert round(37_752_832 / 60_965_224, 2) == 0.62
     assert "(62%)" in note.message
+
+
+@pytest.mark.parametrize(
+    ("norm", "help_"),
+    [
+        (layer("n", "group_norm", groups=8, eps=1e-5), "fewer and larger groups"),
+        (layer("n", "layer_norm", eps=1e-5), "use `batch_norm`"),
+    ],
+)
+def test_the_help_for_a_norm_of_one_number_fits_its_kind(norm: dict[str, Any], help_: str) -> None:
+    filters = norm.get("groups", 1)
+    before = layer("c", "conv2d", filters=filters, kernel_size=8)
+    assert help_ in str(
+        found(before, norm, layer("c2", "conv2d", filters=4, kernel_size=1))["AS215"].help
+    )
+
+
+def test_dropout_before_a_norm_changes_the_mean_square_of_what_it_hands_on() -> None:
+    rate, x = 0.2, np.random.default_rng(0).normal(1.0, 1.0, 400_000)
+    dropped = x * (np.random.default_rng(1).random(x.size) >= rate) / (1 - rate)
+    ratio = (dropped**2).mean() / (x**2).mean()
+    drop, conv = layer("d", "dropout", rate=rate), layer("c", "conv2d", filters=4, kernel_size=1)
+    message = found(drop, conv, layer("n", "batch_norm", eps=1e-5, decay=0.9))["AS211"].message
+    assert f"what d hands on has {ratio:.3g} times the mean square in training" in message

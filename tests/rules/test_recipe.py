@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,46 @@ def test_the_schedule_counts() -> None:
 )
 def test_decays(decay: float, code: str | None) -> None:
     assert [*findings(network(weight_decay=decay))] == ([code] if code else [])
+
+
+def test_a_usual_decay_in_a_short_run_is_no_mistake() -> None:
+    fine_tuning = {"learning_rate": 0.001, "epochs": 5, "batch_size": 256}
+    assert shrunk(Recipe.model_validate(recipe(weight_decay=0.0001, **fine_tuning))) < 1
+    assert not findings(network(weight_decay=0.0001, **fine_tuning))
+    assert "AS501" in findings(network(weight_decay=0.00001, **fine_tuning))
+
+
+def test_a_learning_rate_that_makes_a_usual_decay_overwhelming_is_to_blame() -> None:
+    rate = findings(network(NORM, learning_rate=10))["AS502"]
+    assert "use a learning rate of at most 2;" in str(rate.help)
+    decay = findings(network(weight_decay=0.5))["AS502"]
+    assert "use at most 0.1; recipes" in str(decay.help)
+    assert rate.column < decay.column
+
+
+@pytest.mark.parametrize("momentum", [0, 0.3, 0.9, 0.99])
+@pytest.mark.parametrize("rate", [0.003, 0.035, 0.2, 70])
+def test_the_decay_or_the_rate_that_is_advised_has_no_warning(rate: float, momentum: float) -> None:
+    for decay in (0.0007, 0.5, 30):
+        said = {"learning_rate": rate, "momentum": momentum, "weight_decay": decay}
+        finding = findings(network(NORM, **said)).get("AS502")
+        if finding is not None:
+            field = "weight_decay" if decay > 0.001 else "learning_rate"
+            advised = re.search(r"at most (\S+);", str(finding.help))
+            assert advised
+            assert "AS502" not in findings(network(NORM, **said | {field: float(advised[1])}))
+
+
+@pytest.mark.parametrize("rate", [0.0001, 0.003, 0.013, 0.1])
+def test_the_decay_that_is_advised_is_enough(rate: float) -> None:
+    help_ = str(findings(network(learning_rate=rate, weight_decay=1.234e-9))["AS501"].help)
+    advised = re.search(r"at least (\S+) for", help_)
+    assert advised
+    assert "AS501" not in findings(network(learning_rate=rate, weight_decay=float(advised[1])))
+
+
+def test_a_decay_on_the_limit_is_not_too_large() -> None:
+    assert "AS502" not in findings(network(NORM, learning_rate=0.2, weight_decay=0.005))
 
 
 def test_a_cause_is_named_only_where_it_is_plausible() -> None:

@@ -70,6 +70,12 @@ def one(layers: list[dict[str, object]], input: tuple[int, int, int]) -> Diagnos
     return diagnostic
 
 
+@pytest.mark.parametrize(("bias", "given"), [(True, "the bias"), (False, "0")])
+def test_a_window_in_the_padding_gives_the_bias_where_there_is_one(bias: bool, given: str) -> None:
+    conv = layer("c", "conv2d", filters=4, kernel_size=1, padding=1, bias=bias)
+    assert one([conv], (3, 8, 8)).message.endswith(f"what they give is {given}")
+
+
 def test_a_note_says_how_many_pixels_are_lost() -> None:
     pool = layer("p", "max_pool2d", kernel_size=3, stride=2, rounding="floor")
     note = one([pool], (3, 56, 56))
