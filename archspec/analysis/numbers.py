@@ -18,6 +18,11 @@ def short_count(value: int) -> str:
     return f"{scaled:.{digits}f}{_COUNTS[power]}"
 
 
+def counted(count: int, noun: str) -> str:
+    """1 epoch, 2,000 epochs: a number of things whose plural ends in s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def short_bytes(value: int) -> str:
     """232.6 MiB."""
     scaled, power = float(value), 0

@@ -62,11 +62,12 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     if share * STEPS <= 1:
         return
     sgd = recipe.optimizer
+    # One step's decay, with all that its velocity does later, may be more than the weight.
+    effect = f"to 1/e in {1 / share:.3g} steps" if share < 1 else "no less than the whole weight"
     yield Problem(
         "decay-overwhelms",
         f"weight_decay {sgd.weight_decay:g} shrinks a weight by {share:.2g} a step "
-        f"({sgd.learning_rate:g} x {sgd.weight_decay:g} / (1 - {sgd.momentum:g})): to 1/e in "
-        f"{1 / share:.3g} steps",
+        f"({sgd.learning_rate:g} x {sgd.weight_decay:g} / (1 - {sgd.momentum:.12g})): {effect}",
         f"use at most {sgd.weight_decay / (share * STEPS):.1g}; recipes for SGD have 0.0001 to "
         "0.001",
         span=place(analysis, "optimizer", "weight_decay"),

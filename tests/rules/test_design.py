@@ -171,3 +171,10 @@ def test_the_dominant_layer_says_what_pooling_would_leave() -> None:
     assert f"the network has {60_965_224 - 37_752_832 + pooled:,}" in fix.effect
     assert round(37_752_832 / 60_965_224, 2) == 0.62
     assert "(62%)" in note.message
+
+
+def test_one_is_no_plural() -> None:
+    one = parsed([layer("conv1", "conv2d", filters=1, kernel_size=1, groups=2)], (4, 8, 8))
+    (found,) = [d for d in archspec.analyze(one).diagnostics if d.code == "AS103"]
+    assert "1 filter cannot be divided into 2 groups" in found.message
+    assert found.help == "4 input channels and 1 filter can both be divided into 1 group only"
