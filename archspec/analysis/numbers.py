@@ -23,6 +23,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def percent(share: float) -> str:
+    """50%, 0.1%, 99.95%: a share that is given, with the digits that it has."""
+    return f"{100 * share:.6g}%"
+
+
 def short_bytes(value: int) -> str:
     """232.6 MiB."""
     scaled, power = float(value), 0

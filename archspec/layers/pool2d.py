@@ -30,7 +30,7 @@ class Pool2d(WindowedLayer):
                     "padding-covers-window",
                     f"{max(axis.before, axis.after)} pixels of padding in {name} hold a whole "
                     f"window of {axis.kernel}, which would pool nothing",
-                    f"use at most {axis.kernel - 1} pixels, or zero_pad2d before it",
+                    f"pad by {axis.kernel - 1} at most, or by a zero_pad2d before it",
                     field="padding",
                 )
         self.check(window)

@@ -38,6 +38,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
+from archspec.analysis.numbers import percent
 from archspec.diagnostics import Problem
 from archspec.layers.activations import Activation
 from archspec.layers.base import WeightedLayer
@@ -66,8 +67,8 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             rate = before.layer.rate
             yield Problem(
                 "dropout-before-norm",
-                f"{node.name}: {before.name} drops {rate:.0%} before it, so the mean square that "
-                f"it normalises by is {1 / (1 - rate):.3g} times as large in training as at "
+                f"{node.name}: {before.name} drops {percent(rate)} before it, so the mean square "
+                f"that it normalises by is {1 / (1 - rate):.3g} times as large in training as at "
                 "inference",
                 f"put {before.name} behind the last batch normalisation",
                 layer=node.name,

@@ -178,3 +178,9 @@ def test_one_is_no_plural() -> None:
     (found,) = [d for d in archspec.analyze(one).diagnostics if d.code == "AS103"]
     assert "1 filter cannot be divided into 2 groups" in found.message
     assert found.help == "4 input channels and 1 filter can both be divided into 1 group only"
+
+
+def test_a_small_rate_is_not_0_percent() -> None:
+    title = {"title": "$(classes) classes", "variables": {"classes": 10}}
+    drop = layer("drop", "dropout", rate=0.001)
+    assert "in training 0.1% of the" in found(POOL, FC, drop, **title)["AS202"].message
