@@ -281,3 +281,9 @@ def test_parameters_and_batches(
 def test_a_decay_of_more_than_the_weight() -> None:
     found = findings(network(weight_decay=1.0, learning_rate=1.0, momentum=0.9999999))["AS502"]
     assert "(1 x 1 / (1 - 0.9999999)): no less than the whole weight" in found.message
+
+
+def test_a_pattern_for_one_parameter() -> None:
+    one = layer("scale1", "scale", weight_init="ones", bias=False)
+    found = findings(parsed([one], (1, 8, 8), training=recipe(parameters=[{"match": "b*"}])))
+    assert found["AS506"].message == "`b*` matches no parameter"
