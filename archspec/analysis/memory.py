@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 
 from archspec.analysis.costs import BYTES_PER_ELEMENT, LayerCosts, Totals
 from archspec.analysis.lifetimes import Forward, Moment, Training
-from archspec.analysis.numbers import short_bytes
+from archspec.analysis.numbers import counted, short_bytes
 from archspec.analysis.section import Column, Section
 from archspec.analysis.shapes import Shapes
 from archspec.graph import Graph
@@ -146,7 +146,7 @@ _STATES: dict[Optimizer, tuple[str, str]] = {
 
 def _parts(found: Memory) -> Section:
     """What a training step holds, and what fits."""
-    images = "1 image" if found.batch == 1 else f"{found.batch:,} images"
+    images = counted(found.batch, "image")
     name, state = _STATES[found.optimizer]
     at = f"{found.peak_at.name}, {found.peak_at.phase}"
     rows = [
@@ -182,7 +182,7 @@ def _shown(budget: int) -> str:
     for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
         if budget % size == 0:
             return f"{budget // size:,} {unit}"
-    return f"{budget:,} bytes"
+    return counted(budget, "byte")
 
 
 def _largest(found: Memory) -> Section:

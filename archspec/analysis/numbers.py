@@ -18,6 +18,16 @@ def short_count(value: int) -> str:
     return f"{scaled:.{digits}f}{_COUNTS[power]}"
 
 
+def counted(count: int, noun: str) -> str:
+    """1 epoch, 2,000 epochs: a number of things whose plural ends in s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def percent(share: float) -> str:
+    """50%, 0.1%, 99.95%: a share that is given, with the digits that it has."""
+    return f"{100 * share:.6g}%"
+
+
 def short_bytes(value: int) -> str:
     """232.6 MiB."""
     scaled, power = float(value), 0

@@ -126,6 +126,8 @@ def propagate(graph: Graph, shapes: Shapes, image: Signal) -> Signals | None:
 
     One pass each way, linear in the layers. A network with layers of plug-ins, or without all
     its shapes, is not known.
+
+    Raises OverflowError where a moment is larger than a float can be.
     """
     if shapes.missing:
         return None
@@ -138,10 +140,10 @@ def propagate(graph: Graph, shapes: Shapes, image: Signal) -> Signals | None:
     backward = dict.fromkeys(forward, 0.0)
     common = dict(backward)
     logits = graph.output
-    while isinstance(graph.by_name[logits].layer, act.Softmax):
+    while logits != INPUT and isinstance(graph.by_name[logits].layer, act.Softmax):
         logits = graph.by_name[logits].inputs[0]
-        if logits == INPUT:
-            return None
+    if logits == INPUT:
+        return None
     backward[logits] = common[logits] = 1.0 / math.prod(shapes.of(logits))
     kernel = 0.0
     for node in reversed(graph.nodes):
@@ -153,11 +155,18 @@ def propagate(graph: Graph, shapes: Shapes, image: Signal) -> Signals | None:
             single, both = _backward(node, shapes, inputs, place)
             backward[name] += backward[node.name] * single
             common[name] += common[node.name] * both
+    # Products and sums become infinite where powers raise: one answer for both.
+    sizes = (*(m for s in forward.values() for m in (s.second, s.cross)), *backward.values())
+    if not all(map(math.isfinite, (*sizes, kernel))):
+        raise OverflowError("a moment of an activation or a gradient is larger than a float")
     return Signals(forward, backward, kernel, logits)
 
 
 def pixels(preprocessing: Preprocessing) -> Signal:
-    """A pixel of a natural image, 0 to 255, after the recipe's preprocessing."""
+    """A pixel of a natural image, 0 to 255, after the recipe's preprocessing.
+
+    Raises OverflowError where that is larger than a float can be.
+    """
     rescale = 255.0 * preprocessing.rescale
     mean, std = PIXEL_MEAN * rescale, PIXEL_STD * rescale
     if preprocessing.mean == "data":

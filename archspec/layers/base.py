@@ -215,13 +215,15 @@ class Layer(SpecModel):
             if count % groups:
                 common = math.gcd(*counts.values())
                 divisors = [str(g) for g in range(1, 65) if common % g == 0]
-                all_counts = " and ".join(f"{count} {what}" for what, count in counts.items())
+                said = {what: f"{n} {what if n > 1 else what[:-1]}" for what, n in counts.items()}
+                all_counts = " and ".join(said.values())
+                into = f"{', '.join(divisors)} groups" if common > 1 else "1 group only"
                 both = " both" if len(counts) > 1 else ""
                 raise self.fail(
                     "groups-do-not-divide",
-                    f"{count} {what} cannot be divided into {groups} groups "
+                    f"{said[what]} cannot be divided into {groups} groups "
                     f"({count}/{groups} = {count / groups:.4g})",
-                    f"{all_counts} can{both} be divided into {', '.join(divisors)} groups",
+                    f"{all_counts} can{both} be divided into {into}",
                     field="groups",
                 )
 

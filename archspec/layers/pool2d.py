@@ -28,9 +28,9 @@ class Pool2d(WindowedLayer):
             if max(axis.before, axis.after) >= axis.extent:
                 raise self.fail(
                     "padding-covers-window",
-                    f"{max(axis.before, axis.after)} pixels of padding in {name} hold a whole "
+                    f"the padding of {max(axis.before, axis.after)} in {name} holds a whole "
                     f"window of {axis.kernel}, which would pool nothing",
-                    f"use at most {axis.kernel - 1} pixels, or zero_pad2d before it",
+                    f"pad by {axis.kernel - 1} at most, or by a zero_pad2d before it",
                     field="padding",
                 )
         self.check(window)

@@ -35,6 +35,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from archspec.analysis import Analysis
+from archspec.analysis.numbers import counted
 from archspec.diagnostics import Problem
 from archspec.graph import Graph
 from archspec.layers.base import show
@@ -59,8 +60,8 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             message = (
                 f"{node.name}: its window of {show(window.kernel_size)} brings the map of "
                 f"{down.size} x {across.size} down to 1 x 1, with {depths[node.name]} layers of "
-                f"weights still to come; they read {channels} numbers, and nothing of where those "
-                "come from"
+                f"weights still to come; they read {counted(channels, 'number')}, and nothing of "
+                f"{'where those come' if channels > 1 else 'where it comes'} from"
             )
             help_ = "use less stride before it, a larger input, or a global pool if that is meant"
             yield Problem("early-collapse", message, help_, layer=node.name, field="kernel_size")

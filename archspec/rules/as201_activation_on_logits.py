@@ -33,6 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
+from archspec.analysis.numbers import counted
 from archspec.diagnostics import Fix, Problem
 from archspec.layers.activations import Activation, LeakyRelu, Relu, Relu6
 from archspec.rules.base import Rule
@@ -50,7 +51,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             does = "they no longer reach every number"
         yield Problem(
             "activation-on-logits",
-            f"{node.name}: {layer.type} is applied to the {tail.classes:,} logits of "
+            f"{node.name}: {layer.type} is applied to the {counted(tail.classes, 'logit')} of "
             f"{tail.logits}: {does}",
             layer=node.name,
             field="type",

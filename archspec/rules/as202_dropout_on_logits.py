@@ -36,6 +36,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
+from archspec.analysis.numbers import counted, percent
 from archspec.diagnostics import Fix, Problem
 from archspec.layers.dropout import Dropout
 from archspec.rules.base import Rule
@@ -49,8 +50,9 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             continue
         yield Problem(
             "dropout-on-logits",
-            f"{node.name}: in training {rate:.0%} of the {tail.classes:,} logits of {tail.logits} "
-            "are set to 0, that of the right class as often as any other",
+            f"{node.name}: in training {percent(rate)} of the "
+            f"{counted(tail.classes, 'logit')} of {tail.logits} are set to 0, that of the right "
+            "class as often as any other",
             layer=node.name,
             field="type",
             fixes=(Fix(f"remove {node.name}", "the loss gets every logit", {node.name: None}),),

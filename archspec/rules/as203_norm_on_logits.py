@@ -32,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
+from archspec.analysis.numbers import counted
 from archspec.diagnostics import Fix, Problem
 from archspec.layers.affine import AffineLayer
 from archspec.layers.local_response_norm import LocalResponseNorm
@@ -43,8 +44,8 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     for node, tail in on_the_logits(analysis, AffineLayer, LocalResponseNorm):
         yield Problem(
             "norm-on-logits",
-            f"{node.name}: {node.layer.type} takes the {tail.classes:,} logits of {tail.logits} "
-            "to one spread, so that no image can be surer than another",
+            f"{node.name}: {node.layer.type} takes the {counted(tail.classes, 'logit')} of "
+            f"{tail.logits} to one spread, so that no image can be surer than another",
             layer=node.name,
             field="type",
             fixes=(Fix(f"remove {node.name}", "the loss gets the logits", {node.name: None}),),

@@ -33,6 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
+from archspec.analysis.numbers import counted
 from archspec.diagnostics import Problem
 from archspec.graph import Graph, Node
 from archspec.layers.batch_norm import BatchNorm
@@ -115,8 +116,8 @@ def _convolutions(
     if not stacked and (normed or pair < one):
         return ""
     return (
-        f"{pair:,} weights for what one convolution of {high} x {wide} over {channels} channels "
-        f"can do with {one:,}, but for the edges"
+        f"{pair:,} weights for what one convolution of {high} x {wide} over "
+        f"{counted(channels, 'channel')} can do with {one:,}, but for the edges"
     )
 
 

@@ -38,6 +38,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
+from archspec.analysis.numbers import percent
 from archspec.diagnostics import Problem
 from archspec.layers.activations import Activation
 from archspec.layers.base import WeightedLayer
@@ -66,9 +67,10 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             rate = before.layer.rate
             yield Problem(
                 "dropout-before-norm",
-                f"{node.name}: {before.name} drops {rate:.0%} before it: what {before.name} hands "
-                f"on has {1 / (1 - rate):.3g} times the mean square in training that it has at "
-                f"inference, where {node.name} still divides by the deviation of training",
+                f"{node.name}: {before.name} drops {percent(rate)} before it: what "
+                f"{before.name} hands on has {1 / (1 - rate):.3g} times the mean square in "
+                f"training that it has at inference, where {node.name} still "
+                "divides by the deviation of training",
                 f"put {before.name} behind the last batch normalisation",
                 layer=node.name,
                 field="type",

@@ -37,6 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
+from archspec.analysis.numbers import percent
 from archspec.diagnostics import Problem
 from archspec.layers.joins import Add
 from archspec.layers.stochastic_depth import StochasticDepth
@@ -53,8 +54,8 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             reader = f"{outside[0]} reads" if outside else "the output is"
             yield Problem(
                 "depth-outside-residual",
-                f"{node.name}: {reader} what it leaves of an image, and for {layer.rate:.0%} of "
-                "the images in training that is zeros alone",
+                f"{node.name}: {reader} what it leaves of an image, and for "
+                f"{percent(layer.rate)} of the images in training that is zeros alone",
                 "put it right before the `add` that joins the branch with its shortcut",
                 layer=node.name,
                 field="type",

@@ -71,17 +71,20 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
         return
     decay = recipe.optimizer.weight_decay
     fixes = _without_rate(recipe, exponent)
-    why = (
-        f"{decay:g} is {decay / recipe.optimizer.learning_rate:g} times the learning rate of "
-        f"{recipe.optimizer.learning_rate:g}: has it been multiplied by that already?"
-        if fixes
-        else f"use at least {min(up(decay / exponent), LEAST):g} for an effect, or 0 for none"
-    )
+    if fixes:
+        why = (
+            f"{decay:g} is {decay / recipe.optimizer.learning_rate:g} times the learning rate of "
+            f"{recipe.optimizer.learning_rate:g}: has it been multiplied by that already?"
+        )
+    elif exponent and math.isfinite(decay / exponent):
+        why = f"use at least {min(up(decay / exponent), LEAST):g} for an effect, or 0 for none"
+    else:
+        why = "use 0: at this learning rate no decay has an effect"
+    run = "the one epoch" if recipe.epochs == 1 else f"all {recipe.epochs} epochs"
     yield Problem(
         "decay-without-effect",
-        f"weight_decay {decay:g} shrinks a weight by {shrinking(recipe):.2g} a step, in all "
-        f"{recipe.epochs} epochs of {IMAGES:,} images to {math.exp(-exponent):.0%} of itself: it "
-        "does next to nothing",
+        f"weight_decay {decay:g} shrinks a weight by {shrinking(recipe):.2g} a step, in {run} of "
+        f"{IMAGES:,} images to {math.exp(-exponent):.0%} of itself: it does next to nothing",
         why,
         span=place(analysis, "optimizer", "weight_decay"),
         fixes=fixes,

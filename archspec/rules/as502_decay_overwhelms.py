@@ -66,6 +66,8 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     if excess <= 1 or math.isclose(excess, 1):
         return
     sgd = recipe.optimizer
+    # One step's decay, with all that its velocity does later, may be more than the weight.
+    effect = f"to 1/e in {1 / share:.3g} steps" if share < 1 else "no less than the whole weight"
     if sgd.weight_decay > USUAL:
         field = "weight_decay"
         help_ = (
@@ -81,8 +83,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     yield Problem(
         "decay-overwhelms",
         f"weight_decay {sgd.weight_decay:g} shrinks a weight by {share:.2g} a step "
-        f"({sgd.learning_rate:g} x {sgd.weight_decay:g} / (1 - {sgd.momentum:g})): to 1/e in "
-        f"{1 / share:.3g} steps",
+        f"({sgd.learning_rate:g} x {sgd.weight_decay:g} / (1 - {sgd.momentum:.12g})): {effect}",
         help_,
         span=place(analysis, "optimizer", field),
     )

@@ -41,9 +41,11 @@ Instead:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
+from archspec.analysis.numbers import counted
 from archspec.diagnostics import Fix, Problem
 from archspec.rules.base import Rule
 from archspec.rules.recipe import place
@@ -63,10 +65,11 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             what = (
                 f"epoch {words} never begins" if len(late) == 1 else f"epochs {words} never begin"
             )
-            rate = recipe.optimizer.learning_rate * schedule.factor ** len(left)
+            rate = math.prod([recipe.optimizer.learning_rate, *(schedule.factor for _ in left)])
             yield Problem(
                 "epochs-never-reached",
-                f"the run has {epochs} epochs, and {what}: the learning rate ends at {rate:.3g}",
+                f"the run has {counted(epochs, 'epoch')}, and {what}: the learning rate ends at "
+                f"{rate:.3g}",
                 f"a schedule up to epoch {late[-1]} needs a run of that many epochs at least",
                 span=place(analysis, "schedule", "epochs"),
                 fixes=(Fix(f"epochs {left}", "the same run", {"training.schedule.epochs": left}),)
@@ -76,9 +79,9 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     elif isinstance(schedule, PlateauSchedule) and schedule.patience >= epochs:
         yield Problem(
             "epochs-never-reached",
-            f"the run has {epochs} epochs, and the rate is lowered when the error has not improved "
-            f"for {schedule.patience}: that never happens",
-            f"use a patience below {epochs}",
+            f"the run has {counted(epochs, 'epoch')}, and the rate is lowered when the error has "
+            f"not improved for {schedule.patience:,}: that never happens",
+            f"use a patience below {epochs}" if epochs > 1 else "use a `constant` schedule",
             span=place(analysis, "schedule", "patience"),
         )
 

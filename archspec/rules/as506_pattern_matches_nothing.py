@@ -61,9 +61,10 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
         names = [name for name, _ in parameters(analysis)]
         near = did_you_mean(rule.match, names)
         some = listing(names[:2]) + (" and so on" if len(names) > 2 else "")
+        none = f"none of the {len(names)} parameters" if len(names) > 1 else "no parameter"
         yield Problem(
             "pattern-matches-nothing",
-            f"`{shortened(rule.match)}` matches none of the {len(names)} parameters",
+            f"`{shortened(rule.match)}` matches {none}",
             near or (f"their names are {some}" if names else "the network has no parameters"),
             span=place(analysis, "parameters", index, "match"),
         )

@@ -41,6 +41,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
+from archspec.analysis.numbers import counted
 from archspec.diagnostics import Problem
 from archspec.rules.base import Rule
 from archspec.rules.recipe import parameters
@@ -54,10 +55,15 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     if any(weight.trainable for weight in weights):
         return
     count = sum(weight.size for weight in weights)
-    what = f"all {count:,} parameters are frozen" if weights else "the network has no parameters"
+    if not weights:
+        what = "the network has no parameters"
+    elif count == 1:
+        what = "its one parameter is frozen"
+    else:
+        what = f"all {count:,} parameters are frozen"
     yield Problem(
         "nothing-to-train",
-        f"{what}, and {recipe.epochs} epochs of training change nothing",
+        f"{what}, and training for {counted(recipe.epochs, 'epoch')} changes nothing",
         "leave out `trainable: false` in the layers that shall be trained" if weights else None,
         span=analysis.graph.document.root.locate(("training",), key=True),
     )

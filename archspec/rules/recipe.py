@@ -23,10 +23,16 @@ IMAGES = 1_281_167
 def start(shapes: Shapes) -> Signals | None:
     """How large activations and gradients are when the run begins, for natural images.
 
-    None without a recipe, and where that cannot be told.
+    None without a recipe, and where that cannot be told: where a layer is not known, or the
+    spec's numbers are so extreme that a float does not hold what becomes of them.
     """
     recipe = shapes.graph.spec.training
-    return propagate(shapes.graph, shapes, pixels(recipe.preprocessing)) if recipe else None
+    if recipe is None:
+        return None
+    try:
+        return propagate(shapes.graph, shapes, pixels(recipe.preprocessing))
+    except OverflowError:
+        return None
 
 
 def place(analysis: Analysis, *path: str | int) -> Span:
@@ -93,5 +99,7 @@ def _rates(recipe: Recipe) -> Iterator[float]:
         return
     starts = [1, *(epoch for epoch in schedule.epochs if epoch <= recipe.epochs)]
     ends = [*starts[1:], recipe.epochs + 1]
-    for drops, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        yield (end - start) * schedule.factor**drops
+    share = 1.0
+    for start, end in zip(starts, ends, strict=True):
+        yield (end - start) * share
+        share *= schedule.factor  # not a power, which raises where this is infinite

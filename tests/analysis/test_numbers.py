@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archspec.analysis.numbers import (
+    counted,
     duration,
     printable,
     short_bytes,
@@ -78,3 +79,10 @@ def test_short_times(seconds: float, text: str) -> None:
 
 def test_text_is_made_printable() -> None:
     assert printable("a\n b\t\x1b[31m\u202e\u00e9") == "a b ?[31m?\u00e9"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 epochs"), (1, "1 epoch"), (2, "2 epochs"), (2000, "2,000 epochs")]
+)
+def test_counts_of_things(count: int, text: str) -> None:
+    assert counted(count, "epoch") == text

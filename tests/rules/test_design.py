@@ -195,3 +195,16 @@ def test_dropout_before_a_norm_changes_the_mean_square_of_what_it_hands_on() -> 
     drop, conv = layer("d", "dropout", rate=rate), layer("c", "conv2d", filters=4, kernel_size=1)
     message = found(drop, conv, layer("n", "batch_norm", eps=1e-5, decay=0.9))["AS211"].message
     assert f"what d hands on has {ratio:.3g} times the mean square in training" in message
+
+
+def test_one_is_no_plural() -> None:
+    one = parsed([layer("conv1", "conv2d", filters=1, kernel_size=1, groups=2)], (4, 8, 8))
+    (found,) = [d for d in archspec.analyze(one).diagnostics if d.code == "AS103"]
+    assert "1 filter cannot be divided into 2 groups" in found.message
+    assert found.help == "4 input channels and 1 filter can both be divided into 1 group only"
+
+
+def test_a_small_rate_is_not_0_percent() -> None:
+    title = {"title": "$(classes) classes", "variables": {"classes": 10}}
+    drop = layer("drop", "dropout", rate=0.001)
+    assert "in training 0.1% of the" in found(POOL, FC, drop, **title)["AS202"].message

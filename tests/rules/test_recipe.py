@@ -228,6 +228,54 @@ def test_an_exploding_signal_is_lost_too() -> None:
     assert found["AS504"].layer == "fc1"
 
 
+EXTREME = 1e300
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"preprocessing": {"rescale": EXTREME}},
+        {"preprocessing": {"mean": [EXTREME]}},
+        {"preprocessing": {"std": [1e-300]}},
+        {"defaults": {"weight_init": {"type": "normal", "std": EXTREME}}},
+        {"defaults": {"weight_init": {"type": "normal", "std": 1e150}}},
+        {"defaults": {"weight_init": {"type": "constant", "value": EXTREME}}},
+        {"defaults": {"weight_init": {"type": "kaiming_normal", "negative_slope": EXTREME}}},
+    ],
+)
+def test_what_no_float_holds_is_not_told(changes: dict[str, Any]) -> None:
+    assert not findings(network(**changes))
+
+
+def test_a_factor_that_no_float_holds_to_a_power() -> None:
+    rising = {"type": "steps", "epochs": [1, 2, 3], "factor": EXTREME}
+    assert shrunk(Recipe.model_validate(recipe(schedule=rising))) == math.inf
+    late = {**rising, "epochs": [1, 2, 3, 91]}
+    assert "ends at inf" in findings(network(schedule=late))["AS505"].message
+
+
+def test_a_rate_at_which_no_decay_has_an_effect() -> None:
+    found = findings(network(learning_rate=1e-300, weight_decay=1e-300))["AS501"]
+    assert "100% of itself" in found.message
+    assert found.help == "use 0: at this learning rate no decay has an effect"
+
+
+def test_a_network_of_no_layers_has_no_signals() -> None:
+    graph = parsed([layer("relu1", "relu", repeat=0)], (3, 8, 8), training=recipe())
+    assert not {"AS503", "AS504"} & findings(graph).keys()
+
+
+def test_one_epoch_and_one_parameter() -> None:
+    plateau = findings(network(epochs=1, schedule={"type": "plateau", "patience": 1}))["AS505"]
+    assert plateau.message.startswith("the run has 1 epoch, and")
+    assert plateau.help == "use a `constant` schedule"  # a patience is at least 1
+    one = layer("scale1", "scale", weight_init="ones", bias=False, trainable=False)
+    frozen = findings(parsed([one], (1, 8, 8), training=recipe(epochs=1)))["AS507"]
+    assert frozen.message == (
+        "its one parameter is frozen, and training for 1 epoch changes nothing"
+    )
+
+
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
@@ -269,3 +317,14 @@ def test_parameters_and_batches(
     assert [*found] == ([code] if code else [])
     if code:
         assert words in found[code].message
+
+
+def test_a_decay_of_more_than_the_weight() -> None:
+    found = findings(network(weight_decay=1.0, learning_rate=1.0, momentum=0.9999999))["AS502"]
+    assert "(1 x 1 / (1 - 0.9999999)): no less than the whole weight" in found.message
+
+
+def test_a_pattern_for_one_parameter() -> None:
+    one = layer("scale1", "scale", weight_init="ones", bias=False)
+    found = findings(parsed([one], (1, 8, 8), training=recipe(parameters=[{"match": "b*"}])))
+    assert found["AS506"].message == "`b*` matches no parameter"

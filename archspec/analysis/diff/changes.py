@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from archspec.analysis.numbers import counted
 from archspec.layers.base import Layer, Shape, Weight, show
 from archspec.spec.recipe import Recipe
 
@@ -180,7 +181,7 @@ def of_recipes(a: Recipe | None, b: Recipe | None) -> Iterator[Change]:
 
 
 def _summary(recipe: Recipe | None) -> str | None:
-    return f"{recipe.epochs} epochs of {recipe.optimizer.type}" if recipe else None
+    return f"{counted(recipe.epochs, 'epoch')} of {recipe.optimizer.type}" if recipe else None
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
