@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archspec.analysis.claims import Verdict, check_claims
 from archspec.analysis.costs import LayerCosts, Totals, layer_costs, totals
@@ -15,7 +15,10 @@ from archspec.analysis.section import Report
 from archspec.analysis.shapes import Shapes, infer_shapes
 from archspec.diagnostics import Diagnostic, Problem, Silenced
 from archspec.graph import Graph, Node
-from archspec.layers.base import Shape
+from archspec.layers.base import Shape, Weight
+
+if TYPE_CHECKING:
+    from archspec.analysis.signal import Signals
 
 SCHEMA_VERSION = 1
 
@@ -99,6 +102,33 @@ class Analysis:
         """The same with another optimiser, and the largest batch for a budget in bytes."""
         costs = {layer.name: layer.costs for layer in self.layers}
         return memory(self.graph, self.shapes, costs, self.totals, self.batch, optimizer, budget)
+
+    @cached_property
+    def parameters(self) -> tuple[tuple[str, Weight], ...]:
+        """The parameters by canonical name, frozen ones too, and no running statistics."""
+        return tuple(
+            (f"{layer.name}.{weight.name}", weight)
+            for layer in self.layers
+            for weight in layer.node.layer.weights(self.shapes.inputs(layer.node))
+            if not weight.buffer
+        )
+
+    @cached_property
+    def signals(self) -> Signals | None:
+        """How large activations and gradients are when the run begins, for natural images.
+
+        None without a recipe, and where that cannot be told: where a layer is not known, or the
+        spec's numbers are so extreme that a float does not hold what becomes of them.
+        """
+        recipe = self.graph.spec.training
+        if recipe is None:
+            return None
+        from archspec.analysis.signal import pixels, propagate  # here: most specs have no recipe
+
+        try:
+            return propagate(self.graph, self.shapes, pixels(recipe.preprocessing))
+        except OverflowError:
+            return None
 
     @property
     def has_errors(self) -> bool:

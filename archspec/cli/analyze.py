@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archspec.analysis.memory import Optimizer
 from archspec.cli.options import (
     InputOption,
     OutputOption,
@@ -18,15 +19,10 @@ from archspec.cli.options import (
     load,
     result,
 )
+from archspec.spec.fields import MAX_SIZE
 
 if TYPE_CHECKING:
     from archspec.analysis import Analysis
-
-MAX_SIZE = 2**31 - 1  # as in a spec
-
-
-# As `archspec.analysis.memory` has it, which nothing else here needs before the work begins.
-Optimizer = Literal["sgd", "momentum", "adam"]
 
 
 class AnalyzeFormat(StrEnum):

@@ -13,6 +13,7 @@ from archspec.analysis import Analysis
 from archspec.diagnostics import Diagnostic, Place, Problem, Silenced, Span
 from archspec.graph import Graph
 from archspec.rules.base import Rule
+from archspec.rules.once import likewise
 from archspec.rules.silence import silence
 from archspec.source import Document
 
@@ -88,8 +89,8 @@ def _one_a_place(problems: Iterable[Problem]) -> Iterable[Problem]:
         found.setdefault(key, (problem, set()))[1].add(problem.layer or "")
     for problem, layers in found.values():
         if len(layers) > 1:
-            others = f"{len(layers) - 1} more layer{'s' if len(layers) > 2 else ''}"
-            problem = replace(problem, message=f"{problem.message}; likewise in {others}")
+            message = f"{problem.message}; {likewise(len(layers) - 1)}"
+            problem = replace(problem, message=message)
         yield problem
 
 

@@ -46,7 +46,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             continue
         if verdict.bound or verdict.tolerance <= FAR or not claimed:
             continue
-        off = abs(exact(computed) / exact(claimed) - 1)  # type: ignore[arg-type]
+        off = abs(exact(computed) / exact(claimed) - 1)
         if off > FAR:
             yield Problem(
                 "tolerance-hides-difference",

@@ -61,7 +61,7 @@ from archspec.analysis import Analysis
 from archspec.diagnostics import Problem
 from archspec.layers.affine import AffineLayer
 from archspec.rules.base import Rule
-from archspec.rules.recipe import place, start
+from archspec.rules.recipe import place
 from archspec.spec.fields import INPUT
 
 # By how many times their size the first step may move the logits. Small networks that were
@@ -74,7 +74,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     recipe = analysis.graph.spec.training
     if recipe is None or any(isinstance(n.layer, AffineLayer) for n in analysis.graph.nodes):
         return
-    signals = start(analysis.shapes)
+    signals = analysis.signals
     if signals is None:
         return
     image = signals.forward[INPUT]

@@ -66,14 +66,13 @@ from archspec.analysis.signal import Signals
 from archspec.diagnostics import Problem
 from archspec.layers.base import WeightedLayer
 from archspec.rules.base import Rule
-from archspec.rules.recipe import start
 
 # How much the logits of two images must differ, and how large they may be.
 LEAST, MOST = 1e-4, 1e4
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
-    signals = start(analysis.shapes)
+    signals = analysis.signals
     if signals is None:
         return
     logits = signals.forward[signals.logits]

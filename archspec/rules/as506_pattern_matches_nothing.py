@@ -48,7 +48,7 @@ from collections.abc import Iterator
 from archspec.analysis import Analysis
 from archspec.diagnostics import Problem, did_you_mean, listing, shortened
 from archspec.rules.base import Rule
-from archspec.rules.recipe import matching, parameters, place
+from archspec.rules.recipe import matching, place
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
@@ -58,7 +58,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     for index, rule in enumerate(recipe.parameters):
         if matching(analysis, rule.match):
             continue
-        names = [name for name, _ in parameters(analysis)]
+        names = [name for name, _ in analysis.parameters]
         near = did_you_mean(rule.match, names)
         some = listing(names[:2]) + (" and so on" if len(names) > 2 else "")
         none = f"none of the {len(names)} parameters" if len(names) > 1 else "no parameter"

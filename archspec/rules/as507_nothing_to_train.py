@@ -44,14 +44,13 @@ from archspec.analysis import Analysis
 from archspec.analysis.numbers import counted
 from archspec.diagnostics import Problem
 from archspec.rules.base import Rule
-from archspec.rules.recipe import parameters
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
     recipe = analysis.graph.spec.training
     if recipe is None or analysis.shapes.missing:
         return
-    weights = [weight for _, weight in parameters(analysis)]
+    weights = [weight for _, weight in analysis.parameters]
     if any(weight.trainable for weight in weights):
         return
     count = sum(weight.size for weight in weights)

@@ -54,7 +54,7 @@ from archspec.analysis import Analysis
 from archspec.diagnostics import Problem
 from archspec.layers.affine import AffineLayer
 from archspec.rules.base import Rule
-from archspec.rules.recipe import parameters, place
+from archspec.rules.recipe import place
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
@@ -64,7 +64,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     by_name = analysis.graph.by_name
     decayed = [
         weight
-        for name, weight in parameters(analysis)
+        for name, weight in analysis.parameters
         if isinstance(by_name[name.rpartition(".")[0]].layer, AffineLayer)
         and weight.trainable
         and recipe.multipliers(name)[1] > 0

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from archspec.analysis.numbers import counted
 from archspec.diagnostics import Fix, Problem
+
+
+def likewise(others: int) -> str:
+    """What is said of the other layers that a finding holds for."""
+    return f"likewise in {counted(others, 'more layer')}"
 
 
 def once(problems: Iterable[Problem]) -> Iterator[Problem]:
@@ -17,7 +23,7 @@ def once(problems: Iterable[Problem]) -> Iterator[Problem]:
     if not found:
         return
     others = len(found) - 1
-    more = f"likewise in {others} more layer{'s' if others > 1 else ''}" if others else ""
+    more = likewise(others) if others else ""
     message = "; ".join(filter(None, (found[0].message, more)))
     fixes = found[0].fixes
     if others and fixes:

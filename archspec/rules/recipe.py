@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from functools import lru_cache
 
 from archspec.analysis import Analysis
-from archspec.analysis.shapes import Shapes
-from archspec.analysis.signal import Signals, pixels, propagate
 from archspec.diagnostics import Span
 from archspec.layers.base import Weight
 from archspec.spec.recipe import Recipe, StepSchedule
@@ -17,22 +14,6 @@ from archspec.spec.recipe import Recipe, StepSchedule
 # The images of ImageNet's training set, the largest that recipes here are written for: on fewer
 # images an epoch has fewer steps.
 IMAGES = 1_281_167
-
-
-@lru_cache(maxsize=1)
-def start(shapes: Shapes) -> Signals | None:
-    """How large activations and gradients are when the run begins, for natural images.
-
-    None without a recipe, and where that cannot be told: where a layer is not known, or the
-    spec's numbers are so extreme that a float does not hold what becomes of them.
-    """
-    recipe = shapes.graph.spec.training
-    if recipe is None:
-        return None
-    try:
-        return propagate(shapes.graph, shapes, pixels(recipe.preprocessing))
-    except OverflowError:
-        return None
 
 
 def place(analysis: Analysis, *path: str | int) -> Span:
@@ -52,25 +33,9 @@ def up(value: float) -> float:
     return float(f"{math.ceil(value / 10.0**exponent - 1e-9)}e{exponent}")
 
 
-def parameters(analysis: Analysis) -> tuple[tuple[str, Weight], ...]:
-    """The parameters by canonical name, frozen ones too, and no running statistics."""
-    return _parameters(analysis.shapes)
-
-
-@lru_cache(maxsize=1)
-def _parameters(shapes: Shapes) -> tuple[tuple[str, Weight], ...]:
-    return tuple(
-        (f"{node.name}.{weight.name}", weight)
-        for node in shapes.graph.nodes
-        if node.name in shapes.layers
-        for weight in node.layer.weights(shapes.inputs(node))
-        if not weight.buffer
-    )
-
-
 def matching(analysis: Analysis, pattern: str) -> list[tuple[str, Weight]]:
     """The parameters whose name matches a pattern of `training.parameters`."""
-    return [(name, w) for name, w in parameters(analysis) if fnmatchcase(name, pattern)]
+    return [(name, w) for name, w in analysis.parameters if fnmatchcase(name, pattern)]
 
 
 def shrinking(recipe: Recipe) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeGuard
 
 from archspec.layers.base import show
 from archspec.layers.window import decimal
@@ -34,7 +34,7 @@ def exact(value: float | Fraction) -> Fraction:
     return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float | Fraction]:
     """Whether a figure has a size; to Python a truth value has one too."""
     return isinstance(value, (int, float, Fraction)) and not isinstance(value, bool)
 
@@ -46,7 +46,7 @@ def holds(claim: Claim, stated: Stated, computed: Figure) -> bool:
         return type(claimed) is type(computed) and bool(claimed == computed)
     if claimed == computed:
         return True  # at once: fractions take longer than all the rest
-    difference = exact(computed) - exact(claimed)  # type: ignore[arg-type]
+    difference = exact(computed) - exact(claimed)
     allowed = exact(claim.tolerance)
     if isinstance(computed, float):
         allowed = max(allowed, SAME)

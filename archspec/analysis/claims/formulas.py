@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from archspec.analysis.claims.figures import Figure, exact, figure
+from archspec.analysis.claims.figures import Figure, exact, figure, is_number
 from archspec.analysis.claims.reasons import Reason
 from archspec.analysis.shapes import Shapes
 from archspec.diagnostics import Problem, Span, did_you_mean, shortened
@@ -75,7 +75,8 @@ class Formulas:
 
     def reason(self, formula: str, claimed: float, computed: Figure) -> Reason:
         """Why a formula is not worth what is claimed: its steps, or a rounding."""
-        exactly = exact(computed)  # type: ignore[arg-type]
+        assert is_number(computed)  # it is what arithmetic gave
+        exactly = exact(computed)
         return Reason("wrong-arithmetic", self._text(formula, claimed, exactly))
 
     def _text(self, formula: str, claimed: float, exactly: Fraction) -> str:

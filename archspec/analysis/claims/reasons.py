@@ -235,7 +235,7 @@ class Reasons:
         if not computed:
             return "the recipe has no weight decay"
         rate = exact(recipe.optimizer.learning_rate)
-        if is_number(computed) and exact(computed) == exact(claimed) * rate:  # type: ignore[arg-type]
+        if is_number(computed) and exact(computed) == exact(claimed) * rate:
             return (
                 f"that is {figure(claimed)} x {figure(recipe.optimizer.learning_rate)}, the "
                 "learning rate, which the optimiser multiplies with once more"
