@@ -192,6 +192,15 @@ def test_an_alias_elsewhere_is_not_changed_behind_its_back(tmp_path: Path) -> No
     )
 
 
+def test_a_value_that_others_repeat_is_not_changed_for_all_of_them(tmp_path: Path) -> None:
+    text = ALEXNET.replace("stride: 4}", "stride: 4, padding: &p 0}")
+    text += "  - {name: conv2, type: conv2d, filters: 8, kernel_size: 1, padding: *p}\n"
+    found = fixed(file(tmp_path, text), 3)
+    assert found.after == text
+    (left_out,) = found.left_out
+    assert left_out.reason == "the text there cannot be changed without changing something else"
+
+
 def test_a_fix_of_a_block_is_one_for_all_its_uses(tmp_path: Path) -> None:
     text = """\
 archspec: 1
