@@ -208,3 +208,8 @@ def test_a_small_rate_is_not_0_percent() -> None:
     title = {"title": "$(classes) classes", "variables": {"classes": 10}}
     drop = layer("drop", "dropout", rate=0.001)
     assert "in training 0.1% of the" in found(POOL, FC, drop, **title)["AS202"].message
+
+
+def test_a_radius_read_as_a_size_is_told_with_both() -> None:
+    seed = archspec.analyze("alexnet-same-padding").diagnostics
+    assert {d.help for d in seed if d.code == "AS208"} == {"a radius of 2 is a size of 5"}

@@ -246,3 +246,16 @@ QUIET = [
 def test_where_nobody_disagrees_nothing_is_said(code: str, written: dict[str, Any]) -> None:
     graph = parsed([written], (8, 8, 8))
     assert code not in [d.code for d in archspec.analyze(graph).diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("count", "rest"), [(1, ""), (2, "in 1 more layer"), (4, "in 3 more layers")]
+)
+def test_the_first_of_several_is_named_and_the_others_are_counted(count: int, rest: str) -> None:
+    layers = [
+        layer(f"norm{number}", "local_response_norm", alpha_mode="sum", **LRN)
+        for number in range(count)
+    ]
+    message = found("AS401", *layers).message
+    assert message.startswith("norm0: ")
+    assert message.partition("; likewise ")[2] == rest

@@ -328,3 +328,11 @@ def test_a_pattern_for_one_parameter() -> None:
     one = layer("scale1", "scale", weight_init="ones", bias=False)
     found = findings(parsed([one], (1, 8, 8), training=recipe(parameters=[{"match": "b*"}])))
     assert found["AS506"].message == "`b*` matches no parameter"
+
+
+def test_running_statistics_are_no_parameters() -> None:
+    """The optimiser does not see them, so that an exception for them has no effect."""
+    exception = [{"match": "norm1.running_*", "weight_decay": 0.0}]
+    message = findings(network(NORM, parameters=exception))["AS506"].message
+    # A weight without bias, scale and shift, weight and bias.
+    assert message == "`norm1.running_*` matches none of the 5 parameters"
