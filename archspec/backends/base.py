@@ -6,6 +6,7 @@ import importlib.util
 import linecache
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from archspec.diagnostics import ArchspecError
@@ -32,6 +33,8 @@ class Backend(ABC):
     name: ClassVar[str]
     extra: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
+    # The endings of the files that hold weights in the framework's own format.
+    weight_files: ClassVar[tuple[str, ...]] = ()
 
     def missing(self) -> tuple[str, ...]:
         """The packages that this backend needs and that are not installed."""
@@ -77,6 +80,13 @@ class Backend(ABC):
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         """The model's weights under canonical names and in canonical layout."""
 
+    def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
+        """Write weights as a file that the framework's own functions load into the emitted model.
+
+        The ending of `path` is one of `weight_files`. Raises OSError.
+        """
+        raise NotImplementedError(f"{self.name} has no format of its own")
+
 
 class Trainer(Protocol):
     """A model that learns. Images are N,H,W,C in float32, labels N class numbers.
@@ -115,12 +125,17 @@ class Trainer(Protocol):
         """Go on with these velocities, which belong to a step at `learning_rate`."""
 
 
-class TrainableBackend(Backend):
-    """A backend with gradients."""
+class ComparableBackend(Backend):
+    """A backend whose models tell the output of every layer.
+
+    `dtypes` are the precisions that it can compute in.
+    """
+
+    dtypes: ClassVar[tuple[str, ...]] = ("float64", "float32")
 
     @abstractmethod
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
-        """A model that computes in `dtype` ("float64" or "float32") on the CPU."""
+        """A model that computes in `dtype`, one of `dtypes`, on the CPU."""
 
     @abstractmethod
     def activations(self, graph: Graph, model: Any, images: Array) -> dict[str, Array]:
@@ -129,6 +144,10 @@ class TrainableBackend(Backend):
         That is with dropout off and running statistics, for layers that are used in training
         alone too.
         """
+
+
+class TrainableBackend(ComparableBackend):
+    """A backend with gradients."""
 
     @abstractmethod
     def gradients(

@@ -1,0 +1,7 @@
+"""Weights in files: the canonical store, and the readers of foreign formats.
+
+The canonical store is a safetensors file: names such as ``conv1.weight``, convolutions O,I,H,W,
+dense weights out,in over inputs flattened C,H,W. A foreign file is read into a `Foreign`
+(`foreign.py`) by the module of `readers/` that knows its format, and its tensors find their layers
+in one place, whatever the format. Nothing in a file is ever executed.
+"""
