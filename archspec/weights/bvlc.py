@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.analysis.shapes import infer_shapes
 from archspec.graph import Graph
 from archspec.weights.files import written
-from archspec.weights.foreign import Layout
+from archspec.weights.foreign import Colours, Flatten, Layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SUFFIX = ".npy"
 # The axes by their number.
 AXES: Mapping[int, Layout] = {4: "HWIO", 2: "IO"}
-FLATTEN, COLOURS = "HWC", "BGR"
+FLATTEN: Flatten = "HWC"
+COLOURS: Colours = "BGR"
 # What the arrays of a layer are called, and the canonical names.
 ROLES: Mapping[str, str] = {
     **dict.fromkeys(("weights", "weight", "kernel", "w"), "weight"),

@@ -79,7 +79,7 @@ class Loaded:
 
     def sections(self) -> tuple[Section, ...]:
         """The account for people: a table of what went where, and remarks."""
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 match.name,
                 match.source,
