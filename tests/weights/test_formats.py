@@ -59,7 +59,9 @@ def test_storages_that_are_shared_transposed_and_of_every_format(
     found = {tensor.name: tensor for tensor in readers.read(path).tensors}
     assert found.keys() == tensors.keys()
     for name, tensor in tensors.items():
-        expected = tensor.detach().float().numpy() if name == "a.bfloat" else tensor.detach().numpy()
+        expected = (
+            tensor.detach().float().numpy() if name == "a.bfloat" else tensor.detach().numpy()
+        )
         assert found[name].value.shape == expected.shape
         np.testing.assert_array_equal(found[name].value, expected)
     assert found["a.bfloat"].stored == "bfloat16"
@@ -150,8 +152,12 @@ def test_an_archive_of_arrays(tmp_path: Path, compressed: bool, names: str) -> N
     for number, (name, weight) in enumerate(WEIGHTS.items()):
         layer, _, role = name.partition(".")
         tf = {"weight": "weights", "bias": "biases"}[role]
-        key = f"arr_{number}" if names == "numbers" else names.format(
-            layer=layer, role=role, tf=tf, short=tf[0].upper() if role == "weight" else "b"
+        key = (
+            f"arr_{number}"
+            if names == "numbers"
+            else names.format(
+                layer=layer, role=role, tf=tf, short=tf[0].upper() if role == "weight" else "b"
+            )
         )
         arrays[key] = weight
     path = tmp_path / "net.npz"
@@ -185,7 +191,5 @@ def test_no_framework_is_needed_to_read(tmp_path: Path) -> None:
         f"found = readers.read(__import__('pathlib').Path({str(tmp_path / 'net.pth')!r}))\n"
         "print(len(found.tensors), 'tensorflow' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(len(initial_weights(GRAPH, 0))), "False"]
