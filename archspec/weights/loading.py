@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from archspec.backends import backend_names, get_backend
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
-from archspec.weights import files, matching, readers, store
-from archspec.weights.foreign import Colours
+from archspec.weights import bvlc, files, matching, readers, store
+from archspec.weights.foreign import Colours, Flatten
 from archspec.weights.loaded import Loaded
 
 if TYPE_CHECKING:
@@ -26,18 +26,20 @@ def load(
     *,
     skip: Sequence[str] = (),
     colours: Colours | None = None,
+    flatten: Flatten | None = None,
 ) -> Loaded:
     """The weights of a network out of a file of any format that `readers` knows.
 
     `skip` are names of layers or weights, `*` and `?` standing for any letters: they stay as
     the spec initialises them. `colours` says the order of the colours that the file's network
-    was trained on, where that is not R,G,B and the format does not tell. Weights that the file
-    has not are `Loaded.missing`.
+    was trained on, `flatten` the order in which its dense layers read a map, where the format does
+    not tell them, or wrongly. Weights that the file has not are `Loaded.missing`.
 
     Raises ArchspecError for a file that cannot be read or does not fit, and says why.
     """
     path = Path(path)
-    return matching.match(readers.read(path), graph, path, skip=skip, colours=colours)
+    foreign = readers.read(path)
+    return matching.match(foreign, graph, path, skip=skip, colours=colours, flatten=flatten)
 
 
 def save(path: str | Path, graph: Graph, weights: Arrays) -> None:
