@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 
-def begins(data: bytes, known: Mapping[int, tuple[int, ...]], needed: frozenset[int]) -> bool:
+def begins(data: bytes, known: Mapping[int, tuple[int, ...]], needed: set[int]) -> bool:
     """Whether the beginning of a file is that of a message whose fields are all `known`.
 
     `known` has the wire types of each field number; one of the `needed` fields is there.

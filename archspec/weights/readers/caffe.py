@@ -296,7 +296,7 @@ _NET |= {4: (wire.VARINT, wire.LENGTH), 5: (wire.VARINT,), 7: (wire.VARINT,)}
 FORMAT = Format(
     name="Caffe",
     suffixes=(".caffemodel",),
-    sniff=lambda head: wire.begins(head.first, _NET, frozenset({2, 100})),
+    sniff=lambda head: wire.begins(head.first, _NET, {2, 100}),
     read=read,
     packages=("numpy", "google.protobuf"),
 )

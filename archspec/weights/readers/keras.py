@@ -64,6 +64,7 @@ ROLES: dict[str, Roles] = {
 }
 # Keras 2 has names of their own for these.
 ALSO = {"kernel": ("depthwise_kernel", "pointwise_kernel")}
+_MODELS = ("functional", "model", "sequential")
 # How many axes the first array of a layer type has.
 _RANKS = {"conv2d": 4, "conv2d_transpose": 4, "dense": 2}
 _RANKS |= dict.fromkeys(("batch_norm", "group_norm", "layer_norm", "scale"), 1)
@@ -267,18 +268,23 @@ def _old_layers(
             raise files.damaged(file.path, f"it has no layer `{shortened(name)}`, which it lists")
         group = children[name]
         weights = file.texts(group, "weight_names") or []
+        owners = [weight.rpartition("/")[0] for weight in weights] or [""]
         # A model in the model has the weights of all its layers in one group.
-        owners = {weight.rpartition("/")[0] for weight in weights}
+        is_model = (
+            options.get(name, ("", {}))[0] in _MODELS
+            or len(set(owners)) > 1
+            or name in owners[0].split("/")[:-1]
+        )
         layers: dict[str, Layer] = {}
-        for weight in weights or [""]:
-            owner = weight.rpartition("/")[0] if len(owners) > 1 else name
-            called = owner.rpartition("/")[2]
+        for owner, weight in zip(owners, weights or [""], strict=True):
+            whole = owner if is_model and owner else name
+            called = whole.rpartition("/")[2]
             family, settings = options.get(called, ("", {}))
-            if owner not in layers:
-                layers[owner] = Layer((owner,), family or _unnumbered(called), [], settings)
+            if whole not in layers:
+                layers[whole] = Layer((whole,), family or _unnumbered(called), [], settings)
             if weight:
                 label = weight.rpartition("/")[2].partition(":")[0]
-                layers[owner].arrays.append((label, *file.numbers(file.dataset(group, weight))))
+                layers[whole].arrays.append((label, *file.numbers(file.dataset(group, weight))))
         found += layers.values()
     return found
 
