@@ -194,14 +194,14 @@ def _statistics(path: Path, layer: Layer) -> list[Tensor]:
         raise files.damaged(
             path, f"`{shortened(layer.name)}` is a BatchNorm without its three blobs"
         )
-    weight = np.float64(layer.blobs[2].reshape(()))
-    factor = 1 / weight if weight else np.float64(0)
+    weight = layer.blobs[2].reshape(-1).astype(np.float64)
+    factor = 1 / weight if weight.all() else np.zeros(1)
     return [
         Tensor(
             f"{layer.name}/{index}",
             layer.name,
             role,
-            (layer.blobs[index].reshape(-1) * factor).astype(layer.blobs[index].dtype),
+            layer.blobs[index].reshape(-1).astype(np.float64) * factor,
             CANONICAL,
             "batch_norm",
         )
@@ -290,7 +290,7 @@ def messages() -> dict[str, Any]:
 
 
 # The fields of a NetParameter, with their wire types.
-_NET = dict.fromkeys((1, 2, 3, 6, 8, 100), (wire.LENGTH,))
+_NET: dict[int, tuple[int, ...]] = dict.fromkeys((1, 2, 3, 6, 8, 100), (wire.LENGTH,))
 _NET |= {4: (wire.VARINT, wire.LENGTH), 5: (wire.VARINT,), 7: (wire.VARINT,)}
 
 FORMAT = Format(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.generic]
 
-# Models in models; more is no network.
+# Groups in groups; more is no network.
 MAX_DEPTH = 30
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 
@@ -198,34 +198,46 @@ class Walk:
         self.ordered = True
         self._file = file
 
-    def model(self, group: Any, path: tuple[str, ...], entries: list[dict[str, Any]]) -> None:
-        """Collect what is in the group of a model, or of a layer, or of a list of those."""
-        if len(path) > MAX_DEPTH:
-            raise files.refused(
-                self._file.path, f"is refused: it has more than {MAX_DEPTH} models in each other"
-            )
+    def model(
+        self, group: Any, path: tuple[str, ...], entries: list[dict[str, Any]], depth: int = 0
+    ) -> None:
+        """Collect what is in the group of a model, or of a layer.
+
+        `path` has the names of the models around it and its own, `entries` its layers in the
+        configuration, `depth` the groups around it.
+        """
         children = self._groups(group)
         if "layers" in children:
-            self._list(children.pop("layers"), path, _keys(entries))
+            self._list(children.pop("layers"), path, _keys(entries), depth)
         before = len(self.layers)
-        self._list_of(children, path, {})
+        self._collect(children, path, {}, depth)
         beside = self.layers[before:]
         if any(layer.arrays for layer in beside) and sum(bool(x.arrays) for x in self.layers) > 1:
             self.ordered = False
 
-    def _list(self, group: Any, path: tuple[str, ...], entries: dict[str, dict[str, Any]]) -> None:
+    def _list(
+        self, group: Any, path: tuple[str, ...], entries: dict[str, dict[str, Any]], depth: int
+    ) -> None:
         """Collect the layers of a list."""
         groups, ordered = self._groups(group), self._file.children(group)[1]
         self.ordered &= ordered
-        self._list_of(groups, path, entries)
+        self._collect(groups, path, entries, depth + 1)
 
-    def _list_of(
-        self, groups: dict[str, Any], path: tuple[str, ...], entries: dict[str, dict[str, Any]]
+    def _collect(
+        self,
+        groups: dict[str, Any],
+        path: tuple[str, ...],
+        entries: dict[str, dict[str, Any]],
+        depth: int,
     ) -> None:
+        if depth > MAX_DEPTH:
+            raise files.refused(
+                self._file.path, f"is refused: it has more than {MAX_DEPTH} groups in each other"
+            )
         for key, group in groups.items():
             children, _ = self._file.children(group)
             if "vars" not in children:  # a list of layers that is an attribute of a model
-                self._list(group, path, {})
+                self._list(group, path, {}, depth)
                 continue
             entry = entries.get(key, {})
             settings = _settings(entry)
@@ -234,7 +246,7 @@ class Walk:
             family = next((f for f in families if f in ROLES), families[0] or families[1])
             arrays = [("", *self._file.numbers(one)) for one in self._arrays(children["vars"])]
             self.layers.append(Layer((*path, name), family, arrays, settings))
-            self.model(group, (*path, name), _entries(entry))
+            self.model(group, (*path, name), _entries(entry), depth + 1)
 
     def _groups(self, group: Any) -> dict[str, Any]:
         import h5py
@@ -261,7 +273,7 @@ def _old_layers(
     file: hdf5.Hdf5, root: Any, names: list[str], options: Mapping[str, Options]
 ) -> list[Layer]:
     """The layers of a file as Keras 2 writes it, and Keras 3 under the ending ``.h5``."""
-    found = []
+    found: list[Layer] = []
     children, _ = file.children(root)
     for name in names:
         if name not in children:
@@ -349,17 +361,12 @@ def _tensors(path: Path, layer: Layer, called: str, notes: list[str]) -> list[Te
             axes = CANONICAL
         found[role or name] = Tensor(name, called, role, value, axes, kind, stored)
     if kind.endswith("_norm") and ("weight" in found) != ("bias" in found):
-        # What `scale=False` or `center=False` leaves out.
-        absent, value = ("bias", 0) if "weight" in found else ("weight", 1)
-        like = found["bias" if absent == "weight" else "weight"].value
-        found[absent] = Tensor(
-            f"{called} has none: {value}",
-            called,
-            absent,
-            np.full_like(like, value),
-            CANONICAL,
-            kind,
-        )
+        if "weight" in found:
+            absent, value = "bias", np.zeros_like(found["weight"].value)
+        else:
+            absent, value = "weight", np.ones_like(found["bias"].value)
+        name = f"{called} ({'center' if absent == 'bias' else 'scale'}=False)"
+        found[absent] = Tensor(name, called, absent, value, CANONICAL, kind)
     return list(found.values())
 
 
