@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from archspec.report.table import print_section
 from archspec.verification import GradientError, OutputError, Verification
 
 
@@ -43,6 +44,9 @@ def print_verification(console: Console, found: Verification) -> None:
         )
     if len(found.backends) < 2:
         console.print("gradients need two frameworks to compare", highlight=False)
+    for section in (section for check in found.checks for section in check.sections()):
+        console.print()
+        print_section(console, section)
 
 
 def _table(found: Verification) -> Table:

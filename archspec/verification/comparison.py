@@ -8,14 +8,24 @@ outputs, and the layers that only lead to them, are compared as the others are.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.verification.checks import CHECKS, Check, Subject
+from archspec.verification.errors import (
+    GradientError,
+    OutputError,
+    error,
+    finite,
+    layer_of,
+    layer_scales,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from archspec.backends.base import Array, TrainableBackend
@@ -24,34 +34,6 @@ if TYPE_CHECKING:
 # project's promise. In float32 they leave room for the rounding of sums over some ten thousand
 # products in another order: sqrt(10,000) x 2^-24 is 6e-6 a layer.
 BOUNDS = {"float64": (1e-12, 1e-10), "float32": (1e-4, 1e-3)}
-
-
-@dataclass(frozen=True, slots=True)
-class OutputError:
-    """How far one layer's output in one backend is from the reference.
-
-    `relative` is the largest absolute error over the largest absolute value of the layer.
-    """
-
-    layer: str
-    backend: str
-    absolute: float
-    relative: float
-
-
-@dataclass(frozen=True, slots=True)
-class GradientError:
-    """How far the gradient of one parameter in `backend` is from that in `against`.
-
-    `relative` is the largest absolute error over the largest absolute gradient of the layer: a
-    bias before batch normalisation has the gradient 0, and each framework other crumbs of it.
-    """
-
-    parameter: str
-    backend: str
-    against: str
-    absolute: float
-    relative: float
 
 
 @dataclass(frozen=True)
@@ -68,12 +50,15 @@ class Verification:
     gradients: tuple[GradientError, ...]
     output_bound: float
     gradient_bound: float
+    checks: tuple[Check, ...]
 
     @property
     def equal(self) -> bool:
-        """Whether every output and every gradient is within its bound."""
-        return all(error.relative <= self.output_bound for error in self.outputs) and all(
-            error.relative <= self.gradient_bound for error in self.gradients
+        """Whether every output and gradient is within its bound, and every check finds the same."""
+        return (
+            all(e.relative <= self.output_bound for e in self.outputs)
+            and all(e.relative <= self.gradient_bound for e in self.gradients)
+            and all(check.equal for check in self.checks)
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -89,8 +74,9 @@ class Verification:
             "missing": {name: list(packages) for name, packages in self.missing.items()},
             "output_bound": self.output_bound,
             "gradient_bound": self.gradient_bound,
-            "outputs": [_finite(asdict(error)) for error in self.outputs],
-            "gradients": [_finite(asdict(error)) for error in self.gradients],
+            "outputs": [finite(asdict(e)) for e in self.outputs],
+            "gradients": [finite(asdict(e)) for e in self.gradients],
+            **{check.key: check.to_json() for check in self.checks},
             "equal": self.equal,
         }
 
@@ -102,11 +88,13 @@ def verify(
     dtype: str = "float64",
     batch: int = 2,
     seed: int = 0,
+    source: Path | None = None,
 ) -> Verification:
     """Build the network in every installed backend and compare.
 
-    `backends` names those to compare instead of all that are installed. Raises ArchspecError
-    when one of them, or every framework, is missing.
+    `backends` names those to compare instead of all that are installed; `source` is for the
+    checks: an emitted file that was edited by hand. Raises ArchspecError when one of the backends,
+    or every framework, is missing.
     """
     chosen, missing = _chosen(backends)
 
@@ -130,15 +118,17 @@ def verify(
     trained = _without_noise(graph)
     outputs: list[OutputError] = []
     gradients: list[GradientError] = []
+    compared: list[TrainableBackend] = []
     first: tuple[str, dict[str, Array]] | None = None
     for name in chosen:
         backend: TrainableBackend = get_backend(name)  # type: ignore[assignment]
         backend.require()
+        compared.append(backend)
         model = backend.build_for_verification(graph, dtype)
         backend.load_weights(graph, model, weights)
         found = backend.activations(graph, model, images)
         for layer in graph.nodes:
-            absolute, relative = _error(found[layer.name], reference[layer.name])
+            absolute, relative = error(found[layer.name], reference[layer.name])
             outputs.append(OutputError(layer.name, name, absolute, relative))
         comparable = all(found[name].shape == reference[name].shape for name in graph.outputs)
         del model, found
@@ -151,12 +141,14 @@ def verify(
         if first is None:
             first = name, slopes
             continue
-        scales = _layer_scales(first[1])
+        scales = layer_scales(first[1])
         for parameter in first[1] | slopes:
-            scale = scales.get(_layer_of(parameter))
+            scale = scales.get(layer_of(parameter))
             pair = slopes.get(parameter), first[1].get(parameter)
-            absolute, relative = _error(*pair, scale)
+            absolute, relative = error(*pair, scale)
             gradients.append(GradientError(parameter, name, first[0], absolute, relative))
+    subject = Subject(graph, tuple(compared), dtype, batch, seed, source)
+    checks = [check(subject) for check in CHECKS]
     return Verification(
         graph,
         dtype,
@@ -167,6 +159,7 @@ def verify(
         tuple(outputs),
         tuple(gradients),
         *BOUNDS[dtype],
+        tuple(check for check in checks if check is not None),
     )
 
 
@@ -219,49 +212,3 @@ def _uneven(weights: dict[str, Array], numbers: np.random.Generator) -> dict[str
 
 def _in_float64(weights: dict[str, Array]) -> dict[str, Array]:
     return {name: weight.astype("float64") for name, weight in weights.items()}
-
-
-def _layer_of(parameter: str) -> str:
-    """The layer of a parameter: a.b of `a.b.weight`."""
-    return parameter.rpartition(".")[0]
-
-
-def _layer_scales(gradients: dict[str, Array]) -> dict[str, float]:
-    """The largest absolute gradient of each layer."""
-    scales: dict[str, float] = {}
-    for parameter, gradient in gradients.items():
-        layer = _layer_of(parameter)
-        largest = float(abs(gradient).max(initial=0.0))
-        scales[layer] = max(scales.get(layer, 0.0), largest)
-    return scales
-
-
-def _error(
-    found: Array | None, expected: Array | None, scale: float | None = None
-) -> tuple[float, float]:
-    """The largest absolute error, and that over `scale`, the largest absolute value expected.
-
-    What one side lacks is an infinite error. So are NaN and infinity, also where both sides have
-    them: a network that overflows proves nothing.
-    """
-    import numpy as np
-
-    if found is None or expected is None or found.shape != expected.shape:
-        return math.inf, math.inf
-    difference = np.abs(found.astype("float64") - expected)
-    absolute = float(difference.max(initial=0.0))
-    if not math.isfinite(absolute):
-        return math.inf, math.inf
-    if scale is None:
-        scale = float(np.abs(expected).max(initial=0.0))
-    if scale == 0.0:
-        return absolute, 0.0 if absolute == 0.0 else math.inf
-    return absolute, absolute / scale
-
-
-def _finite(error: dict[str, Any]) -> dict[str, Any]:
-    """The same with null for an infinite error, which JSON has no number for."""
-    return {
-        key: None if isinstance(value, float) and math.isinf(value) else value
-        for key, value in error.items()
-    }

@@ -23,6 +23,7 @@ from archspec.backends.source import LayerContext, call
 from archspec.backends.torch import layers as torch_layers
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.verification import comparison, errors
 
 SMALL = """
 archspec: 1
@@ -79,6 +80,7 @@ def test_json_is_one_document(run: Run) -> None:
         "conv1.bias",
         "fc2.weight",
         "fc2.bias",
+        "input",
     }
 
 
@@ -188,7 +190,7 @@ def test_batch_norm_tensors_that_are_swapped_are_found(
 def test_nan_and_infinity_are_unequal(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = network([layer("conv", "conv2d", filters=2, kernel_size=3)])
     spoiled = {"conv.weight": np.full((2, 3, 3, 3), value), "conv.bias": np.zeros(2)}
-    monkeypatch.setattr(verification, "_uneven", lambda weights, numbers: spoiled)
+    monkeypatch.setattr(comparison, "_uneven", lambda weights, numbers: spoiled)
     found = verification.verify(graph, backends=("torch",))
     assert not found.equal
     assert found.outputs[0].relative == math.inf
@@ -197,15 +199,15 @@ def test_nan_and_infinity_are_unequal(value: float, monkeypatch: pytest.MonkeyPa
 def test_errors_are_relative_to_the_largest_value() -> None:
     expected = np.array([0.0, -2.0, 1.0])
     found = np.array([0.5, -2.0, 1.0])
-    assert verification._error(found, expected) == (0.5, 0.25)
-    assert verification._error(found, expected, 10.0) == (0.5, 0.05)
-    assert verification._error(expected, expected) == (0.0, 0.0)
-    assert verification._error(np.zeros(3), np.zeros(3)) == (0.0, 0.0)
-    assert verification._error(found, np.zeros(3)) == (2.0, math.inf)
-    assert verification._error(found[:2], expected) == (math.inf, math.inf)
-    assert verification._error(None, expected) == (math.inf, math.inf)
-    assert verification._error(expected, None) == (math.inf, math.inf)
-    assert verification._error(np.array([math.nan]), np.array([math.nan])) == (math.inf, math.inf)
+    assert errors.error(found, expected) == (0.5, 0.25)
+    assert errors.error(found, expected, 10.0) == (0.5, 0.05)
+    assert errors.error(expected, expected) == (0.0, 0.0)
+    assert errors.error(np.zeros(3), np.zeros(3)) == (0.0, 0.0)
+    assert errors.error(found, np.zeros(3)) == (2.0, math.inf)
+    assert errors.error(found[:2], expected) == (math.inf, math.inf)
+    assert errors.error(None, expected) == (math.inf, math.inf)
+    assert errors.error(expected, None) == (math.inf, math.inf)
+    assert errors.error(np.array([math.nan]), np.array([math.nan])) == (math.inf, math.inf)
 
 
 def test_the_seed_decides_weights_and_images() -> None:

@@ -1,0 +1,50 @@
+"""What else `archspec verify` looks at, beside outputs and gradients: a module each.
+
+A check is a function that is given the subject of the verification and returns a `Check`, or None
+where it has nothing to look at. It stands in `CHECKS`, and its findings in `Verification.checks`:
+they count in `equal`, go into the JSON document under their key and are printed behind the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from archspec.analysis.section import Section
+from archspec.graph import Graph
+
+if TYPE_CHECKING:
+    from archspec.backends.base import ComparableBackend
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is verified: a network, in these backends, and the hand-edited file, if one is given."""
+
+    graph: Graph
+    backends: tuple[ComparableBackend, ...]
+    dtype: str
+    batch: int
+    seed: int
+    source: Path | None = None
+
+
+class Check(Protocol):
+    """What one check found. `key` is its place in the JSON document."""
+
+    key: ClassVar[str]
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing that it looked at differs."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The findings as in ``verify --format json``."""
+
+    def sections(self) -> tuple[Section, ...]:
+        """The findings for people."""
+
+
+CHECKS: tuple[Callable[[Subject], Check | None], ...] = ()
