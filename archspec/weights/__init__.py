@@ -6,6 +6,6 @@ dense weights out,in over inputs flattened C,H,W. A foreign file is read into a 
 in one place (`matching.py`), whatever the format. Nothing in a file is ever executed.
 """
 
+from archspec.weights.loaded import Loaded as Loaded
 from archspec.weights.loading import load as load
 from archspec.weights.loading import save as save
-from archspec.weights.loaded import Loaded as Loaded

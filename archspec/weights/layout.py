@@ -10,7 +10,6 @@ from archspec.weights.foreign import CANONICAL, Layout
 from archspec.weights.orders import Order
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
@@ -30,7 +29,7 @@ def permutation(axes: Layout, kind: str, rank: int) -> tuple[int, ...] | None:
     """The axes of a file's array in canonical order; None where they cannot be those of `kind`."""
     same = tuple(range(rank))
     letters = LETTERS.get(kind, "")
-    if rank < 2 or axes == CANONICAL or axes == letters:
+    if rank < 2 or axes in (CANONICAL, letters):
         return same
     if sorted(axes) != sorted(letters) or len(letters) != rank:
         return None

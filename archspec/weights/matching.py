@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,6 @@ from archspec.weights.loaded import NAMED, How, Loaded, Match, few
 from archspec.weights.orders import Order, orders
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
@@ -128,7 +128,10 @@ class _Matching:
         pairs = self._by_name()
         how: dict[int, How] = dict.fromkeys(pairs, "name")
         self._by_shape(pairs, how)
-        matches, weights, missing, used = [], {}, [], set()
+        matches: list[Match] = []
+        weights: dict[str, Array] = {}
+        missing: list[str] = []
+        used: set[str] = set()
         conversion = _Conversion(self, pairs)
         for number, place in enumerate(self.places):
             source = pairs.get(number)
@@ -256,7 +259,7 @@ class _Matching:
             open_ = [p for j, p in enumerate(places) if j not in used[1] and not p.skipped]
             wrong = _paired(left, open_)
         else:
-            for (i, j), (k, m) in zip(ends, ends[1:], strict=False):
+            for (i, j), (k, m) in pairwise(ends):
                 gap = [p for p in places[j + 1 : m] if not p.skipped]
                 wrong += _paired(sources[i + 1 : k], gap)
         if wrong:
@@ -278,7 +281,7 @@ class _Matching:
     # What fits.
 
     def _fit(self, source: Source, place: Place) -> dict[str, Tensor] | None:
-        """The tensors of a source by their names in the place, all of them; None if it does not fit."""
+        """The tensors of a source by their names in the place; None where they do not all fit."""
         key = (source.kind, place.kind)
         if key not in self._fits:
             roles = _roles(source, place)
@@ -291,7 +294,7 @@ class _Matching:
         return _roles(source, place)
 
     def _parts(self, source: Source, place: Place, how: How) -> Mapping[str, Tensor]:
-        """The tensors that go to a place. Raises ArchspecError where a name fits and a shape not."""
+        """The tensors that go to a place. Raises ArchspecError where only the name fits."""
         if place.skipped:
             return {}
         roles = _roles(source, place, complete=how != "name")

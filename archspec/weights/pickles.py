@@ -102,11 +102,11 @@ class Stored:
             ):
                 pass
             case _:
-                machine.fail("an array has no shape and data")
+                raise machine.fault("an array has no shape and data")
         if isinstance(data, str):  # Python 2 had no bytes
             data = data.encode("latin1")
         if not isinstance(data, (bytes, list)):
-            machine.fail("an array has no data")
+            raise machine.fault("an array has no data")
         self.shape, self.dtype, self.fortran, self.data = shape, dtype.code, bool(fortran), data
 
 
@@ -127,8 +127,9 @@ class _Machine:
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
-    def fail(self, what: str) -> NoReturn:
-        raise damaged(self.path, what)
+    def fault(self, what: str) -> ArchspecError:
+        """The error for a pickle that is none, or not one of weights."""
+        return damaged(self.path, what)
 
     def run(self, stream: IO[bytes]) -> Found:
         count = 0
@@ -147,7 +148,7 @@ class _Machine:
             raise damaged(
                 self.path, f"its pickle breaks off or is none ({shortened(reason, 80)})"
             ) from None
-        self.fail("its pickle has no end")
+        raise self.fault("its pickle has no end")
 
     def step(self, name: str, argument: Any) -> None:
         """One instruction."""
@@ -179,7 +180,7 @@ class _Machine:
         """Take what lies on top."""
         found = self.stack.pop()
         if isinstance(found, _Mark):
-            self.fail("its pickle takes a value where there is none")
+            raise self.fault("its pickle takes a value where there is none")
         return found
 
     def items(self) -> list[Any]:
@@ -193,7 +194,7 @@ class _Machine:
     def into(self, kind: type) -> Any:
         """The collection on top, which must be of that kind."""
         if not isinstance(self.top(), kind):
-            self.fail("its pickle adds to something that is no collection")
+            raise self.fault("its pickle adds to something that is no collection")
         return self.top()
 
     def fill(self, pairs: Sequence[Any]) -> None:
@@ -211,12 +212,12 @@ class _Machine:
             return key
         if isinstance(key, tuple) and all(isinstance(k, (str, bytes, int)) for k in key):
             return key
-        self.fail("a dictionary has a key that is neither text nor number")
+        raise self.fault("a dictionary has a key that is neither text nor number")
 
     def named(self, module: Any, name: Any) -> None:
         """Put a function or class on the stack, if it is one that is known."""
         if not (isinstance(module, str) and isinstance(name, str)):
-            self.fail("its pickle names a function by something that is no text")
+            raise self.fault("its pickle names a function by something that is no text")
         found = Name(module, name)
         if _known(found) is None:
             raise _refusal(self.path, found)
@@ -225,14 +226,14 @@ class _Machine:
     def call(self, function: Any, arguments: Any) -> None:
         """What a function would make of its arguments."""
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
-            self.fail("its pickle calls something that is no function")
+            raise self.fault("its pickle calls something that is no function")
         made = _known(function)
         if made is None:
             raise _refusal(self.path, function)
         try:
             self.stack.append(made(self, function, arguments))
         except (ValueError, TypeError, IndexError, AttributeError, LookupError):
-            self.fail(f"{function} has arguments that it cannot have")
+            raise self.fault(f"{function} has arguments that it cannot have") from None
 
     def build(self, state: Any) -> None:
         """Give the object on top its state."""
@@ -240,7 +241,7 @@ class _Machine:
         if isinstance(target, (Dtype, Stored)):
             target.set(state, self)
         elif not isinstance(target, (dict, Opaque, Strided)):
-            self.fail("its pickle sets the state of something that has none")
+            raise self.fault("its pickle sets the state of something that has none")
 
     def persistent(self, identity: Any) -> None:
         """A storage, which PyTorch keeps outside of the pickle."""
@@ -275,8 +276,16 @@ def _new(machine: _Machine, argument: Any) -> None:
 def _new_with_words(machine: _Machine, argument: Any) -> None:
     words, arguments = machine.pop(), machine.pop()
     if words:
-        machine.fail("its pickle makes an object with named arguments")
+        raise machine.fault("its pickle makes an object with named arguments")
     machine.call(machine.pop(), arguments)
+
+
+def _drop(machine: _Machine, argument: Any) -> None:
+    machine.stack.pop()
+
+
+def _drop_items(machine: _Machine, argument: Any) -> None:
+    machine.items()
 
 
 def _append(machine: _Machine, argument: Any) -> None:
@@ -297,9 +306,12 @@ def _set_item(machine: _Machine, argument: Any) -> None:
 
 
 _VALUES = frozenset(
-    """INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
-    STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
-    UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8""".split()
+    [
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+        *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    ]
 )
 _CONSTANTS: Mapping[str, Callable[[], Any]] = {
     "NONE": lambda: None,
@@ -321,8 +333,8 @@ _COLLECTED: Mapping[str, Callable[[_Machine, list[Any]], Any]] = {
 _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "PROTO": lambda machine, argument: None,
     "FRAME": lambda machine, argument: None,
-    "POP": lambda machine, argument: machine.stack.pop() and None,
-    "POP_MARK": lambda machine, argument: machine.items() and None,
+    "POP": _drop,
+    "POP_MARK": _drop_items,
     "DUP": lambda machine, argument: machine.stack.append(machine.stack[-1]),
     "APPEND": _append,
     "APPENDS": _appends,
@@ -404,13 +416,13 @@ def _opaque(machine: _Machine, function: Name, arguments: tuple[Any, ...]) -> An
 
 
 def _uncallable(machine: _Machine, function: Name, arguments: tuple[Any, ...]) -> NoReturn:
-    machine.fail(f"its pickle calls {function}, which is no function")
+    raise machine.fault(f"its pickle calls {function}, which is no function")
 
 
 def _encoded(machine: _Machine, function: Name, arguments: tuple[Any, ...]) -> bytes:
     text, encoding = arguments
     if encoding not in ("latin1", "latin-1"):
-        machine.fail("its pickle has bytes in an encoding that no bytes are in")
+        raise machine.fault("its pickle has bytes in an encoding that no bytes are in")
     encoded: bytes = text.encode("latin1")
     return encoded
 
@@ -442,7 +454,7 @@ def _tensor(machine: _Machine, function: Name, arguments: tuple[Any, ...]) -> St
             _whole(shape) and _whole(strides) and len(shape) == len(strides)
         ):
             return Strided(storage, offset, shape, strides)
-    machine.fail("a tensor has no storage, offset, shape and strides")
+    raise machine.fault("a tensor has no storage, offset, shape and strides")
 
 
 def _parameter(machine: _Machine, function: Name, arguments: tuple[Any, ...]) -> Any:
@@ -494,8 +506,10 @@ _FUNCTIONS: Mapping[tuple[str, str], _Maker] = {
     **{("torch", name): _uncallable for name in STORAGES},
     **{
         ("torch", name): _uncallable
-        for name in "float64 double float32 float float16 half bfloat16 int64 long int32 int16 "
-        "int8 uint8 bool complex64 complex128".split()
+        for name in (
+            *("float64", "double", "float32", "float", "float16", "half", "bfloat16", "complex64"),
+            *("complex128", "int64", "long", "int32", "int16", "int8", "uint8", "bool"),
+        )
     },
     # What checkpoints hold beside weights, and nobody reads.
     ("argparse", "Namespace"): _opaque,

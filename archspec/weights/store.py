@@ -3,7 +3,8 @@
 Names are ``conv1.weight``; convolutions are O,I,H,W (transposed ones I,O,H,W, grouped ones have
 I / groups), dense weights out,in over inputs flattened C,H,W, running statistics stand beside the
 weights. The metadata tell the version of this format, the network's name, the hash of what it
-computes (`Graph.hash`) and the version of archspec.
+computes (`Graph.hash`), the version of archspec, and whether these are the weights or the
+velocities of an optimiser, which a checkpoint has beside them.
 """
 
 from __future__ import annotations
@@ -11,27 +12,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.analysis.shapes import infer_shapes
 from archspec.diagnostics import ArchspecError, shortened
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 from archspec.version import __version__
-from archspec.weights.files import damaged, elements, opened, refused, regular, written
+from archspec.weights.files import damaged, elements, opened, refused, regular
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Array = npt.NDArray[np.generic]
+    Array = npt.NDArray[Any]
     Floats = npt.NDArray[np.floating[Any]]
 
 SUFFIX = ".safetensors"
 VERSION = "1"
-FORMAT_KEY, NETWORK_KEY, HASH_KEY, VERSION_KEY = (
-    f"archspec.{key}" for key in ("format", "network", "hash", "version")
+FORMAT_KEY, NETWORK_KEY, HASH_KEY, VERSION_KEY, HOLDS_KEY = (
+    f"archspec.{key}" for key in ("format", "network", "hash", "version", "holds")
 )
+Holds = Literal["weights", "velocities"]
 # Number formats of safetensors that NumPy has, and the bits of the one that is widened.
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
@@ -39,25 +41,30 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def metadata(network: str, hash: str) -> dict[str, str]:
-    """What a store says of itself."""
-    return {FORMAT_KEY: VERSION, NETWORK_KEY: network, HASH_KEY: hash, VERSION_KEY: __version__}
-
-
-def encode(graph: Graph, weights: Mapping[str, Floats]) -> bytes:
-    """The bytes of a store with these arrays."""
+def encode(graph: Graph, arrays: Mapping[str, Floats], holds: Holds = "weights") -> bytes:
+    """The bytes of a store with these arrays: equal ones for equal arrays."""
     import numpy as np
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(value) for name, value in weights.items()}
-    encoded: bytes = save(arrays, metadata(graph.name, graph.hash))
-    return encoded
+    said = {
+        FORMAT_KEY: VERSION,
+        NETWORK_KEY: graph.name,
+        HASH_KEY: graph.hash,
+        VERSION_KEY: __version__,
+        HOLDS_KEY: holds,
+    }
+    encoded = memoryview(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, said))
+    # The library writes the metadata in another order each time.
+    end = 8 + int.from_bytes(encoded[:8], "little")
+    header = json.loads(bytes(encoded[8:end])) | {"__metadata__": said}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, encoded[end:]])
 
 
 def write(path: Path, graph: Graph, weights: Mapping[str, Floats]) -> None:
-    """Write a store, or leave the file that is there. Raises ArchspecError."""
-    with written(path) as new:
-        new.write_bytes(encode(graph, weights))
+    """Write a store. Raises OSError."""
+    path.write_bytes(encode(graph, weights))
 
 
 def tensor_shapes(graph: Graph) -> dict[str, Shape]:

@@ -26,6 +26,12 @@ def read(path: Path) -> Foreign:
             f"is a store of version {version[:20]}, and this archspec reads {store.VERSION}",
             "use the archspec that wrote it, or a newer one",
         )
+    if metadata.get(store.HOLDS_KEY, "weights") != "weights":
+        raise refused(
+            path,
+            "holds the velocities of an optimiser and not weights",
+            "give the weights.safetensors beside it",
+        )
     names = sorted(arrays, key=state_dict.natural)
     tensors, notes = state_dict.tensors({name: arrays[name] for name in names}, widened)
     if version is not None:

@@ -152,7 +152,8 @@ def _foreign(path: Path, value: Any, stored: _Bytes) -> Foreign:
 
 def _state_dict(path: Path, value: Any) -> tuple[dict[str, Strided | Stored], str, list[str]]:
     """The tensors by name, the key they stood under, and the other keys that held tensors."""
-    place, left = "", []
+    place = ""
+    left: list[str] = []
     for _ in range(_NESTED):
         if not isinstance(value, dict):
             break
