@@ -8,14 +8,15 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 
 def begins(data: bytes, known: Mapping[int, tuple[int, ...]], needed: set[int]) -> bool:
-    """Whether the beginning of a file is that of a message whose fields are all `known`.
+    """Whether the beginning of a file is that of a message with one of the `needed` fields.
 
-    `known` has the wire types of each field number; one of the `needed` fields is there.
+    `known` has the wire types of each field number. Up to the first needed field all are known,
+    behind it others may stand.
     """
     seen = set()
     try:
         for number, kind in _fields(data):
-            if kind not in known.get(number, ()):
+            if kind not in known.get(number, () if needed.isdisjoint(seen) else (kind,)):
                 return False
             seen.add(number)
     except ValueError:
