@@ -224,7 +224,8 @@ class Headers:
         if heap[:4] != b"HEAP":
             raise ValueError("a group has no heap of names")
         names = self._bytes(where, size)
-        found, at = [], 8  # the empty name comes first
+        found: list[str] = []
+        at = 8  # the empty name comes first
         while len(found) < count:
             end = names.find(b"\0", at)
             if end <= at:

@@ -13,7 +13,7 @@ def begins(data: bytes, known: Mapping[int, tuple[int, ...]], needed: set[int]) 
     `known` has the wire types of each field number. Up to the first needed field all are known,
     behind it others may stand.
     """
-    seen = set()
+    seen: set[int] = set()
     try:
         for number, kind in _fields(data):
             if kind not in known.get(number, () if needed.isdisjoint(seen) else (kind,)):

@@ -70,7 +70,7 @@ class KerasBackend(TrainableBackend):
 
     def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
         choose_engine()
-        with _precision("float32"):
+        with precision("float32"):
             model = self.build(graph)
         self.load_weights(graph, model, weights)
         # Keras knows its endings in lower case alone.

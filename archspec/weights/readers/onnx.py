@@ -8,6 +8,7 @@ the model's own folder alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ _CHANNELS_LAST = [0, 2, 3, 1]
 
 FOLDED = (
     "Its exporter seems to have folded batch normalisations into the convolutions before them, "
-    "which have a bias then: torch.onnx.export(..., training=TrainingMode.TRAINING, "
+    "which have a bias then: torch.onnx.export(..., training=TrainingMode.PRESERVE, "
     "do_constant_folding=False) keeps them."
 )
 
@@ -81,7 +82,19 @@ def read(path: Path) -> Foreign:
         model = onnx.ModelProto.FromString(data)
     except DecodeError:
         raise files.damaged(path, "it is no model of ONNX, or is cut off") from None
+    if not all(isinstance(name, str) for name in _names(model.graph)):
+        raise files.damaged(path, "a name in it is no text")
     return _Reader(path, model).foreign()
+
+
+def _names(graph: Any) -> Iterator[Any]:
+    """Every name that is used here. The package gives those that are no UTF-8 as bytes."""
+    for node in graph.node:
+        yield from (node.op_type, node.name, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
+        yield tensor.name
+        yield from (text for entry in tensor.external_data for text in (entry.key, entry.value))
 
 
 class _Reader:
@@ -375,7 +388,11 @@ def _flat(constant: Constant) -> Constant:
 
 
 def _times(constant: Constant, factor: float) -> Constant:
-    return constant if factor == 1 else replace(constant, value=constant.value * factor)
+    import numpy as np
+
+    if factor == 1:
+        return constant
+    return replace(constant, value=np.multiply(constant.value, factor, dtype=np.float64))
 
 
 def _module(name: str) -> str:
