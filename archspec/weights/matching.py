@@ -443,7 +443,8 @@ class _Conversion:
                 self.changed.setdefault(why, [])
                 if node.name not in self.changed[why]:
                     self.changed[why].append(node.name)
-        return np.ascontiguousarray(array, np.float32), tuple(changes)
+        # What is read may be a view of the file's bytes, which nobody may write to.
+        return np.require(array, np.float32, ["C", "W"]), tuple(changes)
 
     def notes(self) -> list[str]:
         """What was converted and what was taken for granted, in sentences."""

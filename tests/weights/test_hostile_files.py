@@ -289,12 +289,10 @@ def test_entries_that_are_links_or_stand_twice_or_are_encrypted(tmp_path: Path) 
     with zipfile.ZipFile(tmp_path / "link.npz", "w") as archive:
         archive.writestr(link, "/etc/passwd")
     assert "its entry `conv1.npy` is a link" in said(tmp_path / "link.npz")
-    with (
-        pytest.warns(UserWarning, match="Duplicate"),
-        zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive,
-    ):
+    with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
         archive.writestr("conv1.npy", b"1")
-        archive.writestr("conv1.npy", b"2")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("conv1.npy", b"2")
     assert "its entry `conv1.npy` stands in it twice" in said(tmp_path / "twice.npz")
     path = archived(tmp_path / "secret.npz", "conv1.npy", b"1")
     data = bytearray(path.read_bytes())
@@ -412,7 +410,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     assert "PyTorch (.pth, .pt, .bin, .ckpt)" in message
     with pytest.raises(ArchspecError, match="is no regular file"):
         weights.load("/dev/zero", GRAPH)
-    with pytest.raises(ArchspecError, match="cannot read|does not exist"):
+    with pytest.raises(ArchspecError, match=r"cannot read|does not exist"):
         weights.load("a\0b", GRAPH)
 
 
