@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import math
 import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.base import TrainableBackend
+from archspec.backends.base import Measured, TrainableBackend
 from archspec.backends.keras.emit import TABLE, emit, layer_names, network_class
 from archspec.backends.source import contexts
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.layers.base import Shape
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
@@ -103,6 +105,14 @@ class KerasBackend(TrainableBackend):
             node.name: _first(keras.ops.convert_to_numpy(value))
             for node, value in zip(graph.nodes, found, strict=True)
         }
+
+    def measure(self, graph: Graph, model: Any) -> Measured:
+        shapes = {
+            name: _channels_first(layer.output.shape[1:])
+            for name, layer in named_layers(graph, model).items()
+        }
+        updated = sum(math.prod(v.shape) for v in model.trainable_variables)
+        return Measured(shapes, updated, model.count_params() - updated)
 
     def gradients(
         self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
@@ -294,6 +304,11 @@ def canonical(variable: Any, axes: tuple[int, ...]) -> Array:
 def _last(array: Array) -> Array:
     """N,C,H,W as N,H,W,C; anything else stays."""
     return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
+
+
+def _channels_first(shape: Shape) -> Shape:
+    """H,W,C as C,H,W; anything else stays."""
+    return (shape[2], *shape[:2]) if len(shape) == 3 else tuple(shape)
 
 
 def _first(array: Array) -> Array:

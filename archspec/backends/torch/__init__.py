@@ -12,7 +12,7 @@ from archspec.graph import Graph
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Trainer, Weights
+    from archspec.backends.base import Array, Mask, Measured, Trainer, Weights
     from archspec.spec.recipe import Recipe
 
 
@@ -22,6 +22,7 @@ class TorchBackend(TrainableBackend):
     name = "torch"
     extra = "torch"
     packages = ("torch", "numpy", "safetensors")
+    differentiates_images = True
     weight_files = (".pth", ".pt")
 
     def emit(self, graph: Graph) -> str:
@@ -90,6 +91,22 @@ class TorchBackend(TrainableBackend):
             for hook in hooks:
                 hook.remove()
         return found
+
+    def measure(self, graph: Graph, model: Any) -> Measured:
+        from archspec.backends.torch.measuring import measure
+
+        return measure(graph, model)
+
+    def support(
+        self,
+        graph: Graph,
+        model: Any,
+        images: Array,
+        positions: Mapping[str, tuple[int, ...]],
+    ) -> dict[str, Mask]:
+        from archspec.backends.torch.measuring import support
+
+        return support(graph, model, images, positions)
 
     def gradients(
         self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
