@@ -89,7 +89,7 @@ class Backend(ABC):
 
 
 class Trainer(Protocol):
-    """A model that learns. Images are N,H,W,C in float32, labels N class numbers.
+    """A model that learns. Images are N,H,W,C in its precision, labels N class numbers.
 
     The loss is the mean cross-entropy of the network's output, plus that of each auxiliary
     output times its `loss_weight`.
@@ -155,12 +155,21 @@ class TrainableBackend(ComparableBackend):
     ) -> dict[str, Array]:
         """The gradient of mean_n(sum(output_n * cotangent_n)) for every trainable parameter.
 
-        There is a cotangent for each of `graph.outputs`, and the gradient is that of the sum.
-        The model is in training mode. Its weights are undefined afterwards.
+        That of the images, N,C,H,W, is under the key "input". There is a cotangent for each of
+        `graph.outputs`, and the gradient is that of the sum. The model is in training mode. Its
+        weights are undefined afterwards.
         """
 
     @abstractmethod
     def trainer(
-        self, graph: Graph, recipe: Recipe, weights: Weights, device: str
+        self,
+        graph: Graph,
+        recipe: Recipe,
+        weights: Weights,
+        device: str,
+        dtype: str = "float32",
     ) -> Trainer:
-        """A model on a device with the recipe's optimiser, ready to step."""
+        """A model on a device with the recipe's optimiser, ready to step.
+
+        It computes in `dtype`, one of `dtypes`.
+        """

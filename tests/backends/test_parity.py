@@ -42,7 +42,7 @@ def check(graph: Graph) -> None:
         for weight in node.layer.weights(shapes.inputs(node))
         if weight.trainable
     ]
-    assert sorted(error.parameter for error in found.gradients) == sorted(trainable)
+    assert sorted(error.parameter for error in found.gradients) == sorted([*trainable, "input"])
 
 
 @pytest.mark.parametrize(

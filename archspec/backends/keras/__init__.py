@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from archspec.backends.base import TrainableBackend
 from archspec.backends.keras.emit import TABLE, emit, layer_names, network_class
 from archspec.backends.source import contexts
+from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array, Trainer, Weights
@@ -65,7 +67,7 @@ class KerasBackend(TrainableBackend):
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         choose_engine()
-        with _precision(dtype):
+        with precision(dtype):
             return self.build(graph)
 
     def activations(self, graph: Graph, model: Any, images: Array) -> dict[str, Array]:
@@ -73,7 +75,7 @@ class KerasBackend(TrainableBackend):
 
         by_name = named_layers(graph, model)
         outputs = [by_name[node.name].output for node in graph.nodes]
-        with _precision(str(images.dtype)):
+        with precision(str(images.dtype)):
             every = keras.Model(model.inputs, outputs)
             found = (
                 every(keras.ops.convert_to_tensor(_last(images)), training=False)
@@ -99,6 +101,15 @@ class KerasBackend(TrainableBackend):
             ) -> None:
                 self.assign(variable, gradient)
 
+        class Shift(keras.layers.Layer):
+            """Adds zeros, whose gradient is that of the images."""
+
+            def build(self, shape: tuple[int, ...]) -> None:
+                self.zeros = self.add_weight(shape=shape, initializer="zeros")
+
+            def call(self, images: Any) -> Any:
+                return images + self.zeros
+
         def projection(cotangent: Any, output: Any) -> Any:
             product = cotangent * output
             return keras.ops.sum(keras.ops.reshape(product, (len(images), -1)), axis=1)
@@ -108,11 +119,12 @@ class KerasBackend(TrainableBackend):
             for name, pair in variables(graph, model).items()
             if any(pair[0] is variable for variable in model.trainable_variables)
         }
-        if not trainable:
-            return {}
-        with _precision(str(images.dtype)):
+        with precision(str(images.dtype)):
             # All outputs, without the weights that the network gives their losses.
-            every = keras.Model(model.inputs[0], model.outputs)
+            network = keras.Model(model.inputs[0], model.outputs)
+            shift = Shift()
+            inputs = keras.Input(batch_shape=_last(images).shape)
+            every = keras.Model(inputs, network(shift(inputs)))
             # The loss wrapper averages over samples, as the definition does.
             every.compile(
                 optimizer=Probe(),
@@ -120,15 +132,21 @@ class KerasBackend(TrainableBackend):
                 run_eagerly=_eager(),
             )
             every.train_on_batch(_last(images), [_last(c) for c in cotangents])
-        return {name: canonical(*pair) for name, pair in trainable.items()}
+        found = {name: canonical(*pair) for name, pair in trainable.items()}
+        return found | {INPUT: _first(keras.ops.convert_to_numpy(shift.zeros))}
 
     def trainer(
-        self, graph: Graph, recipe: Recipe, weights: Weights, device: str
+        self,
+        graph: Graph,
+        recipe: Recipe,
+        weights: Weights,
+        device: str,
+        dtype: str = "float32",
     ) -> Trainer:
         choose_engine()
         from archspec.backends.keras.trainer import KerasTrainer
 
-        return KerasTrainer(self, graph, recipe, weights, device)
+        return KerasTrainer(self, graph, recipe, weights, device, dtype)
 
 
 def choose_engine() -> None:
@@ -154,8 +172,8 @@ def _eager() -> bool:
 
 
 @contextlib.contextmanager
-def _precision(dtype: str) -> Iterator[None]:
-    """Let Keras make layers, tensors, losses and targets in `dtype`.
+def precision(dtype: str) -> Iterator[None]:
+    """Let Keras make and compute layers, tensors, losses and targets in `dtype`.
 
     On JAX and PyTorch, Keras computes some operations on float64 tensors in float32 (the
     table below, private to it); for the time of a comparison it may not.
@@ -170,6 +188,10 @@ def _precision(dtype: str) -> Iterator[None]:
     keras.config.set_dtype_policy(dtype)
     rounded["float64"] = "float64"
     try:
+        if keras.backend.standardize_dtype(keras.ops.zeros((), dtype).dtype) != dtype:
+            raise ArchspecError(
+                f"Keras on JAX does not compute in {dtype} while JAX_ENABLE_X64 is off: unset it"
+            )
         yield
     finally:
         keras.config.set_floatx(floatx)

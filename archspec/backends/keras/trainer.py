@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from archspec.backends.keras import canonical, devices, variables
+from archspec.backends.keras import canonical, devices, precision, variables
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
@@ -55,11 +56,12 @@ class KerasTrainer:
         recipe: Recipe,
         weights: Mapping[str, Array],
         device: str,
+        dtype: str = "float32",
     ) -> None:
         engine = keras.backend.backend()
         self.engine = f"Keras {keras.__version__} on {engine}"
         self.device, place = _device(device)
-        self._scope = lambda: keras.device(place)
+        self._scope = lambda: _scope(place, dtype)
         self._backend, self._graph = backend, graph
         rule = recipe.optimizer
         with self._scope():
@@ -83,7 +85,8 @@ class KerasTrainer:
                 trained,
                 scales,
                 learning_rate=rule.learning_rate,
-                momentum=rule.momentum,
+                # NumPy's float: TensorFlow makes a float32 of Python's, whatever it computes in.
+                momentum=np.float64(rule.momentum),
             )
             self._optimizer.build(trained)
             self._model.compile(
@@ -154,6 +157,13 @@ class KerasTrainer:
     def _momentums(self) -> list[Any]:
         """The velocities in the order of the variables; none without momentum."""
         return list(getattr(self._optimizer, "momentums", []))
+
+
+@contextlib.contextmanager
+def _scope(place: str, dtype: str) -> Iterator[None]:
+    """Where and in which precision Keras makes and computes things."""
+    with keras.device(place), precision(dtype):
+        yield
 
 
 def _device(wanted: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.backends.base import TrainableBackend
 from archspec.backends.torch.emit import attributes, emit, network_class
 from archspec.graph import Graph
+from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array, Trainer, Weights
@@ -86,25 +87,32 @@ class TorchBackend(TrainableBackend):
             for name, tensor in tensors(graph, model).items()
             if tensor.requires_grad
         }
-        if not trainable:
-            return {}
+        inputs = torch.from_numpy(images).requires_grad_()
         model.train()
         model.zero_grad()
         total = sum(
             (output * torch.from_numpy(cotangent)).sum()
             for output, cotangent in zip(
-                outputs(model(torch.from_numpy(images))), cotangents, strict=True
+                outputs(model(inputs)), cotangents, strict=True
             )
         )
         (total / len(images)).backward()
-        return {name: tensor.grad.numpy().copy() for name, tensor in trainable.items()}
+        found = {
+            name: tensor.grad for name, tensor in (trainable | {INPUT: inputs}).items()
+        }
+        return {name: gradient.numpy().copy() for name, gradient in found.items()}
 
     def trainer(
-        self, graph: Graph, recipe: Recipe, weights: Weights, device: str
+        self,
+        graph: Graph,
+        recipe: Recipe,
+        weights: Weights,
+        device: str,
+        dtype: str = "float32",
     ) -> Trainer:
         from archspec.backends.torch.trainer import TorchTrainer
 
-        return TorchTrainer(self, graph, recipe, weights, device)
+        return TorchTrainer(self, graph, recipe, weights, device, dtype)
 
 
 def outputs(found: Any) -> tuple[Any, ...]:

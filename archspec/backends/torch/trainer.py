@@ -32,13 +32,14 @@ class TorchTrainer:
         recipe: Recipe,
         weights: Mapping[str, Array],
         device: str,
+        dtype: str = "float32",
     ) -> None:
         self.device = _device(device)
         self.engine = f"PyTorch {torch.__version__}"
         self._backend, self._graph = backend, graph
         self._model = backend.build(graph)
+        self._model.to(self.device, getattr(torch, dtype))
         backend.load_weights(graph, self._model, weights)
-        self._model.to(self.device)
         rule = recipe.optimizer
         self._parameters = _named_parameters(backend, graph, self._model)
         self._scales = {name: recipe.multipliers(name) for name in self._parameters}
