@@ -390,7 +390,9 @@ def _weights(graph: Graph, seed: int) -> Weights:
 
 def _extent(mask: Mask) -> Field | None:
     """The first and the last row, and column, in which there is a pixel."""
-    sides = [mask.any(axis=1 - axis).nonzero()[0] for axis in (0, 1)]
+    import numpy as np
+
+    sides = [np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1)]
     if not len(sides[0]):
         return None
     rows, columns = ((int(side[0]), int(side[-1])) for side in sides)
