@@ -91,7 +91,7 @@ def test_a_page_has_a_spec_of_two_layers_or_more(page: Path) -> None:
 def test_a_part_has_a_script_that_is_run(page: Path, heading: str, script: str) -> None:
     files = [block.file for block in blocks_of(page, heading) if block.file]
     shown = "".join(b.text for b in blocks_of(page, heading) if b.language == "console")
-    assert files == [script]
+    assert script in files
     assert f"$ python {script}\n" in shown
 
 
