@@ -40,7 +40,23 @@ RootOption = Annotated[
 BackendOption = Annotated[
     str, typer.Option("--backend", metavar="torch|keras|...", help="The backend.")
 ]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Weights of any format that is read, or the folder of a run or a checkpoint.",
+    ),
+]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="Write to this file instead.")]
+
+
+class Device(StrEnum):
+    """Where a network computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
 
 
 class ListFormat(StrEnum):

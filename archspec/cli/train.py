@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from archspec.cli.options import RootOption, SetOption, console
-
-
-class Device(StrEnum):
-    """Where `archspec train` computes."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+from archspec.cli.options import Device, RootOption, SetOption, WeightsOption, console
 
 
 def train(
@@ -63,13 +54,27 @@ def train(
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with the run in this folder.")
     ] = None,
+    weights: WeightsOption = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--skip",
+            metavar="LAYER",
+            help="Layers that begin as the spec says, not from --weights: fc8, 'fc*'.",
+        ),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option("--freeze", metavar="LAYER", help="Layers that stay as they are: 'conv*'."),
+    ] = None,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
     """Train a network with the recipe in its spec.
 
     Examples: archspec train alexnet-small; archspec train --backend keras --epochs 1 --limit 256;
-    archspec train my.yaml --data folder:photos
+    archspec train my.yaml --data folder:photos; archspec train alexnet --weights bvlc_alexnet.npy
+    --skip fc8 --freeze 'conv*'
     """
     from archspec import api
     from archspec.diagnostics import ArchspecError
@@ -92,6 +97,9 @@ def train(
         resume=resume,
         variables=api.parse_assignments(set_ or []),
         root=root,
+        weights=weights,
+        skip=tuple(skip or ()),
+        freeze=tuple(freeze or ()),
     )
     try:
         api.train(spec, options, report)
