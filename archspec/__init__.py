@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archspec.api import conventions as conventions
     from archspec.api import diff as diff
     from archspec.api import emit as emit
+    from archspec.api import predict as predict
     from archspec.api import train as train
     from archspec.api import verify as verify
     from archspec.diagnostics import ArchspecError as ArchspecError
@@ -41,6 +42,7 @@ _HOMES = {
     "draw": "archspec.report.drawing",
     "emit": "archspec.api",
     "load": "archspec.loading",
+    "predict": "archspec.api",
     "train": "archspec.api",
     "verify": "archspec.api",
 }

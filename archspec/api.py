@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec import catalog, source
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from archspec.analysis import Analysis
     from archspec.analysis.conventions import Conventions
     from archspec.analysis.diff import Comparison
+    from archspec.prediction import Classifier, Prediction
     from archspec.training.options import RunOptions, RunSummary, Watcher
     from archspec.verification import Verification
 
@@ -22,6 +24,7 @@ __all__ = [
     "analyze",
     "build",
     "buildable",
+    "classifier",
     "conventions",
     "diff",
     "emit",
@@ -30,6 +33,7 @@ __all__ = [
     "load",
     "parse_assignments",
     "parse_shape",
+    "predict",
     "train",
     "verify",
 ]
@@ -101,6 +105,30 @@ def train(
     from archspec.training import run
 
     return run(spec, options, watcher)
+
+
+def classifier(weights: str | Path, spec: Spec | None = None, **options: Any) -> Classifier:
+    """A network with weights that is ready to look at pictures; see `archspec.prediction`."""
+    from archspec import prediction
+
+    return prediction.classifier(weights, spec, **options)
+
+
+def predict(
+    images: str | Path | Iterable[str | Path],
+    weights: str | Path,
+    spec: Spec | None = None,
+    *,
+    top: int = 5,
+    **options: Any,
+) -> list[Prediction]:
+    """The `top` likeliest classes of each image, file by file and of the files below folders.
+
+    The options are those of `archspec.prediction.classifier`: labels, preprocessing, backend,
+    device and more. Raises SpecError or ArchspecError.
+    """
+    several = [images] if isinstance(images, (str, Path)) else images
+    return list(classifier(weights, spec, **options).predict(several, top))
 
 
 def expand(spec: Spec = catalog.DEFAULT) -> str:

@@ -88,7 +88,17 @@ class Backend(ABC):
         raise NotImplementedError(f"{self.name} has no format of its own")
 
 
-class Trainer(Protocol):
+class Predictor(Protocol):
+    """A model with its weights on a device. `engine` is what computes, with its version."""
+
+    engine: str
+    device: str
+
+    def logits(self, images: Array) -> Array:
+        """The network's output at inference, N x classes, of images N,H,W,C."""
+
+
+class Trainer(Predictor, Protocol):
     """A model that learns. Images are N,H,W,C in its precision, labels N class numbers.
 
     The loss is the mean cross-entropy of the network's output, plus that of each auxiliary
@@ -98,9 +108,6 @@ class Trainer(Protocol):
     v <- momentum v - lr (g + weight_decay w);  w <- w + v.
     """
 
-    engine: str
-    device: str
-
     def step(self, images: Array, labels: Labels, learning_rate: float) -> Any:
         """One update. Returns the batch's loss before it, as something `float` takes."""
 
@@ -109,9 +116,6 @@ class Trainer(Protocol):
 
     def reseed(self, seed: int) -> None:
         """Begin the random numbers of dropout anew, so that they depend on `seed` alone."""
-
-    def logits(self, images: Array) -> Array:
-        """The network's output at inference, N x classes."""
 
     def weights(self) -> dict[str, Array]:
         """The weights and buffers, canonical."""
@@ -144,6 +148,37 @@ class ComparableBackend(Backend):
         That is with dropout off and running statistics, for layers that are used in training
         alone too.
         """
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        """The network with these weights, in float32, on ``cpu``, ``cuda`` or, ``auto``, the best.
+
+        Raises ArchspecError for a device that is not there.
+        """
+        if device == "cuda":
+            raise ArchspecError(
+                f"--device cuda: the {self.name} backend computes on the CPU; use --device cpu"
+            )
+        return _OnCpu(self, graph, weights)
+
+
+class _OnCpu:
+    """A model that is looked at layer by layer, of which the last one's output counts."""
+
+    device = "cpu"
+
+    def __init__(
+        self, backend: ComparableBackend, graph: Graph, weights: Weights
+    ) -> None:
+        self.engine = backend.name
+        self._backend, self._graph = backend, graph
+        self._model = backend.build_for_verification(graph, "float32")
+        backend.load_weights(graph, self._model, weights)
+
+    def logits(self, images: Array) -> Array:
+        maps = images.transpose(0, 3, 1, 2).copy()
+        return self._backend.activations(self._graph, self._model, maps)[
+            self._graph.output
+        ]
 
 
 class TrainableBackend(ComparableBackend):

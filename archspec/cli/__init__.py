@@ -29,6 +29,7 @@ COMMANDS = (
     "build",
     "verify",
     "train",
+    "predict",
     "schema",
 )
 _SETTINGS: dict[str, Any] = {

@@ -19,7 +19,7 @@ from archspec.graph import Graph
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Trainer, Weights
+    from archspec.backends.base import Array, Predictor, Trainer, Weights
     from archspec.spec.recipe import Recipe
 
 # What Keras can compute with, the first installed one unless KERAS_BACKEND says another.
@@ -134,6 +134,12 @@ class KerasBackend(TrainableBackend):
             every.train_on_batch(_last(images), [_last(c) for c in cotangents])
         found = {name: canonical(*pair) for name, pair in trainable.items()}
         return found | {INPUT: _first(keras.ops.convert_to_numpy(shift.zeros))}
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        choose_engine()
+        from archspec.backends.keras.trainer import KerasPredictor
+
+        return KerasPredictor(self, graph, weights, device)
 
     def trainer(
         self,
