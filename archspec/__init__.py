@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from archspec.api import conventions as conventions
     from archspec.api import diff as diff
     from archspec.api import emit as emit
+    from archspec.api import load_weights as load_weights
     from archspec.api import predict as predict
+    from archspec.api import save_weights as save_weights
     from archspec.api import train as train
     from archspec.api import verify as verify
     from archspec.diagnostics import ArchspecError as ArchspecError
@@ -43,6 +45,8 @@ _HOMES = {
     "emit": "archspec.api",
     "load": "archspec.loading",
     "predict": "archspec.api",
+    "load_weights": "archspec.api",
+    "save_weights": "archspec.api",
     "train": "archspec.api",
     "verify": "archspec.api",
 }

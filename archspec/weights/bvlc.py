@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.analysis.shapes import infer_shapes
-from archspec.graph import Graph
-from archspec.weights.files import written
+from archspec.diagnostics import ArchspecError
+from archspec.graph import Graph, Node
 from archspec.weights.foreign import Colours, Flatten, Layout
+from archspec.weights.orders import Order, orders
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,11 +42,11 @@ _WORDS = {"running_mean": "mean", "running_var": "variance", "weight": "scale", 
 
 
 def write(path: Path, graph: Graph, weights: Mapping[str, Floats]) -> None:
-    """Write canonical weights as such a dictionary. Raises ArchspecError."""
-    import numpy as np
+    """Write canonical weights as such a dictionary.
 
-    from archspec.weights.layout import reverted
-    from archspec.weights.orders import orders
+    Raises OSError, and ArchspecError for a layer whose features lose their order on the way.
+    """
+    import numpy as np
 
     shapes = infer_shapes(graph)
     roles = {
@@ -55,13 +56,8 @@ def write(path: Path, graph: Graph, weights: Mapping[str, Floats]) -> None:
     reads = orders(graph, FLATTEN, COLOURS)
     layers: dict[str, Any] = {}
     for node in graph.nodes:
-        prefix = f"{node.name}."
         found = {
-            role: np.ascontiguousarray(
-                reverted(
-                    weights[prefix + role], node, AXES.get(weights[prefix + role].ndim, ""), reads
-                )
-            )
+            role: _laid_out(weights[f"{node.name}.{role}"], node, role, reads)
             for role in roles[node.name]
         }
         if list(found) == ["weight", "bias"] and found["weight"].ndim > 1:
@@ -70,5 +66,19 @@ def write(path: Path, graph: Graph, weights: Mapping[str, Floats]) -> None:
             vectors = all(array.ndim == 1 for array in found.values())
             words = _WORDS if vectors else {"weight": "weights", "bias": "biases"}
             layers[node.name] = {words.get(role, role): array for role, array in found.items()}
-    with written(path) as new, new.open("wb") as stream:
+    with path.open("wb") as stream:
         np.save(stream, np.array(layers, object), allow_pickle=True)
+
+
+def _laid_out(array: Floats, node: Node, role: str, reads: Mapping[str, Order]) -> Floats:
+    import numpy as np
+
+    from archspec.weights.layout import reverted
+
+    found = reverted(array, node, AXES.get(array.ndim, ""), reads)
+    if found is None:
+        raise ArchspecError(
+            f"{node.name}.{role} cannot be written as in bvlc_alexnet.npy: it reads features whose "
+            "order there cannot be told; write a .safetensors file instead"
+        )
+    return np.ascontiguousarray(found)

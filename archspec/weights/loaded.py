@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.analysis.section import Column, Section
-from archspec.diagnostics import ArchspecError, listing
+from archspec.diagnostics import ArchspecError, listing, shortened
 from archspec.layers.base import Shape, show
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Loaded:
         rows: list[tuple[str, ...]] = [
             (
                 match.name,
-                match.source,
+                shortened(match.source, 120),
                 show(match.found) or "one number",
                 match.how,
                 ", ".join(match.changes),
@@ -102,7 +102,10 @@ class Loaded:
         ]
         rows += [(name, "", "", "skipped", "as the spec initialises it") for name in self.skipped]
         rows += [(name, "", "", "missing", "the file has none") for name in self.missing]
-        rows += [("", name, "", "left over", "the network has no place") for name in self.extra]
+        rows += [
+            ("", shortened(name, 120), "", "left over", "the network has no place")
+            for name in self.extra
+        ]
         columns = (
             Column("weight", folds=True),
             Column("in the file", folds=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Arrays = Mapping[str, npt.NDArray[np.floating[Any]]]
+    Writer = Callable[[Path, Graph, Arrays], None]
 
 
 def load(
@@ -49,23 +50,53 @@ def save(path: str | Path, graph: Graph, weights: Arrays) -> None:
     network, a missing framework, or a path that cannot be written.
     """
     path = Path(path)
+    write = writer(path)
     store.check(graph, weights)
-    if path.name.lower().endswith(store.SUFFIX):
-        store.write(path, graph, weights)
-        return
-    if path.name.lower().endswith(bvlc.SUFFIX):
-        bvlc.write(path, graph, weights)
-        return
-    endings = [store.SUFFIX, bvlc.SUFFIX]
-    for name in backend_names():
-        backend = get_backend(name)
-        if path.name.lower().endswith(backend.weight_files):
+    with files.written(path) as new:
+        write(new, graph, weights)
+
+
+def writer(path: Path) -> Writer:
+    """What writes a file of that ending. Raises ArchspecError where nothing does."""
+    name = path.name.lower()
+    own: dict[str, Writer] = {store.SUFFIX: store.write, bvlc.SUFFIX: bvlc.write}
+    endings = list(own)
+    for suffix, write in own.items():
+        if name.endswith(suffix):
+            return write
+    for backend_name in backend_names():
+        backend = get_backend(backend_name)
+        if name.endswith(backend.weight_files):
             backend.require()
-            with files.written(path) as new:
-                backend.write_weights(graph, weights, new)
-            return
+            return lambda new, graph, weights: backend.write_weights(graph, weights, new)
         endings += backend.weight_files
     raise ArchspecError(
         f"{files.shown(path)} has no ending that archspec writes weights under; use one of "
         f"{', '.join(dict.fromkeys(endings))}"
     )
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    graph: Graph,
+    *,
+    skip: Sequence[str] = (),
+    colours: Colours | None = None,
+    flatten: Flatten | None = None,
+    seed: int = 0,
+) -> Loaded:
+    """Read weights from one file and write them to another, in the format of its ending.
+
+    Skipped weights are drawn as the spec initialises them, with `seed`. Raises ArchspecError, also
+    where the file has not all others.
+    """
+    from archspec.backends.numpy.initial import initial_weights
+
+    writer(Path(target))
+    loaded = load(source, graph, skip=skip, colours=colours, flatten=flatten)
+    loaded.require_complete()
+    drawn = initial_weights(graph, seed, loaded.skipped)
+    weights = loaded.weights | {name: value.astype("float32") for name, value in drawn.items()}
+    save(target, graph, weights)
+    return loaded

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 # Names are trusted where so large a share of the layers of the file or of the network, whichever
 # has fewer, is called alike.
 TRUSTED = 0.5
+# With fewer of the layers fitting, the file is one of another network, and no layer is looked at.
+LIKELY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class _Matching:
         self.colours_given = colours is not None
         self.flatten: Flatten | None = flatten or foreign.flatten
         self.notes: list[str] = []
-        self._fits: dict[tuple[object, object], dict[str, Tensor] | None] = {}
+        self._fits: dict[tuple[object, object], bool] = {}
 
     def loaded(self) -> Loaded:
         if not self.places:
@@ -155,7 +157,7 @@ class _Matching:
                     )
                 )
         if not matches and len(self.skipped) < sum(len(p.weights) for p in self.places):
-            raise self._nothing_fits()
+            raise self._nothing_fits(0)
         extra = tuple(t.name for t in self.foreign.tensors if t.name not in used)
         return Loaded(
             self.foreign.format,
@@ -208,7 +210,7 @@ class _Matching:
         places = [self.places[number] for number in numbers]
 
         def fits(i: int, j: int) -> bool:
-            return self._fit(sources[i], places[j]) is not None
+            return self._fit(sources[i], places[j])
 
         def faintly(i: int, j: int) -> bool:
             return places[j].skipped and _same_rank(sources[i], places[j])
@@ -227,6 +229,10 @@ class _Matching:
                 f"{self.graph.name}, too many to try every order",
                 "rename them to the names of the spec",
             )
+        known = sum(not place.skipped for place in self.places)
+        fewer = min(len(self.sources), known)
+        if len(pairs) + len(found.pairs) < LIKELY * fewer:
+            raise self._nothing_fits(len(pairs) + len(found.pairs))
         unsure = [(i, j) for i, j in found.unsure if not places[j].skipped]
         if unsure:
             i, j = unsure[0]
@@ -242,22 +248,23 @@ class _Matching:
         for i, j in found.pairs:
             pairs[numbers[j]] = sources[i]
             how[numbers[j]] = by
-        self._refuse_other_shapes(sources, places, found.pairs)
+        if pairs:  # else nothing fits at all, which is said by itself
+            self._refuse_other_shapes(sources, places, found.pairs)
         self._say_alike([places[j] for _, j in found.pairs], by)
 
     def _refuse_other_shapes(
         self, sources: Sequence[Source], places: Sequence[Place], pairs: Sequence[tuple[int, int]]
     ) -> None:
         """Refuse what stands where a layer of the network stands and has another shape."""
-        if not pairs:
-            return  # nothing fits at all, which is said by itself
         wrong: list[tuple[Source, Place]] = []
         ends = [(-1, -1), *sorted(pairs), (len(sources), len(places))]
         if not self.foreign.ordered:  # no gaps: everything that is left over
             used = {i for i, _ in pairs}, {j for _, j in pairs}
             left = [s for i, s in enumerate(sources) if i not in used[0]]
-            open_ = [p for j, p in enumerate(places) if j not in used[1] and not p.skipped]
-            wrong = _paired(left, open_)
+            empty = [p for j, p in enumerate(places) if j not in used[1]]
+            # What would go to skipped layers is as little wanted as they are.
+            left = [s for s in left if not any(p.skipped and _same_rank(s, p) for p in empty)]
+            wrong = _paired(left, [p for p in empty if not p.skipped])
         else:
             for (i, j), (k, m) in pairwise(ends):
                 gap = [p for p in places[j + 1 : m] if not p.skipped]
@@ -280,18 +287,15 @@ class _Matching:
 
     # What fits.
 
-    def _fit(self, source: Source, place: Place) -> dict[str, Tensor] | None:
-        """The tensors of a source by their names in the place; None where they do not all fit."""
+    def _fit(self, source: Source, place: Place) -> bool:
+        """Whether the tensors of a source are those of the place, each with its shape."""
         key = (source.kind, place.kind)
         if key not in self._fits:
             roles = _roles(source, place)
-            fits = roles is not None and all(
+            self._fits[key] = roles is not None and all(
                 _axes(tensor, place, place.weights[role].shape) for role, tensor in roles.items()
             )
-            self._fits[key] = roles if fits else None
-        if self._fits[key] is None:
-            return None
-        return _roles(source, place)
+        return self._fits[key]
 
     def _parts(self, source: Source, place: Place, how: How) -> Mapping[str, Tensor]:
         """The tensors that go to a place. Raises ArchspecError where only the name fits."""
@@ -322,9 +326,9 @@ class _Matching:
         """How a source and a place differ, in the first tensor that does."""
         name = place.node.name
         roles = _roles(source, place, complete=False) or {}
-        for role, tensor in roles.items():
-            weight = place.weights[role]
-            if not _axes(tensor, place, weight.shape):
+        for role, weight in place.weights.items():
+            tensor = roles.get(role)
+            if tensor is not None and not _axes(tensor, place, weight.shape):
                 has = _canonical_shape(tensor, place)
                 called = (
                     "" if tensor.name == f"{name}.{role}" else f" (as {shortened(tensor.name)})"
@@ -365,18 +369,20 @@ class _Matching:
             found.add(line[span.column - 1 : span.end_column - 1].strip("\"'"))
         return found
 
-    def _nothing_fits(self) -> ArchspecError:
+    def _nothing_fits(self, count: int) -> ArchspecError:
         first, place = self.sources[0], self.places[0]
         shapes = ", ".join(
-            f"{shortened(t.name)} {show(t.value.shape) or 'one number'}" for t in first.tensors[:3]
+            f"{shortened(t.name)} {show(t.value.shape) or 'one number'}" for t in first.tensors[:2]
         )
         wants = ", ".join(
-            f"{place.node.name}.{role} {show(w.shape)}" for role, w in place.weights.items()
+            f"{place.node.name}.{role} {show(w.shape)}"
+            for role, w in list(place.weights.items())[:2]
         )
+        has = f"has {count} layers that fit" if count else "has no layer that fits"
+        of = f" the {len(self.places)} of" if count else ""
         return refused(
             self.path,
-            f"has no layer that fits {self.graph.name}: it begins with {shapes}, the network with "
-            f"{wants}",
+            f"{has}{of} {self.graph.name}: it begins with {shapes}, the network with {wants}",
             f"`archspec weights inspect {shown(self.path)}` shows which shipped specs fit it",
         )
 

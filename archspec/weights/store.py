@@ -19,7 +19,7 @@ from archspec.diagnostics import ArchspecError, shortened
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 from archspec.version import __version__
-from archspec.weights.files import damaged, elements, opened, refused, regular, written
+from archspec.weights.files import damaged, elements, opened, refused, regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,9 +63,8 @@ def encode(graph: Graph, arrays: Mapping[str, Floats], holds: Holds = "weights")
 
 
 def write(path: Path, graph: Graph, weights: Mapping[str, Floats]) -> None:
-    """Write a store, or leave the file that is there. Raises ArchspecError."""
-    with written(path) as new:
-        new.write_bytes(encode(graph, weights))
+    """Write a store. Raises OSError."""
+    path.write_bytes(encode(graph, weights))
 
 
 def tensor_shapes(graph: Graph) -> dict[str, Shape]:
