@@ -256,14 +256,14 @@ def written(path: Path) -> Iterator[Path]:
     try:
         if path.exists() and not path.is_file():
             raise ArchspecError(f"cannot write {shown(path)}: it is no regular file")
-        path = path.resolve()  # what a link leads to, not the link
-        new = path.with_name(f".{os.getpid()}.new.{path.name}")
+        target = path.resolve()  # what a link leads to, not the link
+        new = target.with_name(f".{os.getpid()}.new.{path.name}")
         with contextlib.ExitStack() as stack:
             stack.callback(_forget, new)
             yield new
             with new.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            new.replace(path)
+            new.replace(target)
     except OSError as error:
         missing = not path.parent.exists()
         reason = f"there is no folder {shown(path.parent)}; make it first"

@@ -106,7 +106,7 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, str]]:
         # The library checks that the header fits the file: sizes, offsets, no gaps, no overlaps.
         with safe_open(path, framework="numpy") as store:
             names = list(store.keys())
-            said = dict(store.metadata() or {})
+            said = dict(sorted((store.metadata() or {}).items()))
     except SafetensorError as error:
         raise damaged(path, _header_fault(path) or shortened(str(error), 200)) from None
     except OSError as error:
