@@ -42,7 +42,7 @@ TRUSTED = 0.5
 LIKELY = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """A layer of the network that has weights, by their names in it."""
 
@@ -50,7 +50,7 @@ class Place:
     weights: Mapping[str, Weight]
     skipped: bool
 
-    @property
+    @cached_property
     def kind(self) -> tuple[object, ...]:
         """What decides what fits: equal places fit the same."""
         shapes = tuple((role, weight.shape) for role, weight in self.weights.items())
