@@ -19,6 +19,8 @@ from archspec.graph import Graph
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from archspec.backends.base import Array, Trainer, Weights
     from archspec.spec.recipe import Recipe
 
@@ -35,6 +37,7 @@ class KerasBackend(TrainableBackend):
     name = "keras"
     extra = "keras"
     packages = ("keras", "numpy", "safetensors")
+    weight_files = (".weights.h5", ".keras")
 
     def missing(self) -> tuple[str, ...]:
         """The packages that are not installed; any one of Keras' engines will do."""
@@ -64,6 +67,19 @@ class KerasBackend(TrainableBackend):
             name: canonical(variable, axes)
             for name, (variable, axes) in variables(graph, model).items()
         }
+
+    def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
+        choose_engine()
+        with precision("float32"):
+            model = self.build(graph)
+        self.load_weights(graph, model, weights)
+        # Keras knows its endings in lower case alone.
+        lower = path.with_name(path.name.lower())
+        if lower.suffix == ".keras":
+            model.save(lower)
+        else:
+            model.save_weights(lower)
+        lower.replace(path)
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         choose_engine()
