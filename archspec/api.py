@@ -61,11 +61,18 @@ def emit(spec: Spec = catalog.DEFAULT, *, backend: str = "torch") -> str:
     return get_backend(backend).emit(buildable(spec))
 
 
-def build(spec: Spec = catalog.DEFAULT, *, backend: str = "torch", seed: int | None = None) -> Any:
+def build(
+    spec: Spec = catalog.DEFAULT,
+    *,
+    backend: str = "torch",
+    seed: int | None = None,
+    weights: str | Path | None = None,
+) -> Any:
     """The model, made by executing what `emit` returns.
 
-    With `seed`, its weights are drawn by archspec and equal in every backend; without, the
-    framework draws them. Raises ArchspecError when the framework is not installed.
+    With `seed`, its weights are drawn by archspec and equal in every backend; with `weights` they
+    are those of a file, a run or a checkpoint; without, the framework draws them. Raises
+    ArchspecError when the framework is not installed or the file does not fit.
     """
     from archspec.backends import get_backend
     from archspec.backends.numpy.initial import initial_weights
@@ -74,7 +81,11 @@ def build(spec: Spec = catalog.DEFAULT, *, backend: str = "torch", seed: int | N
     chosen = get_backend(backend)
     chosen.require()
     model = chosen.build(graph)
-    if seed is not None:
+    if weights is not None:
+        loaded = load_weights(weights, graph)
+        loaded.require_complete()
+        chosen.load_weights(graph, model, loaded.weights)
+    elif seed is not None:
         chosen.load_weights(graph, model, initial_weights(graph, seed))
     return model
 
@@ -107,11 +118,14 @@ def load_weights(
 ) -> Loaded:
     """Canonical weights of a network out of a file, whatever wrote it, and how they were found.
 
-    `Loaded.weights` are float32 arrays by canonical name; see `archspec.weights.load` for the
-    options. Raises SpecError, or ArchspecError for a file that cannot be read or does not fit.
+    The file may also be the folder of a run or of a checkpoint. `Loaded.weights` are float32 arrays
+    by canonical name; see `archspec.weights.load` for the options. Raises SpecError, or
+    ArchspecError for a file that cannot be read or does not fit.
     """
     from archspec import weights
+    from archspec.training.checkpoint import weights_in
 
+    path = weights_in(Path(path))
     return weights.load(path, buildable(spec), skip=skip, colours=colours, flatten=flatten)
 
 

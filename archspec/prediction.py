@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend
-from archspec.backends.base import ComparableBackend
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
@@ -162,8 +161,6 @@ def classifier(
 
     _require_pillow()
     chosen = get_backend(backend)
-    if not isinstance(chosen, ComparableBackend):
-        raise ArchspecError(f"the {backend} backend writes models and does not run them")
     chosen.require()
     recipe: Preprocessing | None = None
     names: tuple[str, ...] | None = None

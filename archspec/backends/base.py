@@ -102,6 +102,19 @@ class Backend(ABC):
         """
         raise NotImplementedError(f"{self.name} has no format of its own")
 
+    def loading(self, path: Path) -> str:
+        """The line of Python that loads such a file into `model`, an instance of the class."""
+        raise NotImplementedError(f"{self.name} has no format of its own")
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        """The network with these weights in float32, on ``cpu``, on ``cuda``, or on the best one.
+
+        The best is called ``auto``. Raises ArchspecError for a device that is not there.
+        """
+        raise ArchspecError(
+            f"the {self.name} backend writes models and does not run them"
+        )
+
     def write_model(self, graph: Graph, model: Any, path: Path) -> str:
         """Write a model for inference, with its weights; for backends that have a `model_file`.
 
@@ -173,35 +186,35 @@ class ComparableBackend(Backend):
         """
 
     def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
-        """The network with these weights, in float32, on ``cpu``, ``cuda`` or, ``auto``, the best.
-
-        Raises ArchspecError for a device that is not there.
-        """
-        if device == "cuda":
-            raise ArchspecError(
-                f"--device cuda: the {self.name} backend computes on the CPU; use --device cpu"
-            )
-        return _OnCpu(self, graph, weights)
+        model = self.build_for_verification(graph, "float32")
+        self.load_weights(graph, model, weights)
+        return layerwise(self, graph, model, device)
 
 
-class _OnCpu:
-    """A model that is looked at layer by layer, of which the last one's output counts."""
+def layerwise(backend: Any, graph: Graph, model: Any, device: str) -> Predictor:
+    """A model on the CPU whose `activations` are computed, of which the output's count.
 
+    Raises ArchspecError for another device.
+    """
+    if device == "cuda":
+        raise ArchspecError(
+            f"--device cuda: the {backend.name} backend computes on the CPU; use --device cpu"
+        )
+    return _Layerwise(backend, graph, model)
+
+
+class _Layerwise:
     device = "cpu"
 
-    def __init__(
-        self, backend: ComparableBackend, graph: Graph, weights: Weights
-    ) -> None:
+    def __init__(self, backend: Any, graph: Graph, model: Any) -> None:
         self.engine = backend.name
-        self._backend, self._graph = backend, graph
-        self._model = backend.build_for_verification(graph, "float32")
-        backend.load_weights(graph, self._model, weights)
+        self._backend, self._graph, self._model = backend, graph, model
 
     def logits(self, images: Array) -> Array:
         maps = images.transpose(0, 3, 1, 2).copy()
-        return self._backend.activations(self._graph, self._model, maps)[
-            self._graph.output
-        ]
+        found = self._backend.activations(self._graph, self._model, maps)
+        output: Array = found[self._graph.output]
+        return output
 
 
 class TrainableBackend(ComparableBackend):

@@ -7,17 +7,19 @@ from typing import Annotated
 
 import typer
 
-from archspec.cli.options import Device, RootOption, SetOption, WeightsOption, console
+from archspec.cli.options import (
+    Device,
+    OptionalSpecArgument,
+    RootOption,
+    SetOption,
+    SkipOption,
+    WeightsOption,
+    console,
+)
 
 
 def train(
-    spec: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SPEC",
-            help="A spec file, or the name of a shipped spec; alexnet if left out.",
-        ),
-    ] = None,
+    spec: OptionalSpecArgument = None,
     backend: Annotated[
         str | None,
         typer.Option(
@@ -55,17 +57,14 @@ def train(
         Path | None, typer.Option("--resume", help="Go on with the run in this folder.")
     ] = None,
     weights: WeightsOption = None,
-    skip: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--skip",
-            metavar="LAYER",
-            help="Layers that begin as the spec says, not from --weights: fc8, 'fc*'.",
-        ),
-    ] = None,
+    skip: SkipOption = None,
     freeze: Annotated[
         list[str] | None,
-        typer.Option("--freeze", metavar="LAYER", help="Layers that stay as they are: 'conv*'."),
+        typer.Option(
+            "--freeze",
+            metavar="LAYER",
+            help="A layer that stays as it begins: fc6, 'conv*'. May be repeated.",
+        ),
     ] = None,
     set_: SetOption = None,
     root: RootOption = None,

@@ -39,9 +39,10 @@ from archspec.training.outputs import ending_in_logits
 from archspec.training.schedule import Schedule
 from archspec.training.sources import DEFAULT, Source, open_source, shown
 from archspec.version import __version__
+from archspec.weights.loading import completed
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Trainer
+    from archspec.backends.base import Trainer, Weights
     from archspec.weights import Loaded
 
 DEFAULT_BACKEND = "torch"
@@ -347,9 +348,11 @@ def _trainer(start: _Start, device: str) -> tuple[Trainer, Schedule]:
 
     graph, recipe, checkpoint = start.graph, start.recipe, start.checkpoint
     if checkpoint is None:
-        weights = initial_weights(graph, recipe.seed)
-        if start.loaded is not None:
-            weights |= start.loaded.weights
+        weights: Weights = (
+            initial_weights(graph, recipe.seed)
+            if start.loaded is None
+            else completed(start.loaded, graph, recipe.seed)
+        )
         return start.backend.trainer(graph, recipe, weights, device), Schedule(recipe)
     trainer = start.backend.trainer(graph, recipe, checkpoint.weights, device)
     trainer.load_velocities(checkpoint.velocities, checkpoint.state.lr)

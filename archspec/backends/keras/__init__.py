@@ -81,6 +81,9 @@ class KerasBackend(TrainableBackend):
             model.save_weights(lower)
         lower.replace(path)
 
+    def loading(self, path: Path) -> str:
+        return f"model.load_weights({str(path)!r})"
+
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         choose_engine()
         with precision(dtype):

@@ -61,6 +61,9 @@ class TorchBackend(TrainableBackend):
         with path.open("wb") as stream:
             torch.save(model.state_dict(), stream)
 
+    def loading(self, path: Path) -> str:
+        return f"model.load_state_dict(torch.load({str(path)!r}, weights_only=True))"
+
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         import torch
 
