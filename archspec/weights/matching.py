@@ -42,7 +42,7 @@ TRUSTED = 0.5
 LIKELY = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """A layer of the network that has weights, by their names in it."""
 
@@ -50,7 +50,7 @@ class Place:
     weights: Mapping[str, Weight]
     skipped: bool
 
-    @property
+    @cached_property
     def kind(self) -> tuple[object, ...]:
         """What decides what fits: equal places fit the same."""
         shapes = tuple((role, weight.shape) for role, weight in self.weights.items())
@@ -440,7 +440,8 @@ class _Conversion:
                 self.changed.setdefault(why, [])
                 if node.name not in self.changed[why]:
                     self.changed[why].append(node.name)
-        return np.ascontiguousarray(array, np.float32), tuple(changes)
+        # What is read may be a view of the file's bytes, which nobody may write to.
+        return np.require(array, np.float32, ["C", "W"]), tuple(changes)
 
     def notes(self) -> list[str]:
         """What was converted and what was taken for granted, in sentences."""

@@ -60,10 +60,11 @@ def everything() -> Graph:
     norm = {"eps": 1.0e-3, "decay": 0.9}
     return network(
         [
-            layer("stem.conv", "conv2d", filters=6, kernel_size=3, groups=3, bias=False),
+            layer("stem.conv", "conv2d", filters=6, kernel_size=3, bias=False),
             layer("stem.norm", "batch_norm", **norm),
             layer("stem.relu", "relu"),
             layer("deep", "conv2d", filters=6, kernel_size=[3, 2], groups=6, padding=1),
+            layer("towers", "conv2d", filters=4, kernel_size=1, groups=2),
             layer("up", "conv2d_transpose", filters=4, kernel_size=3, stride=2, groups=2),
             layer("up2", "conv2d_transpose", filters=5, kernel_size=2, bias=False),
             layer("factor", "scale"),

@@ -87,7 +87,7 @@ def test_a_pickle_that_calls_os_system(tmp_path: Path, wrap: str, protocol: int)
     path = WRAPPED[wrap](tmp_path, pickle.dumps(evil, protocol))
     assert said(path) == (
         f"{path} is refused: its pickle calls posix.system, which no weights need; nothing of it "
-        "was executed; do not open it with another tool"
+        "was executed; get the weights alone, best as .safetensors"
     )
     assert not mark.exists()
 
@@ -289,12 +289,10 @@ def test_entries_that_are_links_or_stand_twice_or_are_encrypted(tmp_path: Path) 
     with zipfile.ZipFile(tmp_path / "link.npz", "w") as archive:
         archive.writestr(link, "/etc/passwd")
     assert "its entry `conv1.npy` is a link" in said(tmp_path / "link.npz")
-    with (
-        pytest.warns(UserWarning, match="Duplicate"),
-        zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive,
-    ):
+    with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
         archive.writestr("conv1.npy", b"1")
-        archive.writestr("conv1.npy", b"2")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("conv1.npy", b"2")
     assert "its entry `conv1.npy` stands in it twice" in said(tmp_path / "twice.npz")
     path = archived(tmp_path / "secret.npz", "conv1.npy", b"1")
     data = bytearray(path.read_bytes())
@@ -412,7 +410,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     assert "PyTorch (.pth, .pt, .bin, .ckpt)" in message
     with pytest.raises(ArchspecError, match="is no regular file"):
         weights.load("/dev/zero", GRAPH)
-    with pytest.raises(ArchspecError, match="cannot read|does not exist"):
+    with pytest.raises(ArchspecError, match=r"cannot read|does not exist"):
         weights.load("a\0b", GRAPH)
 
 
@@ -515,3 +513,41 @@ def test_numbers_of_other_formats(tmp_path: Path) -> None:
     found = weights.load(path, GRAPH)
     assert found.matches[0].changes == ("float16 to float32",)
     assert found.weights["conv1.weight"].dtype == np.dtype("=f4")
+
+
+@pytest.mark.parametrize("kind", ["FloatStorage", "BFloat16Storage"])
+def test_many_tensors_that_share_one_storage(tmp_path: Path, kind: str) -> None:
+    """A megabyte that stands for a hundred gigabytes."""
+    one = (
+        rebuilt(0, "J\x00\x00\x04\x00", "K\x01", 2**18, kind)
+        .removesuffix(b"s.")
+        .split(b"ctorch._utils", 1)[1]
+    )
+    head = (
+        b"\x80\x02}("
+        + b"X\x01\x00\x00\x00aX".removesuffix(b"X")
+        + b"ctorch._utils"
+        + one
+        + b"q\x01"
+    )
+    more = b"".join(b"X\x05\x00\x00\x00%05dh\x01" % n for n in range(10_000))
+    path = torch_zip(tmp_path / "net.pth", head + more + b"u.", _0=bytes(4 << 18))
+    tracemalloc.start()
+    try:
+        assert "that share the 1." in said(path)
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_that_no_weights_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_HEADER", 100)
+    path = store_file(tmp_path / "net.safetensors")
+    assert "bytes: no weights need that" in said(path)
+
+
+def test_tensors_of_kinds_that_are_not_read(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"conv1.weight": torch.eye(3).to_sparse()}, tmp_path / "sparse.pth")
+    message = said(tmp_path / "sparse.pth")
+    assert "has a tensor of a kind that is not read (torch._utils._rebuild_sparse" in message
