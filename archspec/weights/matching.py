@@ -9,7 +9,6 @@ shapes and with what would fit.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.analysis.shapes import infer_shapes
-from archspec.diagnostics import ArchspecError, did_you_mean, listing, shortened
-from archspec.graph import Graph, Node, blocks_around
+from archspec.diagnostics import ArchspecError, listing, shortened
+from archspec.graph import Graph, Node
 from archspec.layers.base import Shape, Weight, show
 from archspec.weights import equivalents, store
 from archspec.weights.aliases import alias
@@ -28,8 +27,9 @@ from archspec.weights.alignment import align
 from archspec.weights.files import refused, shown
 from archspec.weights.foreign import CANONICAL, Colours, Flatten, Foreign, Layout, Tensor
 from archspec.weights.layout import GUESSES, LETTERS, converted, permutation
-from archspec.weights.loaded import NAMED, How, Loaded, Match, few
+from archspec.weights.loaded import NAMED, How, Loaded, Match, Misfit, few
 from archspec.weights.orders import Order, orders
+from archspec.weights.selection import selected
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,7 +43,7 @@ TRUSTED = 0.5
 LIKELY = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """A layer of the network that has weights, by their names in it.
 
@@ -55,7 +55,7 @@ class Place:
     skipped: bool
     norm: Node | None = None
 
-    @property
+    @cached_property
     def kind(self) -> tuple[object, ...]:
         """What decides what fits: equal places fit the same."""
         shapes = tuple((role, weight.shape) for role, weight in self.weights.items())
@@ -113,7 +113,7 @@ class _Matching:
         flatten: Flatten | None,
     ) -> None:
         self.foreign, self.graph, self.path = foreign, graph, path
-        self.skipped = skipped_weights(graph, skip)
+        self.skipped = dict.fromkeys(selected(graph, skip))
         shapes, norms = infer_shapes(graph), equivalents.normalised(graph)
         self.places = []
         for node in graph.nodes:
@@ -388,12 +388,10 @@ class _Matching:
     def _misfit(self, wrong: Sequence[tuple[Source, Place]]) -> ArchspecError:
         said = [self._difference(source, place) for source, place in wrong[:3]]
         more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
-        skip = " ".join(f"--skip {place.node.name}" for _, place in wrong[:3])
-        fits = self._assignment(*wrong[0])
-        return ArchspecError(
-            f"{shown(self.path)} does not fit {self.graph.name}: {'; '.join(said)}{more}; "
-            f"{skip} leaves {'it' if len(wrong) == 1 else 'them'} as the spec initialises "
-            f"{'it' if len(wrong) == 1 else 'them'}" + (f", {fits} fits" if fits else "")
+        return Misfit(
+            f"{shown(self.path)} does not fit {self.graph.name}: {'; '.join(said)}{more}",
+            [place.node.name for _, place in wrong],
+            self._assignment(*wrong[0]),
         )
 
     def _difference(self, source: Source, place: Place) -> str:
@@ -503,11 +501,10 @@ class _Conversion:
         array = converted(value, node, axes, self.reads)
         if array is None:
             what = " and ".join(sorted(order.why)) if order else "axes"
-            raise refused(
-                matching.path,
-                f"cannot be converted: {name} reads features whose order ({what}) is not to be "
-                "followed through the layers before it",
-                f"--skip {node.name} leaves it as the spec initialises it",
+            raise Misfit(
+                f"{shown(matching.path)} cannot be converted: {name} reads features whose order "
+                f"({what}) is not to be followed through the layers before it",
+                [node.name],
             )
         if order is not None and (array.ndim > 1 or node.layer.type not in LETTERS):
             for why in sorted(order.why):
@@ -556,39 +553,6 @@ class _Conversion:
 
 
 _WORDS = {"colours": "B,G,R to R,G,B", "flatten": "inputs from H,W,C to C,H,W"}
-
-
-def skipped_weights(graph: Graph, patterns: Sequence[str]) -> dict[str, None]:
-    """The canonical names of the weights that patterns mean, in the order of the network.
-
-    A pattern means a layer, a block or a weight; `*` and `?` stand for any letters. Raises
-    ArchspecError for one that means nothing.
-    """
-    names = store.tensor_shapes(graph)
-    found: set[str] = set()
-    for pattern in patterns:
-        meant = {
-            name
-            for name in names
-            if any(
-                fnmatch.fnmatchcase(candidate, pattern)
-                for candidate in (
-                    name,
-                    name.rpartition(".")[0],
-                    *blocks_around(name.rpartition(".")[0]),
-                )
-            )
-        }
-        if not meant:
-            layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
-            help = (
-                did_you_mean(pattern, layers) or f"the layers with weights are {few(tuple(layers))}"
-            )
-            raise ArchspecError(
-                f"--skip {shortened(pattern)}: {graph.name} has no weights of that name; {help}"
-            )
-        found |= meant
-    return {name: None for name in names if name in found}
 
 
 def _names(graph: Graph) -> dict[str, str]:

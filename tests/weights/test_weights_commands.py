@@ -33,6 +33,9 @@ layers:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # Three shipped specs: a search through all of them takes seconds.
+    some = {name: catalog.shipped()[name] for name in ("lenet-5", "alexnet-small", "caffenet")}
+    monkeypatch.setattr(catalog, "shipped", lambda: some)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(SPEC)
     graph = archspec.load("tiny.yaml")
@@ -173,9 +176,7 @@ def test_how_a_file_fits_a_spec(folder: Path, run: Any) -> None:
     assert "no layer that fits lenet-5" in err
 
 
-def test_the_shipped_specs_that_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    some = {name: catalog.shipped()[name] for name in ("lenet-5", "alexnet-small", "caffenet")}
-    monkeypatch.setattr(catalog, "shipped", lambda: some)
+def test_the_shipped_specs_that_fit(folder: Path) -> None:
     graph = archspec.load("lenet-5")
     arrays = random_weights(graph)
     turned = {

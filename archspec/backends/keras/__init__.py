@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import TrainableBackend
 from archspec.backends.keras.emit import TABLE, emit, layer_names, network_class
-from archspec.backends.source import contexts
+from archspec.backends.source import contexts, literal
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.fields import INPUT
@@ -21,7 +21,7 @@ from archspec.spec.fields import INPUT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archspec.backends.base import Array, Trainer, Weights
+    from archspec.backends.base import Array, Predictor, Trainer, Weights
     from archspec.spec.recipe import Recipe
 
 # What Keras can compute with, the first installed one unless KERAS_BACKEND says another.
@@ -80,6 +80,9 @@ class KerasBackend(TrainableBackend):
         else:
             model.save_weights(lower)
         lower.replace(path)
+
+    def loading(self, path: Path) -> str:
+        return f"model.load_weights({literal(str(path)).text})"
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         choose_engine()
@@ -150,6 +153,12 @@ class KerasBackend(TrainableBackend):
             every.train_on_batch(_last(images), [_last(c) for c in cotangents])
         found = {name: canonical(*pair) for name, pair in trainable.items()}
         return found | {INPUT: _first(keras.ops.convert_to_numpy(shift.zeros))}
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        choose_engine()
+        from archspec.backends.keras.trainer import KerasPredictor
+
+        return KerasPredictor(self, graph, weights, device)
 
     def trainer(
         self,

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import TrainableBackend
+from archspec.backends.source import literal
 from archspec.backends.torch.emit import attributes, emit, network_class
 from archspec.graph import Graph
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Trainer, Weights
+    from archspec.backends.base import Array, Predictor, Trainer, Weights
     from archspec.spec.recipe import Recipe
 
 
@@ -33,11 +34,15 @@ class TorchBackend(TrainableBackend):
     def load_weights(
         self, graph: Graph, model: Any, weights: Mapping[str, Array]
     ) -> None:
+        import numpy as np
         import torch
 
         with torch.no_grad():
             for name, tensor in tensors(graph, model).items():
-                tensor.copy_(torch.from_numpy(weights[name]))
+                # PyTorch warns of arrays that cannot be written, such as parts of a file.
+                tensor.copy_(
+                    torch.from_numpy(np.require(weights[name], requirements="W"))
+                )
 
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         return {
@@ -56,6 +61,9 @@ class TorchBackend(TrainableBackend):
         # Into a stream: by a path, the file would hold its own name.
         with path.open("wb") as stream:
             torch.save(model.state_dict(), stream)
+
+    def loading(self, path: Path) -> str:
+        return f"model.load_state_dict(torch.load({literal(str(path)).text}, weights_only=True))"
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         import torch
@@ -115,6 +123,11 @@ class TorchBackend(TrainableBackend):
             name: tensor.grad for name, tensor in (trainable | {INPUT: inputs}).items()
         }
         return {name: gradient.numpy().copy() for name, gradient in found.items()}
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        from archspec.backends.torch.trainer import TorchPredictor
+
+        return TorchPredictor(self, graph, weights, device)
 
     def trainer(
         self,
