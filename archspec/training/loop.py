@@ -24,7 +24,12 @@ from archspec.spec.recipe import Preprocessing, Recipe, Sgd
 from archspec.training.checkpoint import Checkpoint, Origin, RunFolder, RunRecord, State
 from archspec.training.clock import Clock
 from archspec.training.data import Data, prepare
-from archspec.training.finetuning import first_weights, frozen, has_trained_weights
+from archspec.training.finetuning import (
+    first_weights,
+    frozen,
+    has_trained_weights,
+    with_remark,
+)
 from archspec.training.metrics import score
 from archspec.training.options import (
     EpochMetrics,
@@ -184,6 +189,8 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
         raise ArchspecError("--skip is about the weights of a file; say which: --weights FILE")
     data = prepare(source, graph.input_shape, recipe.preprocessing, options.limit)
     recipe = recipe.model_copy(update={"preprocessing": data.preprocessing})
+    if loaded is not None and options.weights is not None:
+        loaded = with_remark(loaded, options.weights, data.preprocessing)
     folder = RunFolder(options.output or _free_path(f"{graph.name}-{backend.name}"))
     return _Start(
         folder,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import Measured, TrainableBackend
 from archspec.backends.keras.emit import TABLE, emit, layer_names, network_class
-from archspec.backends.source import contexts
+from archspec.backends.source import contexts, literal
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape
@@ -84,7 +84,7 @@ class KerasBackend(TrainableBackend):
         lower.replace(path)
 
     def loading(self, path: Path) -> str:
-        return f"model.load_weights({str(path)!r})"
+        return f"model.load_weights({literal(str(path)).text})"
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         choose_engine()

@@ -19,6 +19,7 @@ from archspec.backends.source import (
     definitions,
     header,
     helper_source,
+    literal,
     opening,
     paragraphs,
     statement,
@@ -148,7 +149,7 @@ class NumpyBackend(Backend):
             np.savez(stream, **model.weights)
 
     def loading(self, path: Path) -> str:
-        return f"model.weights = dict(np.load({str(path)!r}))"
+        return f"model.weights = dict(np.load({literal(str(path)).text}))"
 
     def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
         model = self.build(graph)

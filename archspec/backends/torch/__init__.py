@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import TrainableBackend
+from archspec.backends.source import literal
 from archspec.backends.torch.emit import attributes, emit, network_class
 from archspec.graph import Graph
 from archspec.spec.fields import INPUT
@@ -70,7 +71,7 @@ class TorchBackend(TrainableBackend):
             torch.save(model.state_dict(), stream)
 
     def loading(self, path: Path) -> str:
-        return f"model.load_state_dict(torch.load({str(path)!r}, weights_only=True))"
+        return f"model.load_state_dict(torch.load({literal(str(path)).text}, weights_only=True))"
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         import torch
