@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from archspec.api import conventions as conventions
     from archspec.api import diff as diff
     from archspec.api import emit as emit
+    from archspec.api import load_weights as load_weights
+    from archspec.api import save_weights as save_weights
     from archspec.api import train as train
     from archspec.api import verify as verify
     from archspec.diagnostics import ArchspecError as ArchspecError
@@ -41,6 +43,8 @@ _HOMES = {
     "draw": "archspec.report.drawing",
     "emit": "archspec.api",
     "load": "archspec.loading",
+    "load_weights": "archspec.api",
+    "save_weights": "archspec.api",
     "train": "archspec.api",
     "verify": "archspec.api",
 }

@@ -74,7 +74,7 @@ def test_the_backends_agree_on_the_examples_of_the_page(installed: Path, tmp_pat
     run = python(tmp_path, installed, "-c", dedent(script))
     assert run.returncode == 0, run.stderr
     first, second = run.stdout.splitlines()
-    assert first == "True ('torch', 'keras') ['layer.slope', 'stem.bias', 'stem.weight']"
+    assert first == "True ('torch', 'keras') ['input', 'layer.slope', 'stem.bias', 'stem.weight']"
     assert second == "True ('torch', 'keras') ['stem.bias', 'stem.weight']"  # frozen
 
 

@@ -128,7 +128,7 @@ def run(
         )
         metrics.append(row)
         state = State(epoch, start.graph.hash, rate, schedule.state, tuple(metrics))
-        folder.save(Checkpoint(trainer.weights(), trainer.velocities(), state))
+        folder.save(start.graph, Checkpoint(trainer.weights(), trainer.velocities(), state))
         if _best(metrics) is row:
             folder.keep_best()
         folder.append_metrics(row)
