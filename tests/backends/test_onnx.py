@@ -421,6 +421,9 @@ def test_weights_in_float64_are_rounded_once() -> None:
         assert found.tobytes() == drawn[name].astype("float32").tobytes()
     with pytest.raises(KeyError, match=r"logits\.bias"):
         BACKEND.load_weights(graph, model, {"logits.weight": drawn["logits.weight"]})
+    with pytest.raises(ValueError, match=r"logits\.weight is \(2, 3\), not \(3, 2\)"):
+        BACKEND.load_weights(graph, model, {**drawn, "logits.weight": drawn["logits.weight"].T})
+    assert BACKEND.save_weights(graph, model).keys() == drawn.keys()  # as it was
 
 
 def test_too_many_weights_for_one_file_are_put_beside_it(

@@ -62,7 +62,10 @@ class OnnxBackend(ComparableBackend):
         from archspec.backends.numpy.initial import initial_weights
 
         model = self.parse(graph)
-        self.load_weights(graph, model, initial_weights(graph, 0))
+        drawn = initial_weights(graph, 0)
+        # One by one, or the weights would be held twice in float64 and float32.
+        single = {name: drawn.pop(name).astype("float32") for name in [*drawn]}
+        self.load_weights(graph, model, single)
         return model
 
     def parse(self, graph: Graph) -> Any:
@@ -92,15 +95,21 @@ class OnnxBackend(ComparableBackend):
         self, graph: Graph, model: Any, weights: Mapping[str, Array]
     ) -> None:
         import numpy as np
-        import onnx.numpy_helper
+        import onnx
 
-        declared = weight_names(contexts(graph))
-        arrays = {name: weights[name] for name in declared}
-        _keep(model.graph.input, lambda value: value.name not in declared)
-        _keep(model.graph.initializer, lambda value: value.name not in declared)
+        shapes = weight_names(contexts(graph))
+        arrays = {name: weights[name] for name in shapes}
         for name, array in arrays.items():
-            single = np.ascontiguousarray(array, dtype="float32")
-            model.graph.initializer.append(onnx.numpy_helper.from_array(single, name))
+            if array.shape != shapes[name]:
+                raise ValueError(f"{name} is {shapes[name]}, not {array.shape}")
+        _keep(model.graph.input, lambda value: value.name not in arrays)
+        _keep(model.graph.initializer, lambda value: value.name not in arrays)
+        for name, array in arrays.items():
+            tensor = model.graph.initializer.add()
+            tensor.name = name
+            tensor.data_type = onnx.TensorProto.FLOAT
+            tensor.dims.extend(array.shape)
+            tensor.raw_data = np.ascontiguousarray(array, dtype="<f4").tobytes()
 
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         import onnx.numpy_helper
