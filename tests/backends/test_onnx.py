@@ -7,6 +7,7 @@ examples stays within 1e-6, networks of some hundred layers within 1e-5.
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
@@ -41,13 +42,14 @@ import archspec
 from archspec import cli
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend
-from archspec.backends import onnx as backend
 from archspec.backends.base import ComparableBackend
 from archspec.backends.numpy import BACKEND as NUMPY
 from archspec.backends.numpy.initial import initial_weights
-from archspec.backends.onnx import BACKEND, session
+from archspec.backends.onnx import BACKEND
 from archspec.backends.onnx import layers as table
+from archspec.backends.onnx import model as models
 from archspec.backends.onnx.emit import values
+from archspec.backends.onnx.model import session
 from archspec.backends.onnx.text import Constant, Part, Tensor, nodes, op
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
@@ -370,6 +372,17 @@ def test_the_model_of_the_file_runs_with_any_batch(tmp_path: Path) -> None:
     assert {tensor.name for tensor in model.graph.initializer} == weights.keys()
 
 
+def test_a_predictor_runs_the_optimised_model() -> None:
+    graph = heads()
+    weights, images = uneven_weights(graph), images_for(graph, 3)
+    predictor = BACKEND.predictor(graph, weights, "auto")
+    assert (predictor.device, predictor.engine) == ("cpu", f"onnxruntime {onnxruntime.__version__}")
+    found = predictor.logits(images.transpose(0, 2, 3, 1))
+    assert error(found, reference(graph, weights, images)["fc"]) < MANY_LAYERS
+    with pytest.raises(ArchspecError, match="use --device cpu"):
+        BACKEND.predictor(graph, weights, "cuda")
+
+
 def test_a_model_says_where_it_comes_from() -> None:
     graph = branching()
     model = BACKEND.build(graph)
@@ -421,6 +434,9 @@ def test_weights_in_float64_are_rounded_once() -> None:
         assert found.tobytes() == drawn[name].astype("float32").tobytes()
     with pytest.raises(KeyError, match=r"logits\.bias"):
         BACKEND.load_weights(graph, model, {"logits.weight": drawn["logits.weight"]})
+    with pytest.raises(ValueError, match=r"logits\.weight is \(2, 3\), not \(3, 2\)"):
+        BACKEND.load_weights(graph, model, {**drawn, "logits.weight": drawn["logits.weight"].T})
+    assert BACKEND.save_weights(graph, model).keys() == drawn.keys()  # as it was
 
 
 def test_too_many_weights_for_one_file_are_put_beside_it(
@@ -431,7 +447,7 @@ def test_too_many_weights_for_one_file_are_put_beside_it(
     model = BACKEND.build(graph)
     BACKEND.load_weights(graph, model, weights)
     expected = BACKEND.activations(graph, model, images)
-    monkeypatch.setattr(backend, "LIMIT", 1000)
+    monkeypatch.setattr(models, "LIMIT", 1000)
     found = BACKEND.activations(graph, model, images)
     assert all((found[name] == expected[name]).all() for name in expected)
     path = tmp_path / "net.onnx"
@@ -607,6 +623,23 @@ def test_build_writes_the_text(run: Run) -> None:
     text = Path("small-net.onnxtxt").read_text()
     assert text == archspec.emit("small.yaml", backend="onnx")
     onnx.checker.check_model(onnx.parser.parse_model(text), full_check=True)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "needs"),
+    [(("onnxruntime",), "onnxruntime"), (("onnx", "onnxruntime"), "onnx and onnxruntime")],
+)
+def test_build_says_what_is_missing(
+    hidden: tuple[str, ...], needs: str, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name in hidden else find(name, *a)
+    )
+    status, out, err = run("build", "small.yaml", "--backend", "onnx")
+    assert (status, out) == (2, "")
+    assert err == f"archspec: the onnx backend needs {needs}: pip install 'archspec-nn[onnx]'\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["small.yaml"]
 
 
 @pytest.mark.parametrize(
