@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,7 +29,8 @@ SPEC = {
 
 def python(folder: Path, packages: Path | None, *arguments: str) -> subprocess.CompletedProcess:
     """A fresh interpreter that sees the packages of a folder, besides this checkout."""
-    path = [str(ROOT), str(ROOT / "tests"), *([str(packages)] if packages else [])]
+    tests = ROOT / "tests"
+    path = [str(ROOT), str(tests), str(tests / "backends"), *([str(packages)] if packages else [])]
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
@@ -69,13 +71,62 @@ def test_the_backends_agree_on_the_examples_of_the_page(installed: Path, tmp_pat
 
         for example in layer_type("learned_swish").examples:
             found = verification.verify(example_network("learned_swish", example))
-            print(found.equal, found.backends, sorted({e.parameter for e in found.gradients}))
+            print(found.equal, found.judge, sorted({e.parameter for e in found.gradients}))
     """
     run = python(tmp_path, installed, "-c", dedent(script))
     assert run.returncode == 0, run.stderr
     first, second = run.stdout.splitlines()
-    assert first == "True ('torch', 'keras') ['input', 'layer.slope', 'stem.bias', 'stem.weight']"
-    assert second == "True ('torch', 'keras') ['stem.bias', 'stem.weight']"  # frozen
+    assert first == "True numpy ['input', 'layer.slope', 'stem.bias', 'stem.weight']"
+    assert second == "True numpy ['input', 'stem.bias', 'stem.weight']"  # frozen
+
+
+def test_the_reference_has_the_derivative_of_the_page(installed: Path, tmp_path: Path) -> None:
+    script = """
+        from networks import example_network
+        from test_gradients import Case
+
+        from archspec.backends.numpy import BACKEND as NUMPY
+        from archspec.layers import layer_type
+
+        for example in layer_type("learned_swish").examples:
+            case = Case(example_network("learned_swish", example))
+            found, expected = case.gradients(), case.gradients("torch")
+            largest = max(abs(found[name] - slope).max() for name, slope in expected.items())
+            print(NUMPY.differentiates(case.graph), largest < 1e-13, *sorted(expected))
+    """
+    run = python(tmp_path, installed, "-c", dedent(script))
+    assert run.returncode == 0, run.stderr
+    first, second = run.stdout.splitlines()
+    assert first.startswith("True True ")
+    assert "layer.slope" in first
+    assert second.startswith("True True ")
+
+
+def test_without_a_derivative_the_frameworks_are_compared(installed: Path, tmp_path: Path) -> None:
+    entries = installed / "archspec_swish" / "entries.py"
+    packages = tmp_path / "packages"
+    shutil.copytree(installed, packages)
+    text = entries.read_text(encoding="utf-8").replace(", derivatives=DERIVATIVES", "")
+    (packages / "archspec_swish" / "entries.py").write_text(text, encoding="utf-8")
+    script = """
+        import archspec
+        from archspec.backends.numpy import BACKEND as NUMPY
+        from archspec.diagnostics import ArchspecError
+
+        graph = archspec.load("net.yaml")
+        print(NUMPY.differentiates(graph))
+        try:
+            import numpy as np
+            NUMPY.gradients(graph, NUMPY.build(graph), np.ones((1, 3, 4, 4)), [])
+        except ArchspecError as error:
+            print(error)
+    """
+    (tmp_path / "net.yaml").write_text(json.dumps(SPEC))
+    run = python(tmp_path, packages, "-c", dedent(script))
+    assert run.returncode == 0, run.stderr
+    answer, error = run.stdout.splitlines()
+    assert answer == "False"
+    assert error.startswith("the NumPy reference knows no derivative of `learned_swish`")
 
 
 def test_the_emitted_files_stand_alone(installed: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Compare the backends: outputs and gradients."""
+"""Compare the backends: outputs, gradients and training."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ def verify(
     ),
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images at once.")] = 2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="For weights and images.")] = 0,
+    steps: Annotated[
+        int, typer.Option("--steps", min=0, help="Also compare so many steps of training.")
+    ] = 0,
     set_: SetOption = None,
     input: InputOption = None,
     format: Annotated[VerifyFormat, typer.Option("--format", help="How to print it.")] = (
@@ -42,9 +45,10 @@ def verify(
     ),
     root: RootOption = None,
 ) -> None:
-    """Compare every installed backend with the NumPy reference: outputs and gradients.
+    """Compare every installed backend with the NumPy reference: outputs, gradients, training.
 
-    Exit status 1 when they differ. Example: archspec verify alexnet --dtype float32
+    Exit status 1 when they differ, with the operation that does. Example: archspec verify
+    alexnet --dtype float32 --steps 10
     """
     from archspec import api
     from archspec.report import verification
@@ -55,6 +59,7 @@ def verify(
         dtype=dtype.value,
         batch=batch,
         seed=seed,
+        steps=steps,
     )
     if format is VerifyFormat.json:
         print(verification.to_json(found))

@@ -79,7 +79,7 @@ def test_one_epoch_of_twenty_images(command: Command, tmp_path: Path) -> None:
         (("--data", "cifar"), "--data is `digits` or `folder:DIR`, not `cifar`"),
         (("--output", "tiny.yaml"), "tiny.yaml is a file; choose another --output"),
         (("--output", "tiny.yaml/run"), "cannot write tiny.yaml/run: Not a directory"),
-        (("--backend", "numpy"), "the numpy backend has no gradients and cannot train"),
+        (("--backend", "numpy"), "the numpy backend cannot train; there are `keras`, `torch`"),
         (("--backend", "pytorch"), "there is no backend `pytorch`; did you mean `torch`?"),
         (("--seed", "2147483648"), "--seed 2147483648: "),
         (("--resume", "nowhere"), "nowhere is not the folder of a run (no run.json)"),
