@@ -195,7 +195,7 @@ class Bench:
         import numpy as np
 
         numbers = np.random.default_rng((self._seed, 2, draw))
-        return moved(_as(dtype, self._weights), self._roundings.own, numbers)
+        return moved(_as(dtype, self._weights), self._roundings.own_in_training, numbers)
 
     def _slopes(self, backend: Any, dtype: str, weights: Weights | None = None) -> dict[str, Array]:
         """The gradients in one backend; the reference's for numbers as they are in `dtype`."""

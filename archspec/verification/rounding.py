@@ -64,8 +64,8 @@ PROMISE = Promise(outputs=1e-12, gradients=1e-10, losses=1e-9, weights=1e-9)
 class Roundings:
     """How many roundings stand behind each output and each gradient of a network.
 
-    `own` are those of a layer for one output of it, `outputs` the most along a path from the image
-    to the layer.
+    `own` are those of a layer for one output of it, at inference and in training, `outputs` the
+    most along a path from the image to the layer.
     """
 
     def __init__(self, graph: Graph, batch: int) -> None:
@@ -84,8 +84,8 @@ class Roundings:
             else 0
             for node in graph.nodes
         }
-        trained = {name: own + sums[name] for name, own in self.own.items()}
-        self._whole = max(self._along(graph, trained).values())
+        self.own_in_training = {name: own + sums[name] for name, own in self.own.items()}
+        self._whole = max(self._along(graph, self.own_in_training).values())
         self._back = dict.fromkeys(sizes, 0)
         for node in reversed(graph.nodes):
             for name in node.inputs:
@@ -127,7 +127,7 @@ def moved(
     """The weights, each element moved by what rounding in float32 amounts to.
 
     That is at random, with a standard deviation of sqrt(n) u of it, n being the layer's roundings
-    for each of its outputs.
+    for each of its outputs. A batch variance that is off scales the output as a weight that is off.
     """
     found: dict[str, Array] = {}
     for name, weight in weights.items():
