@@ -40,7 +40,8 @@ DRAWS = 3
 class Bench:
     """What all backends are given, and the errors of each.
 
-    `silent` is the network with nothing random in training. The weights and the images are drawn
+    `silent` is the network with nothing random in training, `measured` what the backends say of the
+    models whose outputs were compared, as far as they can. The weights and the images are drawn
     in float64 and rounded for backends that compute in float32; the reference is given what they
     are given. `measured` is what backends say of the models whose outputs were compared.
     """
@@ -52,6 +53,7 @@ class Bench:
 
         numbers = np.random.default_rng(seed)
         self.silent = without_noise(graph)
+        self.measured: dict[str, Measured | None] = {}
         self._graph, self._seed, self._dtype = graph, seed, dtype
         self._weights = _uneven(initial_weights(graph, seed), numbers)
         self._images: Array = numbers.standard_normal((batch, *graph.input_shape))
