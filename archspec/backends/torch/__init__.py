@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import TrainableBackend
@@ -12,6 +12,7 @@ from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array, Trainer, Weights
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
 
@@ -113,6 +114,17 @@ class TorchBackend(TrainableBackend):
         from archspec.backends.torch.trainer import TorchTrainer
 
         return TorchTrainer(self, graph, recipe, weights, device, dtype)
+
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        import torch
+
+        from archspec.backends.torch.opened import TorchOpened
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return TorchOpened(self, graph, make().to(torch.float64).eval())
 
 
 def outputs(found: Any) -> tuple[Any, ...]:
