@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from archspec.api import conventions as conventions
     from archspec.api import diff as diff
     from archspec.api import emit as emit
+    from archspec.api import load_weights as load_weights
+    from archspec.api import save_weights as save_weights
     from archspec.api import train as train
     from archspec.api import verify as verify
+    from archspec.api import verify_source as verify_source
     from archspec.diagnostics import ArchspecError as ArchspecError
     from archspec.diagnostics import Diagnostic as Diagnostic
     from archspec.diagnostics import SpecError as SpecError
@@ -41,8 +44,11 @@ _HOMES = {
     "draw": "archspec.report.drawing",
     "emit": "archspec.api",
     "load": "archspec.loading",
+    "load_weights": "archspec.api",
+    "save_weights": "archspec.api",
     "train": "archspec.api",
     "verify": "archspec.api",
+    "verify_source": "archspec.api",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec import catalog, source
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from archspec.analysis.diff import Comparison
     from archspec.training.options import RunOptions, RunSummary, Watcher
     from archspec.verification import Verification
+    from archspec.verification.edited import Edited
+    from archspec.weights import Loaded
+    from archspec.weights.foreign import Colours, Flatten
 
 __all__ = [
     "Spec",
@@ -28,10 +32,13 @@ __all__ = [
     "examine",
     "expand",
     "load",
+    "load_weights",
     "parse_assignments",
     "parse_shape",
+    "save_weights",
     "train",
     "verify",
+    "verify_source",
 ]
 
 
@@ -87,6 +94,47 @@ def verify(spec: Spec = catalog.DEFAULT, **options: Any) -> Verification:
     from archspec import verification
 
     return verification.verify(buildable(spec), **options)
+
+
+def load_weights(
+    path: str | Path,
+    spec: Spec = catalog.DEFAULT,
+    *,
+    skip: Sequence[str] = (),
+    colours: Colours | None = None,
+    flatten: Flatten | None = None,
+) -> Loaded:
+    """Canonical weights of a network out of a file, whatever wrote it, and how they were found.
+
+    `Loaded.weights` are float32 arrays by canonical name; see `archspec.weights.load` for the
+    options. Raises SpecError, or ArchspecError for a file that cannot be read or does not fit.
+    """
+    from archspec import weights
+
+    return weights.load(path, buildable(spec), skip=skip, colours=colours, flatten=flatten)
+
+
+def save_weights(
+    path: str | Path, weights: Mapping[str, Any], spec: Spec = catalog.DEFAULT
+) -> None:
+    """Write canonical weights of a network in the format of the file's ending.
+
+    That is the canonical store (`.safetensors`), the dictionary of `bvlc_alexnet.npy` (`.npy`), or
+    a backend's own format. Raises SpecError, or ArchspecError where that cannot be done.
+    """
+    from archspec.weights import save
+
+    save(path, buildable(spec), weights)
+
+
+def verify_source(spec: Spec, file: str | Path, **options: Any) -> Edited:
+    """Execute an emitted file that was edited, and tell which layers the edit changed.
+
+    `options` are those of `archspec.verification.edited.verify_source`.
+    """
+    from archspec.verification.edited import verify_source
+
+    return verify_source(buildable(spec), Path(file), **options)
 
 
 def train(

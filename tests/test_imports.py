@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "numpy", "PIL", "sklearn", "grain"}
+FRAMEWORKS = {
+    *("torch", "tensorflow", "keras", "jax", "onnx", "onnxruntime"),
+    *("numpy", "PIL", "sklearn", "grain"),
+}
+SOURCES = {
+    "torch": "alexnet_torch.py",
+    "keras": "alexnet_keras.py",
+    "onnx": "alexnet.onnxtxt",
+}
 
 
 def imported(statements: str, folder: Path) -> set[str]:
@@ -55,11 +63,11 @@ def test_no_framework_is_imported_to_analyse(arguments: tuple[str, ...], tmp_pat
     assert imported(command(*arguments), tmp_path) & FRAMEWORKS == set()
 
 
-@pytest.mark.parametrize("backend", ["torch", "keras"])
+@pytest.mark.parametrize("backend", SOURCES)
 def test_no_framework_is_imported_to_write_source(backend: str, tmp_path: Path) -> None:
     loaded = imported(command("build", "--source-only", "--backend", backend), tmp_path)
     assert loaded & (FRAMEWORKS - {"numpy"}) == set()
-    assert (tmp_path / f"alexnet_{backend}.py").exists()
+    assert (tmp_path / SOURCES[backend]).exists()
 
 
 def test_importing_archspec_costs_nothing(tmp_path: Path) -> None:
@@ -75,7 +83,11 @@ def test_analysing_in_python_needs_neither_typer_nor_rich(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("backend", "others"),
-    [("torch", {"tensorflow", "keras", "jax"}), ("numpy", {"tensorflow", "keras", "jax", "torch"})],
+    [
+        ("torch", {"tensorflow", "keras", "jax", "onnx"}),
+        ("numpy", {"tensorflow", "keras", "jax", "torch", "onnx"}),
+        ("onnx", {"tensorflow", "keras", "jax", "torch"}),
+    ],
 )
 def test_a_backend_imports_no_other(backend: str, others: set[str], tmp_path: Path) -> None:
     statements = command("build", "alexnet-small", "--backend", backend)

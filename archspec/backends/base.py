@@ -36,6 +36,9 @@ class Backend(ABC):
     packages: ClassVar[tuple[str, ...]]
     # The endings of the files that hold weights in the framework's own format.
     weight_files: ClassVar[tuple[str, ...]] = ()
+    # The ending of the file that `archspec build` writes instead of the source, where the
+    # framework has a format for a model with its weights.
+    model_file: ClassVar[str] = ""
 
     def missing(self) -> tuple[str, ...]:
         """The packages that this backend needs and that are not installed."""
@@ -57,6 +60,18 @@ class Backend(ABC):
     @abstractmethod
     def class_name(self, graph: Graph) -> str:
         """The name of the class in the emitted source."""
+
+    def source_file(self, graph: Graph) -> str:
+        """What the file with the emitted source is called, unless the user says it."""
+        return f"{graph.name.replace('-', '_')}_{self.name}.py"
+
+    def describe(self, graph: Graph, source: str) -> str:
+        """What the emitted source is, in a few words."""
+        return f"class {self.class_name(graph)}, {source.count(chr(10))} lines"
+
+    def how_to_run(self, graph: Graph, file: Path) -> str:
+        """How the file that `archspec build` wrote is run."""
+        return f"python {file}"
 
     def build(self, graph: Graph) -> Any:
         """The model: an instance of the class in the emitted source, which is executed here."""
@@ -97,6 +112,14 @@ class Backend(ABC):
         The ending of `path` is one of `weight_files`. Raises OSError.
         """
         raise NotImplementedError(f"{self.name} has no format of its own")
+
+    def write_model(self, graph: Graph, model: Any, path: Path) -> str:
+        """Write a model for inference, with its weights; for backends that have a `model_file`.
+
+        Returns what was written, in a few words. Raises OSError, and ArchspecError for a path
+        that belongs to another kind of file.
+        """
+        raise NotImplementedError(f"{self.name} has no format for models")
 
 
 class Trainer(Protocol):

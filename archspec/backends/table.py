@@ -45,15 +45,16 @@ class LayerEntry(Generic[Entry]):
 class Table(Generic[Entry]):
     """The entries of one backend, found by layer type.
 
-    `imported` are the names that the emitted source imports where its helpers use them.
+    `helpers` is a file of classes and functions; `imported` are the names that the emitted source
+    imports where its helpers use them.
     """
 
     def __init__(
         self,
         backend: str,
         entries: Mapping[str, Entry],
-        helpers: Path,
-        imported: Iterable[str],
+        helpers: Path | None = None,
+        imported: Iterable[str] = (),
         tensors: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> None:
         self._group = f"{GROUP}.{backend}"
@@ -95,8 +96,8 @@ class Table(Generic[Entry]):
 
     def _files(self, graph: Graph) -> list[Path]:
         """The backend's own helpers, and those of the plug-ins that the graph uses."""
-        owners = dict.fromkeys(definitions(self._helpers), "archspec")
-        files = [self._helpers]
+        files = [self._helpers] if self._helpers else []
+        owners = {name: "archspec" for file in files for name in definitions(file)}
         for kind in dict.fromkeys(node.layer.type for node in graph.nodes):
             file = None if kind in self._entries else self._added(kind).helpers
             if file is None or file in files:

@@ -1,8 +1,8 @@
 """The `archspec` command: arguments in, results on standard output, the rest on standard error.
 
 A command is a function in the module of the same name, whose docstring is its line in the list
-of commands. Exit status: 0 fine, 1 the spec has errors (or a comparison failed), 2 the command
-was used wrongly or something it needs is missing.
+of commands; a module with `COMMANDS` is a group of them. Exit status: 0 fine, 1 the spec has
+errors (or a comparison failed), 2 the command was used wrongly or something it needs is missing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
+from types import ModuleType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -29,6 +30,7 @@ COMMANDS = (
     "build",
     "verify",
     "train",
+    "weights",
     "schema",
 )
 _SETTINGS: dict[str, Any] = {
@@ -50,9 +52,7 @@ class _Commands(MutableMapping[str, Any]):
             raise KeyError(name)
         if name not in self._loaded:
             module = importlib.import_module(f"archspec.cli.{name}")
-            alone = typer.Typer(**_SETTINGS)
-            alone.command(name, short_help=module.__doc__)(getattr(module, name))
-            self._loaded[name] = typer.main.get_command(alone)
+            self._loaded[name] = _group(module) if hasattr(module, "COMMANDS") else _one(module)
         return self._loaded[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -66,6 +66,23 @@ class _Commands(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(COMMANDS)
+
+
+def _one(module: ModuleType) -> Any:
+    """The command of a module."""
+    name = module.__name__.rpartition(".")[2]
+    alone = typer.Typer(**_SETTINGS)
+    alone.command(name, short_help=module.__doc__)(getattr(module, name))
+    return typer.main.get_command(alone)
+
+
+def _group(module: ModuleType) -> Any:
+    """The commands of a module, one below the other in its help."""
+    name = module.__name__.rpartition(".")[2]
+    group = typer.Typer(name=name, help=module.__doc__, no_args_is_help=True, **_SETTINGS)
+    for command in module.COMMANDS:
+        group.command(command)(getattr(module, command))
+    return typer.main.get_command(group)
 
 
 class _Group(TyperGroup):

@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from archspec.diagnostics import ArchspecError
     from archspec.graph import Graph
 
 SpecArgument = Annotated[
@@ -66,14 +67,19 @@ def console(file: TextIO | None = None, *, stderr: bool = False) -> Console:
 
 def opened(path: Path) -> TextIO:
     """The file, empty and open for writing. Raises ArchspecError."""
-    from archspec.diagnostics import ArchspecError
-
     try:
         return path.open("w", encoding="utf-8")
     except OSError as error:
-        missing = not path.parent.exists()
-        reason = f"there is no folder {path.parent}; make it first" if missing else error.strerror
-        raise ArchspecError(f"cannot write {path}: {reason}") from None
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError) -> ArchspecError:
+    """Why a file cannot be written, and what to do."""
+    from archspec.diagnostics import ArchspecError
+
+    missing = not path.parent.exists()
+    reason = f"there is no folder {path.parent}; make it first" if missing else error.strerror
+    return ArchspecError(f"cannot write {path}: {reason}")
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from archspec.analysis.shapes import infer_shapes
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
@@ -27,6 +26,7 @@ from archspec.spec.recipe import Recipe
 from archspec.training.options import EpochMetrics
 from archspec.training.schedule import ScheduleState
 from archspec.training.sources import shown
+from archspec.weights import store
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array
@@ -136,18 +136,16 @@ class RunFolder:
         with _writing(path), path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(asdict(row)) + "\n")
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Write the last checkpoint whole, or leave the one before it."""
-        # Not `save_file`, whose files nobody but their owner may read.
-        from safetensors.numpy import save
-
+    def save(self, graph: Graph, checkpoint: Checkpoint) -> None:
+        """Write the last checkpoint of `graph` whole, or leave the one before it."""
         target = self._checkpoint(LAST)
         new = target.with_name(f"{LAST}.new")
         with _writing(target, new):
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir()
-            (new / "weights.safetensors").write_bytes(save(checkpoint.weights))
-            (new / "velocities.safetensors").write_bytes(save(checkpoint.velocities))
+            (new / "weights.safetensors").write_bytes(store.encode(graph, checkpoint.weights))
+            velocities = store.encode(graph, checkpoint.velocities, "velocities")
+            (new / "velocities.safetensors").write_bytes(velocities)
             state = TypeAdapter(State).dump_json(checkpoint.state, indent=2)
             (new / "state.json").write_bytes(state + b"\n")
             _replace(new, target)
@@ -163,9 +161,6 @@ class RunFolder:
 
     def load(self, graph: Graph) -> Checkpoint | None:
         """The last checkpoint, whose tensors are those of `graph`; None before the first."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         folder = self._checkpoint(LAST)
         if not folder.is_dir():
             folder = folder.with_name(f"{LAST}.old")  # the run died between two renames
@@ -173,17 +168,17 @@ class RunFolder:
             return None
         try:
             state: State = TypeAdapter(State).validate_json((folder / "state.json").read_bytes())
-            weights = load_file(folder / "weights.safetensors")
-            velocities = load_file(folder / "velocities.safetensors")
+            weights, *_ = store.read(folder / "weights.safetensors")
+            velocities, *_ = store.read(folder / "velocities.safetensors")
         except ValidationError as error:
             raise ArchspecError(
                 f"{shown(folder / 'state.json')} is damaged: {_first(error)}"
             ) from None
-        except (OSError, SafetensorError) as error:
+        except (OSError, ArchspecError) as error:
             raise ArchspecError(
                 f"cannot read the checkpoint {shown(folder)}: {_one_line(error)}"
             ) from None
-        shapes = tensor_shapes(graph)
+        shapes = store.tensor_shapes(graph)
         _check(folder / "weights.safetensors", weights, shapes, complete=True)
         _check(folder / "velocities.safetensors", velocities, shapes, complete=False)
         if state.hash != graph.hash or state.epoch != len(state.metrics):
@@ -200,16 +195,6 @@ class RunFolder:
         with _writing(target, new):
             new.write_text(text, encoding="utf-8")
             new.replace(target)
-
-
-def tensor_shapes(graph: Graph) -> dict[str, Shape]:
-    """The canonical shape of every weight and buffer, by canonical name."""
-    shapes = infer_shapes(graph)
-    return {
-        f"{node.name}.{weight.name}": weight.shape
-        for node in graph.nodes
-        for weight in node.layer.weights(shapes.inputs(node))
-    }
 
 
 def _replace(new: Path, target: Path) -> None:

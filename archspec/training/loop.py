@@ -14,13 +14,14 @@ from pydantic import ValidationError
 
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
-from archspec.backends import get_backend, trainable_backends
+from archspec.backends import get_backend
 from archspec.backends.base import TrainableBackend
+from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing
 from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
-from archspec.spec.recipe import Preprocessing, Recipe, Sgd
+from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
 from archspec.training.checkpoint import Checkpoint, RunFolder, RunRecord, State
 from archspec.training.clock import Clock
 from archspec.training.data import Data, prepare
@@ -42,13 +43,6 @@ if TYPE_CHECKING:
     from archspec.backends.base import Trainer
 
 DEFAULT_BACKEND = "torch"
-# The recipe of a spec that has none.
-DEFAULT_RECIPE = Recipe(
-    epochs=10,
-    batch_size=32,
-    optimizer=Sgd(type="sgd", learning_rate=0.01, momentum=0.9),
-    preprocessing=Preprocessing(mean="data", std="data"),
-)
 # Seconds between two looks at the losses, each of which waits for the device.
 REPORT_EVERY = 0.5
 
@@ -128,7 +122,7 @@ def run(
         )
         metrics.append(row)
         state = State(epoch, start.graph.hash, rate, schedule.state, tuple(metrics))
-        folder.save(Checkpoint(trainer.weights(), trainer.velocities(), state))
+        folder.save(start.graph, Checkpoint(trainer.weights(), trainer.velocities(), state))
         if _best(metrics) is row:
             folder.keep_best()
         folder.append_metrics(row)
@@ -229,8 +223,7 @@ def _backend(name: str) -> TrainableBackend:
 
     backend = get_backend(name)
     if not isinstance(backend, TrainableBackend):
-        can = [backend.name for backend in trainable_backends()]
-        raise ArchspecError(f"the {name} backend cannot train; there are {listing(can)}")
+        raise ArchspecError(f"the {name} backend has no gradients and cannot train")
     backend.require()
     needed = {"grain": "grain", "PIL": "pillow", "sklearn": "scikit-learn"}
     missing = [name for module, name in needed.items() if not importlib.util.find_spec(module)]
@@ -250,7 +243,7 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
         if "classes" in written.variables and "classes" not in chosen:
             written = loading.load(spec, root=options.root, **chosen, classes=classes)
         spec = written
-    graph = _ending_in_logits(loading.buildable(spec))
+    graph = ending_in_logits(loading.buildable(spec))
     if graph.output == INPUT or not _trained(graph):
         raise ArchspecError(f"the network {graph.name} has no weights to train")
     shapes = infer_shapes(graph)
@@ -272,28 +265,6 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
         advice += "`units: $classes`"
     what = "the network's output" if name == graph.output else f"the auxiliary output {name}"
     raise ArchspecError(f"{what} is {show(output)} and {found}; {advice}")
-
-
-def _ending_in_logits(graph: Graph) -> Graph:
-    """The network without softmax layers at its ends: the loss is computed from logits."""
-    for place in range(len(graph.outputs)):
-        while (name := graph.outputs[place]) != INPUT:
-            if graph.by_name[name].layer.type != "softmax":
-                break
-            if graph.consumers[name]:
-                (before,) = graph.by_name[name].inputs
-                raise ArchspecError(
-                    f"the output {name} is a softmax, which the loss is computed without, and "
-                    f"{graph.consumers[name][0]} reads it; let that read {before}"
-                )
-            graph = graph.without(name)
-    repeated = [name for name in graph.outputs if graph.outputs.count(name) > 1]
-    if repeated:
-        raise ArchspecError(
-            f"without the softmax, which is left to the loss, two outputs are {repeated[0]}; "
-            "leave one of them out of `auxiliary`"
-        )
-    return graph
 
 
 def _trained(graph: Graph) -> bool:

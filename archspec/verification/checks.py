@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from archspec.analysis.section import Section
@@ -21,14 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is verified: a network, in these backends, and the hand-edited file, if one is given."""
+    """What is verified: a network, in these backends."""
 
     graph: Graph
     backends: tuple[ComparableBackend, ...]
     dtype: str
     batch: int
     seed: int
-    source: Path | None = None
 
 
 class Check(Protocol):

@@ -28,7 +28,7 @@ from archspec.diagnostics import ArchspecError, did_you_mean, listing
 from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
-from archspec.verification.comparison import _uneven
+from archspec.verification.bench import uneven
 from archspec.verification.errors import error as distance
 from archspec.verification.errors import finite, layer_of, layer_scales
 
@@ -279,7 +279,7 @@ class _Comparison:
             whole = self._structure()
 
         numbers = np.random.default_rng(self._seed)
-        weights = _uneven(initial_weights(graph, self._seed), numbers)
+        weights = uneven(initial_weights(graph, self._seed), numbers)
         images = numbers.standard_normal((self._batch, *graph.input_shape))
         model = REFERENCE.build(graph)
         REFERENCE.load_weights(graph, model, weights)

@@ -13,7 +13,7 @@ from archspec.backends.table import Table
 from archspec.diagnostics import ArchspecError
 from archspec.layers import layer_types
 
-BACKENDS = ("keras", "numpy", "torch")
+BACKENDS = ("keras", "numpy", "onnx", "torch")
 
 
 def test_the_backends_are_found_through_their_entry_points() -> None:

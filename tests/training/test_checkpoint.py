@@ -19,6 +19,7 @@ from archspec.training import checkpoint as module
 from archspec.training.checkpoint import Checkpoint, RunFolder, RunRecord, State
 from archspec.training.options import EpochMetrics
 from archspec.training.schedule import ScheduleState
+from archspec.weights.store import tensor_shapes
 
 
 @pytest.fixture
@@ -46,8 +47,7 @@ def at(graph: Graph, epoch: int) -> Checkpoint:
         EpochMetrics(e, e, 1.0, 1.0, 0.5, 1.0, 0.1, 100.0, 0.0) for e in range(1, epoch + 1)
     )
     weights = {
-        name: np.full(shape, epoch, dtype="float32")
-        for name, shape in module.tensor_shapes(graph).items()
+        name: np.full(shape, epoch, dtype="float32") for name, shape in tensor_shapes(graph).items()
     }
     state = State(epoch, graph.hash, 0.1, ScheduleState(0.5, 1, 0), rows)
     return Checkpoint(weights, dict(weights), state)
@@ -62,7 +62,7 @@ def epoch_of(folder: RunFolder, graph: Graph) -> int:
 
 def test_there_and_back(folder: RunFolder, graph: Graph) -> None:
     assert folder.load(graph) is None
-    folder.save(at(graph, 1))
+    folder.save(graph, at(graph, 1))
     found = folder.load(graph)
     assert found is not None
     assert found.state == at(graph, 1).state
@@ -72,7 +72,7 @@ def test_there_and_back(folder: RunFolder, graph: Graph) -> None:
 
 
 def test_safetensors_alone_reads_it(folder: RunFolder, graph: Graph) -> None:
-    folder.save(at(graph, 3))
+    folder.save(graph, at(graph, 3))
     for name in ("weights", "velocities"):
         found = load_file(folder.path / "checkpoints" / "last" / f"{name}.safetensors")
         assert {key: tensor.shape for key, tensor in found.items()} == {
@@ -86,7 +86,7 @@ def test_safetensors_alone_reads_it(folder: RunFolder, graph: Graph) -> None:
 
 def test_no_velocities_without_momentum(folder: RunFolder, graph: Graph) -> None:
     made = at(graph, 1)
-    folder.save(Checkpoint(made.weights, {}, made.state))
+    folder.save(graph, Checkpoint(made.weights, {}, made.state))
     found = folder.load(graph)
     assert found is not None
     assert found.velocities == {}
@@ -97,7 +97,7 @@ def test_a_run_may_die_between_the_renames(
     folder: RunFolder, graph: Graph, monkeypatch: pytest.MonkeyPatch, survives: int
 ) -> None:
     """Whatever rename fails, a whole checkpoint is there, and the next one can be written."""
-    folder.save(at(graph, 1))
+    folder.save(graph, at(graph, 1))
     renames = 0
     replace = Path.replace
 
@@ -111,7 +111,7 @@ def test_a_run_may_die_between_the_renames(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", dying)
         with pytest.raises(KeyboardInterrupt):
-            folder.save(at(graph, 2))
+            folder.save(graph, at(graph, 2))
     assert epoch_of(folder, graph) == 1
     # Once more: what is left over from the first death must not be in the way.
     renames = 0
@@ -119,9 +119,9 @@ def test_a_run_may_die_between_the_renames(
         patched.setattr(Path, "replace", dying)
         if survives == 0:
             with pytest.raises(KeyboardInterrupt):
-                folder.save(at(graph, 3))
+                folder.save(graph, at(graph, 3))
             assert epoch_of(folder, graph) == 1
-    folder.save(at(graph, 4))
+    folder.save(graph, at(graph, 4))
     assert epoch_of(folder, graph) == 4
     assert [p.name for p in (folder.path / "checkpoints").iterdir()] == ["last"]
 
@@ -130,7 +130,7 @@ def test_a_run_may_die_between_the_renames(
 def test_a_full_disk_leaves_the_checkpoint_before(
     folder: RunFolder, graph: Graph, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
-    folder.save(at(graph, 1))
+    folder.save(graph, at(graph, 1))
     write = Path.write_bytes
 
     def full(self: Path, data: bytes) -> int:
@@ -141,28 +141,28 @@ def test_a_full_disk_leaves_the_checkpoint_before(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ArchspecError, match=r"cannot write .*/last: No space left on device"):
-        folder.save(at(graph, 2))
+        folder.save(graph, at(graph, 2))
     assert epoch_of(folder, graph) == 1
     assert [p.name for p in (folder.path / "checkpoints").iterdir()] == ["last"]
 
 
 def test_a_real_limit_on_file_sizes(folder: RunFolder, graph: Graph) -> None:
-    folder.save(at(graph, 1))
+    folder.save(graph, at(graph, 1))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
     try:
         with pytest.raises(ArchspecError, match=r"cannot write .*/last: File too large"):
-            folder.save(at(graph, 2))
+            folder.save(graph, at(graph, 2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert epoch_of(folder, graph) == 1
 
 
 def test_the_best_shares_its_files_and_keeps_them(folder: RunFolder, graph: Graph) -> None:
-    folder.save(at(graph, 1))
+    folder.save(graph, at(graph, 1))
     folder.keep_best()
     best = folder.path / "checkpoints" / "best"
-    folder.save(at(graph, 2))
+    folder.save(graph, at(graph, 2))
     assert load_file(best / "weights.safetensors")["fc.bias"][0] == 1.0
     folder.keep_best()
     assert load_file(best / "weights.safetensors")["fc.bias"][0] == 2.0
@@ -178,20 +178,20 @@ class TestDamage:
 
     @pytest.mark.parametrize("size", [0, 5, 100, 1000])
     def test_a_truncated_tensor_file(self, folder: RunFolder, graph: Graph, size: int) -> None:
-        folder.save(at(graph, 1))
+        folder.save(graph, at(graph, 1))
         path = folder.path / "checkpoints" / "last" / "weights.safetensors"
         path.write_bytes(path.read_bytes()[:size])
         assert self.said(folder, graph).startswith(f"cannot read the checkpoint {path.parent}: ")
 
     def test_a_missing_file(self, folder: RunFolder, graph: Graph) -> None:
-        folder.save(at(graph, 1))
+        folder.save(graph, at(graph, 1))
         path = folder.path / "checkpoints" / "last"
         (path / "velocities.safetensors").unlink()
         assert self.said(folder, graph).startswith(f"cannot read the checkpoint {path}: ")
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"epoch": "one"}', "\x00"])
     def test_a_damaged_state(self, folder: RunFolder, graph: Graph, text: str) -> None:
-        folder.save(at(graph, 1))
+        folder.save(graph, at(graph, 1))
         path = folder.path / "checkpoints" / "last" / "state.json"
         path.write_text(text)
         assert self.said(folder, graph).startswith(f"{path} is damaged: ")
@@ -200,13 +200,13 @@ class TestDamage:
         self, folder: RunFolder, tmp_path: Path, graph: Graph
     ) -> None:
         other = archspec.load(write_spec(tmp_path, TINY.replace("filters: 4", "filters: 5")))
-        folder.save(at(other, 1))
+        folder.save(other, at(other, 1))
         assert "has conv.bias of shape 5, which" in self.said(folder, graph)
 
     def test_a_tensor_is_missing(self, folder: RunFolder, graph: Graph) -> None:
         made = at(graph, 1)
         del made.weights["fc.bias"]
-        folder.save(made)
+        folder.save(graph, made)
         assert self.said(folder, graph).endswith("weights.safetensors lacks fc.bias")
 
     @pytest.mark.parametrize("text", ["", "[]", '{"archspec": "1"}', "nonsense"])
@@ -262,7 +262,7 @@ def test_a_copy_where_links_are_not_to_be_had(
     def no_links(*_: object) -> None:
         raise OSError(1, "Operation not permitted")
 
-    folder.save(at(graph, 1))
+    folder.save(graph, at(graph, 1))
     monkeypatch.setattr(module.os, "link", no_links)
     folder.keep_best()
     shutil.rmtree(folder.path / "checkpoints" / "last")

@@ -17,6 +17,7 @@ from archspec.backends.source import (
     class_name,
     contexts,
     definitions,
+    flat,
     header,
     helper_source,
     opening,
@@ -144,6 +145,23 @@ class NumpyBackend(Backend):
         """Every layer's output, by layer name."""
         out: dict[str, np.ndarray] = model.outputs(images)
         return out
+
+    def layer_output(
+        self, graph: Graph, model: Any, name: str, inputs: Sequence[Array]
+    ) -> np.ndarray:
+        """One layer's output, as the emitted line computes it, for other inputs than the model's.
+
+        There is one for each of the layer's `inputs`, in their order.
+        """
+        context = next(c for c in contexts(graph) if c.node.name == name)
+        scope = {
+            "w": model.weights,
+            "out": dict(zip(context.node.inputs, inputs, strict=True)),
+        }
+        found: np.ndarray = eval(
+            flat(_value(context)), type(model).outputs.__globals__, scope
+        )
+        return found
 
     def differentiates(self, graph: Graph) -> bool:
         """Whether `gradients` and `trainer` know the derivative of every layer."""

@@ -7,7 +7,7 @@ a change to one layer leaves the others' weights as they were.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -15,13 +15,20 @@ from archspec.analysis.shapes import infer_shapes
 from archspec.graph import Graph
 
 
-def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """Every weight and buffer of the network in float64, by canonical name."""
+def initial_weights(
+    graph: Graph, seed: int, names: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Every weight and buffer of the network in float64, by canonical name.
+
+    With `names` those alone are drawn, as they would be among all.
+    """
     shapes = infer_shapes(graph)
     weights = {}
     for node in graph.nodes:
         for weight in node.layer.weights(shapes.inputs(node)):
             name = f"{node.name}.{weight.name}"
+            if names is not None and name not in names:
+                continue
             function, numbers = weight.drawing
             weights[name] = DRAW[function](seed, name, weight.shape, **numbers)
     return weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import TrainableBackend
@@ -22,6 +23,7 @@ class TorchBackend(TrainableBackend):
     name = "torch"
     extra = "torch"
     packages = ("torch", "numpy", "safetensors")
+    weight_files = (".pth", ".pt")
 
     def emit(self, graph: Graph) -> str:
         return emit(graph)
@@ -43,6 +45,18 @@ class TorchBackend(TrainableBackend):
             name: tensor.detach().cpu().numpy().copy()
             for name, tensor in tensors(graph, model).items()
         }
+
+    def write_weights(
+        self, graph: Graph, weights: Mapping[str, Array], path: Path
+    ) -> None:
+        """Write the emitted model's state dict, as torch.save does."""
+        import torch
+
+        model = self.build(graph)
+        self.load_weights(graph, model, weights)
+        # Into a stream: by a path, the file would hold its own name.
+        with path.open("wb") as stream:
+            torch.save(model.state_dict(), stream)
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         import torch

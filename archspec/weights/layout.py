@@ -1,0 +1,78 @@
+"""The axes and the features of one array, from a file's layout to the canonical one and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from archspec.graph import Node
+from archspec.weights.foreign import CANONICAL, Layout
+from archspec.weights.orders import Order
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+# The canonical axes of the layers whose weights have more than one.
+LETTERS: Mapping[str, Layout] = {"conv2d": "OIHW", "conv2d_transpose": "IOHW", "dense": "OI"}
+# What the axes of a weight are where the format does not tell, the likeliest first: archspec's and
+# PyTorch's order, that of TensorFlow and Keras, and for transposed convolutions Keras'.
+GUESSES: Mapping[str, tuple[Layout, ...]] = {
+    "conv2d": ("OIHW", "HWIO"),
+    "conv2d_transpose": ("IOHW", "HWOI", "HWIO"),
+    "dense": ("OI", "IO"),
+}
+
+
+def permutation(axes: Layout, kind: str, rank: int) -> tuple[int, ...] | None:
+    """The axes of a file's array in canonical order; None where they cannot be those of `kind`."""
+    same = tuple(range(rank))
+    letters = LETTERS.get(kind, "")
+    if rank < 2 or axes in (CANONICAL, letters):
+        return same
+    if sorted(axes) != sorted(letters) or len(letters) != rank:
+        return None
+    return tuple(axes.index(letter) for letter in letters)
+
+
+def converted(array: Array, node: Node, axes: Layout, reads: Mapping[str, Order]) -> Array | None:
+    """An array of a layer out of the file's axes and order of features in the canonical ones.
+
+    None where its features cannot be told.
+    """
+    order = permutation(axes, node.layer.type, array.ndim)
+    if order is None:
+        return None
+    return _by_features(array.transpose(order), node, reads, back=False)
+
+
+def reverted(array: Array, node: Node, axes: Layout, reads: Mapping[str, Order]) -> Array | None:
+    """The way back: a canonical array in a file's axes and order of features."""
+    import numpy as np
+
+    order = permutation(axes, node.layer.type, array.ndim)
+    moved = _by_features(array, node, reads, back=True)
+    if order is None or moved is None:
+        return None
+    return moved.transpose(np.argsort(order))
+
+
+def feature_axis(node: Node, rank: int) -> int | None:
+    """The axis of a canonical array that stands for what the layer reads; None for its outputs."""
+    if node.layer.type in LETTERS:
+        return LETTERS[node.layer.type].index("I") if rank > 1 else None
+    return 0  # normalisations and factors have a number for each feature
+
+
+def _by_features(
+    array: Array, node: Node, reads: Mapping[str, Order], *, back: bool
+) -> Array | None:
+    import numpy as np
+
+    order, axis = reads.get(node.name), feature_axis(node, array.ndim)
+    if order is None or axis is None:
+        return array
+    if order.indices is None or array.shape[axis] != len(order.indices):
+        return None
+    return np.take(array, np.argsort(order.indices) if back else order.indices, axis)
