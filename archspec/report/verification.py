@@ -14,6 +14,7 @@ from archspec.analysis.section import Column
 from archspec.report.grid import Cell, print_grid
 from archspec.report.table import print_section
 from archspec.verification import GradientError, OutputError, Training, Verification
+from archspec.verification.edited import Edited
 from archspec.verification.errors import Bounded, over
 from archspec.verification.steps import DROP
 
@@ -23,9 +24,25 @@ STEPS = 8
 WRONG = "bold red"
 
 
-def to_json(found: Verification) -> str:
+def to_json(found: Verification | Edited) -> str:
     """One JSON document."""
     return json.dumps(found.to_json(), indent=2)
+
+
+def print_edited(console: Console, found: Edited) -> None:
+    """What an edit changed, and the verdict."""
+    console.print(Text(printable(found.graph.title), style="bold"))
+    console.print(f"float64, batch {found.batch}, seed {found.seed}", highlight=False)
+    for section in found.sections():
+        console.print()
+        print_section(console, section)
+    console.print()
+    verdict = Text(f"{printable(found.file)} is ")
+    if found.equal:
+        verdict.append("the network of the spec", style="bold green")
+    else:
+        verdict.append("NOT the network of the spec", style=WRONG)
+    console.print(verdict, soft_wrap=True)
 
 
 def print_verification(console: Console, found: Verification) -> None:

@@ -43,7 +43,7 @@ class Bench:
     `silent` is the network with nothing random in training, `measured` what the backends say of the
     models whose outputs were compared, as far as they can. The weights and the images are drawn
     in float64 and rounded for backends that compute in float32; the reference is given what they
-    are given. `measured` is what backends say of the models whose outputs were compared.
+    are given.
     """
 
     def __init__(self, graph: Graph, batch: int, seed: int, dtype: str) -> None:
@@ -55,14 +55,13 @@ class Bench:
         self.silent = without_noise(graph)
         self.measured: dict[str, Measured | None] = {}
         self._graph, self._seed, self._dtype = graph, seed, dtype
-        self._weights = _uneven(initial_weights(graph, seed), numbers)
+        self._weights = uneven(initial_weights(graph, seed), numbers)
         self._images: Array = numbers.standard_normal((batch, *graph.input_shape))
         self._expected: dict[str, dict[str, Array]] = {}
         self._cotangents = [
             numbers.standard_normal(self._outputs(dtype)[name].shape) for name in graph.outputs
         ]
         self._roundings = Roundings(graph, batch)
-        self.measured: dict[str, Measured | None] = {}
 
     def precision(self, backend: ComparableBackend) -> str:
         """The one that was asked for, where the backend knows it."""
@@ -227,7 +226,7 @@ def without_noise(graph: Graph) -> Graph:
     return graph
 
 
-def _uneven(weights: dict[str, Array], numbers: np.random.Generator) -> dict[str, Array]:
+def uneven(weights: dict[str, Array], numbers: np.random.Generator) -> dict[str, Array]:
     """The same weights, with noise added to those whose elements are all equal.
 
     A bias of zeros that a backend drops would not show, nor would two tensors of ones (a scale

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Trainer,
         Weights,
     )
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
 
@@ -164,6 +165,17 @@ class TorchBackend(TrainableBackend):
         from archspec.backends.torch.trainer import TorchTrainer
 
         return TorchTrainer(self, graph, recipe, weights, device, dtype)
+
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        import torch
+
+        from archspec.backends.torch.opened import TorchOpened
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return TorchOpened(self, graph, make().to(torch.float64).eval())
 
 
 def outputs(found: Any) -> tuple[Any, ...]:
