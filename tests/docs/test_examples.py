@@ -162,6 +162,18 @@ def test_links_inside_the_project_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_a_script_runs_as_if_alone(tmp_path: Path) -> None:
+    here, path = Path.cwd(), list(sys.path)
+    (tmp_path / "beside_it.py").write_text("text = 'found'\n")
+    (tmp_path / "first.py").write_text("import beside_it\nprint(__name__, beside_it.text)\nx = 1\n")
+    (tmp_path / "second.py").write_text("print(open('beside_it.py').read())\nprint(x)\n")
+    assert run_script(tmp_path / "first.py") == "__main__ found\n"
+    printed = run_script(tmp_path / "second.py")
+    assert printed.startswith("text = 'found'\n\nTraceback")
+    assert printed.endswith("NameError: name 'x' is not defined\n")
+    assert (Path.cwd(), sys.path) == (here, path)
+
+
 def test_the_comparison_notices_a_difference() -> None:
     assert agrees("a ... c", "a b c")
     assert not agrees("a ... c", "a b d")
