@@ -23,7 +23,7 @@ from archspec.verification.steps import Entrants, Racer, recipe_of
 if TYPE_CHECKING:
     import numpy as np
 
-    from archspec.backends.base import Array, ComparableBackend, TrainableBackend, Weights
+    from archspec.backends.base import Array, ComparableBackend, Measured, TrainableBackend, Weights
 
 # It judges.
 REFERENCE = BACKEND
@@ -36,7 +36,7 @@ class Bench:
 
     `silent` is the network with nothing random in training. The weights and the images are drawn
     in float64 and rounded for backends that compute in float32; the reference is given what they
-    are given.
+    are given. `measured` is what the backends whose outputs were compared say of their models.
     """
 
     def __init__(self, graph: Graph, batch: int, seed: int, dtype: str) -> None:
@@ -49,6 +49,7 @@ class Bench:
         self._graph, self._seed, self._dtype = graph, seed, dtype
         self._weights = _uneven(initial_weights(graph, seed), numbers)
         self._images: Array = numbers.standard_normal((batch, *graph.input_shape))
+        self.measured: dict[str, Measured | None] = {}
         self._expected: dict[str, dict[str, Array]] = {}
         self._cotangents = [
             numbers.standard_normal(self._outputs(dtype)[name].shape) for name in graph.outputs
@@ -64,7 +65,9 @@ class Bench:
         backend.require()
         dtype = self.precision(backend)
         images = self._images.astype(dtype)
-        found = backend.activations(self._graph, self._model(backend, self._graph, dtype), images)
+        model = self._model(backend, self._graph, dtype)
+        found = backend.activations(self._graph, model, images)
+        self.measured[backend.name] = backend.measure(self._graph, model)
         found[INPUT] = images
         expected = self._outputs(dtype)
         errors = []

@@ -126,7 +126,7 @@ def verify(
     judge, gradients = bench.gradients(learners)
     entrants = bench.entrants(network, learners) if steps else None
     training = compare(network, classes, entrants, steps, batch, seed) if entrants else None
-    subject = Subject(graph, tuple(chosen), dtype, batch, seed, source)
+    subject = Subject(graph, tuple(chosen), dtype, batch, seed, source, bench.measured)
     checks = [check(subject) for check in CHECKS]
     return Verification(
         graph,

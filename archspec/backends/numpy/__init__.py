@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.base import Backend
+from archspec.backends.base import Backend, layerwise
 from archspec.backends.numpy.layers import LAYERS
 from archspec.backends.source import (
     Call,
@@ -32,7 +32,7 @@ from archspec.layers.batch_norm import BatchNorm
 if TYPE_CHECKING:
     import numpy as np
 
-    from archspec.backends.base import Array, Trainer, Weights
+    from archspec.backends.base import Array, Predictor, Trainer, Weights
     from archspec.backends.numpy.gradients import Derivative
     from archspec.backends.numpy.tape import Recorded
     from archspec.spec.recipe import Recipe
@@ -52,6 +52,7 @@ class NumpyBackend(Backend):
     name = "numpy"
     extra = "torch"
     packages = ("numpy",)
+    weight_files = (".npz",)
 
     def class_name(self, graph: Graph) -> str:
         return class_name(graph, {*TABLE.definitions(graph), *definitions(INITIAL)})
@@ -137,6 +138,23 @@ class NumpyBackend(Backend):
 
     def save_weights(self, graph: Graph, model: Any) -> dict[str, np.ndarray]:
         return dict(model.weights)
+
+    def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
+        """Write the model's dictionary, an array for each canonical name."""
+        import numpy as np
+
+        model = self.build(graph)
+        self.load_weights(graph, model, weights)
+        with path.open("wb") as stream:  # a path, NumPy would give its own ending
+            np.savez(stream, **model.weights)
+
+    def loading(self, path: Path) -> str:
+        return f"model.weights = dict(np.load({str(path)!r}))"
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        model = self.build(graph)
+        self.load_weights(graph, model, weights)
+        return layerwise(self, graph, model, device)
 
     def activations(
         self, graph: Graph, model: Any, images: Array
