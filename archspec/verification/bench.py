@@ -34,9 +34,10 @@ DRAWS = 3
 class Bench:
     """What all backends are given, and the errors of each.
 
-    `silent` is the network with nothing random in training. The weights and the images are drawn
+    `silent` is the network with nothing random in training, `measured` what the backends say of the
+    models whose outputs were compared, as far as they can. The weights and the images are drawn
     in float64 and rounded for backends that compute in float32; the reference is given what they
-    are given. `measured` is what the backends whose outputs were compared say of their models.
+    are given.
     """
 
     def __init__(self, graph: Graph, batch: int, seed: int, dtype: str) -> None:
@@ -46,10 +47,10 @@ class Bench:
 
         numbers = np.random.default_rng(seed)
         self.silent = without_noise(graph)
+        self.measured: dict[str, Measured | None] = {}
         self._graph, self._seed, self._dtype = graph, seed, dtype
         self._weights = _uneven(initial_weights(graph, seed), numbers)
         self._images: Array = numbers.standard_normal((batch, *graph.input_shape))
-        self.measured: dict[str, Measured | None] = {}
         self._expected: dict[str, dict[str, Array]] = {}
         self._cotangents = [
             numbers.standard_normal(self._outputs(dtype)[name].shape) for name in graph.outputs
