@@ -389,7 +389,7 @@ class _Comparison:
             if key not in theirs.tensors:
                 self._note(name, f"has a {key} ({show(tensor.value.shape)}), in the spec none")
         if mine.kind != theirs.kind:
-            self._aside(name, f"is a {mine.kind}, in the spec a {theirs.kind}")
+            self._aside(name, f"is {mine.kind}, in the spec {theirs.kind}")
         elif same:
             for key in dict.fromkeys([*theirs.settings, *mine.settings]):
                 pair = mine.settings.get(key), theirs.settings.get(key)

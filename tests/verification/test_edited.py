@@ -82,7 +82,7 @@ TORCH = {
         response1="in training, another gradient of input 1",
     ),
     "another class": edit(
-        sgd_network, ("nn.GELU()", "nn.SiLU()"), active="is a SiLU, in the spec a GELU"
+        sgd_network, ("nn.GELU()", "nn.SiLU()"), active="is SiLU, in the spec GELU"
     ),
     "an approximation": edit(
         sgd_network, ("nn.GELU()", 'nn.GELU(approximate="tanh")'), active="approximate is tanh"
@@ -145,6 +145,14 @@ TORCH = {
         heads,
         ("block.second.relu", "block.second.act"),
         **{f"body.block{n}.second.relu": "is called body." for n in (1, 2, 3, 4)},
+    ),
+    "layers in a Sequential": edit(
+        noisy,
+        ("self.norm = ", "self.body = nn.Sequential()\n        self.body.norm = "),
+        ("        self.act = ", "        self.body.act = "),
+        ("x = self.norm(x)  # 4 x 3 x 3\n        x = self.act(x)", "x = self.body(x)"),
+        norm="is called body.norm in the file",
+        act="is called body.act in the file",
     ),
     "the order": edit(
         noisy,
@@ -308,7 +316,7 @@ def test_the_layers_that_were_edited_are_told_and_no_others(
 HARMLESS = {
     "a function for a module": (("x = self.act(x)", "x = torch.relu(x)"), "computes the same"),
     "memory": (("nn.ReLU(inplace=True)", "nn.ReLU()"), None),
-    "another class for the same": (("nn.ReLU(inplace=True)", "nn.LeakyReLU(0.0)"), "a LeakyReLU"),
+    "another class for the same": (("nn.ReLU(inplace=True)", "nn.LeakyReLU(0.0)"), "is LeakyReLU"),
     "a name": (("x = self.fc(x)  # 3\n        return x", "y = self.fc(x)\n        return y"), None),
     "formatting": (("Noisy(nn.Module):", "Noisy(nn.Module):  # mine"), None),
 }
@@ -506,7 +514,7 @@ def test_the_command_fails_on_an_edit_and_writes_json(run: Run) -> None:
     assert status == 1
     assert not document["equal"]
     assert [change["layer"] for change in document["changed"]] == ["s2", "s4"]
-    assert document["changed"][0]["changes"][0] == "is a MaxPool2d, in the spec a AvgPool2d"
+    assert document["changed"][0]["changes"][0] == "is MaxPool2d, in the spec AvgPool2d"
     assert document["file"] == "lenet.py"
     assert document["outputs"] > document["output_bound"]
     status, out, _ = run("--source", "lenet.py")
