@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import linecache
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
     Array = npt.NDArray[np.floating[Any]]
@@ -97,6 +98,16 @@ class Backend(ABC):
     @abstractmethod
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         """The model's weights under canonical names and in canonical layout."""
+
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        """Take apart the model that `make` makes, in float64 and with the same seed each time.
+
+        `make` may execute source that somebody edited; `like` is the model of the source as it was
+        emitted. What `make` raises passes through.
+        """
+        raise ArchspecError(f"a model of the {self.name} backend cannot be taken apart")
 
     def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
         """Write weights as a file that the framework's own functions load into the emitted model.

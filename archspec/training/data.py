@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from archspec.analysis.numbers import counted
 from archspec.diagnostics import ArchspecError
 from archspec.layers.base import Shape, show
 from archspec.spec.recipe import Preprocessing
@@ -90,8 +91,8 @@ class Scaling:
             value = (default,) * channels if value is None else value
             if len(value) != channels:
                 raise ArchspecError(
-                    f"the recipe's preprocessing.{name} has {len(value)} numbers and the network "
-                    f"reads {channels} channels"
+                    f"the recipe's preprocessing.{name} has {counted(len(value), 'number')} and "
+                    f"the network reads {counted(channels, 'channel')}"
                 )
             arrays.append(np.asarray(value, dtype="float32"))
         return cls(preprocessing.rescale, *arrays)

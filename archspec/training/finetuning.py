@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from archspec.analysis.shapes import infer_shapes
 from archspec.diagnostics import ArchspecError, shortened
 from archspec.graph import Graph
 from archspec.spec.fields import INPUT
-from archspec.training.checkpoint import Origin, weights_in
+from archspec.spec.recipe import Preprocessing
+from archspec.training.checkpoint import Origin, run_around, weights_in
 from archspec.weights.loaded import few
 from archspec.weights.selection import layer_of, selected
 from archspec.weights.store import tensor_shapes
@@ -48,6 +50,19 @@ def first_weights(
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return loaded, Origin(str(file.absolute()), loaded.format, digest, tuple(skip))
+
+
+def with_remark(loaded: Loaded, path: Path, preprocessing: Preprocessing) -> Loaded:
+    """The same with a note where a run trained these weights on other pixel values."""
+    run = run_around(path)
+    before = run.record().recipe.preprocessing if run is not None else preprocessing
+    if before == preprocessing:
+        return loaded
+    remark = (
+        f"The run that left these weights read pixel values p as {_said(before)}, and this one "
+        f"reads {_said(preprocessing)}; `training.preprocessing` in the spec can keep them equal."
+    )
+    return replace(loaded, notes=(*loaded.notes, remark))
 
 
 def frozen(graph: Graph, patterns: Sequence[str]) -> Graph:
@@ -91,6 +106,17 @@ def has_trained_weights(graph: Graph) -> bool:
         for node in graph.nodes
         for weight in node.layer.weights(shapes.inputs(node))
     )
+
+
+def _said(preprocessing: Preprocessing) -> str:
+    """What becomes of a pixel value p: (p - [77.99]) / [95.87]."""
+    scaled = "p" if preprocessing.rescale == 1 else f"p x {preprocessing.rescale:g}"
+    numbers = [
+        f"[{', '.join(f'{value:.4g}' for value in statistic)}]"
+        for statistic in (preprocessing.mean, preprocessing.std)
+        if isinstance(statistic, tuple)
+    ]
+    return f"({scaled} - {numbers[0]})" + "".join(f" / {number}" for number in numbers[1:])
 
 
 def _heads(graph: Graph) -> list[str]:

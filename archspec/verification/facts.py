@@ -164,25 +164,30 @@ def facts(subject: Subject) -> Facts | None:
     shapes = infer_shapes(graph)
     for backend in subject.backends:
         measured = subject.measured.get(backend.name)
-        if measured is not None:
-            found += _counts(graph, shapes, backend.name, measured)
-        if backend.differentiates_images:
+        counts = [] if measured is None else _counts(graph, shapes, backend.name, measured)
+        found += counts
+        # A model with other tensors has no place for the weights.
+        fits = all(fact.equal for fact in counts if "params" in fact.what)
+        if fits and backend.differentiates_images:
             found += _fields(graph, backend)
     return Facts(tuple(found)) if found else None
 
 
-def _counts(graph: Graph, shapes: Shapes, backend: str, measured: Measured) -> Iterator[Fact]:
+def _counts(graph: Graph, shapes: Shapes, backend: str, measured: Measured) -> list[Fact]:
     costs = layer_costs(graph, shapes, 1)
-    for name in shapes.layers:
-        yield _same("shape", backend, name, shapes.of(name), measured.shapes.get(name))
+    found = [
+        _same("shape", backend, name, shapes.of(name), measured.shapes.get(name))
+        for name in shapes.layers
+    ]
     for what in ("trainable_params", "non_trainable_params"):
         expected = sum(getattr(cost, what) for cost in costs.values())
-        yield _same(what, backend, None, expected, getattr(measured, what))
+        found.append(_same(what, backend, None, expected, getattr(measured, what)))
     if measured.flops is not None:
         for name, cost in costs.items():
             counted = measured.flops.get(name, 0)
             if cost.macs or counted:
-                yield _same("flops", backend, name, 2 * cost.macs, counted)
+                found.append(_same("flops", backend, name, 2 * cost.macs, counted))
+    return found
 
 
 def _same(what: str, backend: str, layer: str | None, expected: Any, measured: Any) -> Fact:
@@ -205,7 +210,7 @@ class _Site:
     def agrees(self, seen: Field | None) -> bool:
         """Whether that is the field, or within it where it hangs over the edge of the image.
 
-        What has no gradient anywhere is constant, as the normalisation of a single number is.
+        What has no gradient anywhere is constant, as the softmax of a single channel is.
         """
         return seen is None or all(
             mine == other if inside else mine[0] <= other[0] and other[1] <= mine[1]

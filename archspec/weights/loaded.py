@@ -100,12 +100,9 @@ class Loaded:
             )
             for match in self.matches
         ]
-        rows += [(name, "", "", "skipped", "as the spec initialises it") for name in self.skipped]
-        rows += [(name, "", "", "missing", "the file has none") for name in self.missing]
-        rows += [
-            ("", shortened(name, 120), "", "left over", "the network has no place")
-            for name in self.extra
-        ]
+        rows += [(name, "", "", "skipped", "") for name in self.skipped]
+        rows += [(name, "", "", "missing", "") for name in self.missing]
+        rows += [("", shortened(name, 120), "", "left over", "") for name in self.extra]
         columns = (
             Column("weight", folds=True),
             Column("in the file", folds=True),

@@ -19,7 +19,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -149,14 +148,30 @@ def test_examples_about_frameworks_do_what_they_say(
 @pytest.mark.full
 @pytest.mark.parametrize("page", SCRIPTED, ids=name_of)
 def test_they_do_so_in_processes_of_their_own(page: Path, tmp_path: Path) -> None:
-    # Standard error has what TensorFlow and PyTorch say of the machine when they start.
-    check_examples(page, tmp_path, partial(run, errors=subprocess.DEVNULL))
+    def run_alone(command: str, folder: Path) -> str:
+        # On standard error, TensorFlow and PyTorch say what they think of the machine.
+        script = command.startswith("python ")
+        return run(command, folder, subprocess.DEVNULL if script else subprocess.STDOUT)
+
+    check_examples(page, tmp_path, run_alone)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_inside_the_project_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_a_script_runs_as_if_alone(tmp_path: Path) -> None:
+    here, path = Path.cwd(), list(sys.path)
+    (tmp_path / "beside_it.py").write_text("text = 'found'\n")
+    (tmp_path / "first.py").write_text("import beside_it\nprint(__name__, beside_it.text)\nx = 1\n")
+    (tmp_path / "second.py").write_text("print(open('beside_it.py').read())\nprint(x)\n")
+    assert run_script(tmp_path / "first.py") == "__main__ found\n"
+    printed = run_script(tmp_path / "second.py")
+    assert printed.startswith("text = 'found'\n\nTraceback")
+    assert printed.endswith("NameError: name 'x' is not defined\n")
+    assert (Path.cwd(), sys.path) == (here, path)
 
 
 def test_the_comparison_notices_a_difference() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import TrainableBackend
+from archspec.backends.source import literal
 from archspec.backends.torch.emit import attributes, emit, network_class
 from archspec.graph import Graph
 from archspec.spec.fields import INPUT
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         Trainer,
         Weights,
     )
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
 
@@ -70,7 +72,7 @@ class TorchBackend(TrainableBackend):
             torch.save(model.state_dict(), stream)
 
     def loading(self, path: Path) -> str:
-        return f"model.load_state_dict(torch.load({str(path)!r}, weights_only=True))"
+        return f"model.load_state_dict(torch.load({literal(str(path)).text}, weights_only=True))"
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         import torch
@@ -163,6 +165,17 @@ class TorchBackend(TrainableBackend):
         from archspec.backends.torch.trainer import TorchTrainer
 
         return TorchTrainer(self, graph, recipe, weights, device, dtype)
+
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        import torch
+
+        from archspec.backends.torch.opened import TorchOpened
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return TorchOpened(self, graph, make().to(torch.float64).eval())
 
 
 def outputs(found: Any) -> tuple[Any, ...]:
