@@ -44,7 +44,7 @@ def align(
 ) -> Alignment | None:
     """Match the layers of a file with those of a network; None where there are too many to try.
 
-    `file` and `network` say what each layer is: layers that are equal there fit the same. `fits`
+    `file` and `network`, both not empty, say what each layer is: equal ones fit the same. `fits`
     says whether two positions may be one, `faintly` whether they may be if nothing else is for it
     (a layer that is not wanted, under another shape). `types` are the network's layers by type:
     a file with all convolutions before all normalisations keeps the order within each type. One
