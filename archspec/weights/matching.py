@@ -126,7 +126,10 @@ class _Matching:
         grouped: dict[str, list[Tensor]] = {}
         for tensor in foreign.tensors:
             grouped.setdefault(tensor.layer, []).append(tensor)
-        sources = [Source(layer, tuple(found)) for layer, found in grouped.items()]
+        layers = [tuple(found) for found in grouped.values()]
+        if equivalents.learns_apart(graph):
+            layers = [part for found in layers for part in equivalents.apart(found)]
+        sources = [Source(found[0].layer, found) for found in layers]
         # Heads that the file's network has in training, and this one has not.
         without = [s for s in sources if graph.auxiliary or not _AUXILIARY.match(s.layer)]
         self.sources = without or sources
