@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # Names are trusted where so large a share of the layers of the file or of the network, whichever
 # has fewer, is called alike.
 TRUSTED = 0.5
+# torchvision's names of auxiliary classifiers: aux1.conv, AuxLogits.conv0, aux_classifier.0.
+_AUXILIARY = re.compile(r"aux(\d*|logits|_classifier)\.", re.IGNORECASE)
 # With fewer of the layers fitting, the file is one of another network, and no layer is looked at.
 LIKELY = 0.5
 
@@ -124,7 +126,13 @@ class _Matching:
         grouped: dict[str, list[Tensor]] = {}
         for tensor in foreign.tensors:
             grouped.setdefault(tensor.layer, []).append(tensor)
-        self.sources = [Source(layer, tuple(found)) for layer, found in grouped.items()]
+        layers = [tuple(found) for found in grouped.values()]
+        if equivalents.learns_apart(graph):
+            layers = [part for found in layers for part in equivalents.apart(found)]
+        sources = [Source(found[0].layer, found) for found in layers]
+        # Heads that the file's network has in training, and this one has not.
+        without = [s for s in sources if graph.auxiliary or not _AUXILIARY.match(s.layer)]
+        self.sources = without or sources
         self.colours: Colours | None = colours or foreign.colours
         self.colours_given = colours is not None
         self.flatten: Flatten | None = flatten or foreign.flatten
