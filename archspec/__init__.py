@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from archspec.api import save_weights as save_weights
     from archspec.api import train as train
     from archspec.api import verify as verify
+    from archspec.api import verify_source as verify_source
     from archspec.diagnostics import ArchspecError as ArchspecError
     from archspec.diagnostics import Diagnostic as Diagnostic
     from archspec.diagnostics import SpecError as SpecError
@@ -49,6 +50,7 @@ _HOMES = {
     "save_weights": "archspec.api",
     "train": "archspec.api",
     "verify": "archspec.api",
+    "verify_source": "archspec.api",
 }
 __all__ = ["__version__", *_HOMES]
 

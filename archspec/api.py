@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archspec.prediction import Classifier, Prediction
     from archspec.training.options import RunOptions, RunSummary, Watcher
     from archspec.verification import Verification
+    from archspec.verification.edited import Edited
     from archspec.weights import Loaded
     from archspec.weights.foreign import Colours, Flatten
 
@@ -40,6 +41,7 @@ __all__ = [
     "save_weights",
     "train",
     "verify",
+    "verify_source",
 ]
 
 
@@ -140,6 +142,16 @@ def save_weights(
     from archspec.weights import save
 
     save(path, buildable(spec), weights)
+
+
+def verify_source(spec: Spec, file: str | Path, **options: Any) -> Edited:
+    """Execute an emitted file that was edited, and tell which layers the edit changed.
+
+    `options` are those of `archspec.verification.edited.verify_source`.
+    """
+    from archspec.verification.edited import verify_source
+
+    return verify_source(buildable(spec), Path(file), **options)
 
 
 def train(

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend
+from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 from archspec.spec.recipe import Preprocessing
 from archspec.training.checkpoint import RunFolder, run_around, weights_in
 from archspec.training.data import Scaling
-from archspec.training.outputs import ending_in_logits
 from archspec.training.pixels import fitted
 from archspec.training.sources import SUFFIXES, check_images, images_below, read_image, shown
 

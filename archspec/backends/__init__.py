@@ -9,7 +9,7 @@ from archspec import plugins
 from archspec.diagnostics import ArchspecError, did_you_mean, listing
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Backend, TrainableBackend
+    from archspec.backends.base import Backend, ComparableBackend, TrainableBackend
 
 GROUP = "archspec.backends"
 
@@ -43,3 +43,12 @@ def trainable_backends() -> tuple[TrainableBackend, ...]:
 
     every = (get_backend(name) for name in backend_names())
     return tuple(backend for backend in every if isinstance(backend, TrainableBackend))
+
+
+def comparable_backends() -> tuple[ComparableBackend, ...]:
+    """The backends that tell the output of every layer: those that train first, PyTorch ahead."""
+    from archspec.backends.base import ComparableBackend, TrainableBackend
+
+    every = (get_backend(name) for name in reversed(backend_names()))
+    found = [backend for backend in every if isinstance(backend, ComparableBackend)]
+    return tuple(sorted(found, key=lambda b: not isinstance(b, TrainableBackend)))

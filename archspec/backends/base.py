@@ -5,21 +5,25 @@ from __future__ import annotations
 import importlib.util
 import linecache
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.layers.base import Shape
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
     Array = npt.NDArray[np.floating[Any]]
     Labels = npt.NDArray[np.integer[Any]]
+    Mask = npt.NDArray[np.bool_]
     Weights = Mapping[str, Array]
 
 
@@ -95,6 +99,16 @@ class Backend(ABC):
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         """The model's weights under canonical names and in canonical layout."""
 
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        """Take apart the model that `make` makes, in float64 and with the same seed each time.
+
+        `make` may execute source that somebody edited; `like` is the model of the source as it was
+        emitted. What `make` raises passes through.
+        """
+        raise ArchspecError(f"a model of the {self.name} backend cannot be taken apart")
+
     def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
         """Write weights as a file that the framework's own functions load into the emitted model.
 
@@ -165,13 +179,32 @@ class Trainer(Predictor, Protocol):
         """Go on with these velocities, which belong to a step at `learning_rate`."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a framework itself says of a built model.
+
+    `shapes` are the outputs of the layers by name, channels first and without the batch axis.
+    The counts are numbers in tensors: those that an optimiser updates, and all others (frozen
+    parameters and running statistics). `flops` is what the framework's own counter finds in
+    convolutions and matrix products for one image, by layer, without those that have none; None
+    where the framework has no counter.
+    """
+
+    shapes: Mapping[str, Shape]
+    trainable_params: int
+    non_trainable_params: int
+    flops: Mapping[str, int] | None = None
+
+
 class ComparableBackend(Backend):
     """A backend whose models tell the output of every layer.
 
-    `dtypes` are the precisions that it can compute in.
+    `dtypes` are the precisions that it can compute in; `differentiates_images` says whether it has
+    `support`.
     """
 
     dtypes: ClassVar[tuple[str, ...]] = ("float64", "float32")
+    differentiates_images: ClassVar[bool] = False
 
     @abstractmethod
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
@@ -184,6 +217,28 @@ class ComparableBackend(Backend):
         That is with dropout off and running statistics, for layers that are used in training
         alone too.
         """
+
+    def measure(self, graph: Graph, model: Any) -> Measured | None:
+        """What the framework says of a model, None where it has nothing of its own to count with.
+
+        Layers that are used in training alone are counted too.
+        """
+        return None
+
+    def support(
+        self,
+        graph: Graph,
+        model: Any,
+        images: Array,
+        positions: Mapping[str, tuple[int, ...]],
+    ) -> dict[str, Mask]:
+        """The pixels at which the gradient of one position of a layer is not 0: height, width.
+
+        The position is (row, column) of a map, () of a vector: all of its features. It is that of
+        the sum over channels, each multiplied by a random number, in any of the images, at
+        inference.
+        """
+        raise NotImplementedError(f"{self.name} does not differentiate images")
 
     def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
         model = self.build_for_verification(graph, "float32")

@@ -1,13 +1,16 @@
-"""Compare the backends: outputs and gradients."""
+"""Compare the backends: outputs, gradients and training."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from archspec.cli.options import InputOption, RootOption, SetOption, SpecArgument, console, load
+from archspec.diagnostics import ArchspecError
+from archspec.graph import Graph
 
 
 class Precision(StrEnum):
@@ -35,6 +38,17 @@ def verify(
     ),
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images at once.")] = 2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="For weights and images.")] = 0,
+    steps: Annotated[
+        int, typer.Option("--steps", min=0, help="Also compare so many steps of training.")
+    ] = 0,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--source",
+            help="An emitted file that was edited by hand: tell which layers the edit changed. It "
+            "is executed, so let it be a file that you would run.",
+        ),
+    ] = None,
     set_: SetOption = None,
     input: InputOption = None,
     format: Annotated[VerifyFormat, typer.Option("--format", help="How to print it.")] = (
@@ -42,23 +56,61 @@ def verify(
     ),
     root: RootOption = None,
 ) -> None:
-    """Compare every installed backend with the NumPy reference: outputs and gradients.
+    """Compare every installed backend with the NumPy reference: outputs, gradients, training.
 
-    Exit status 1 when they differ. Example: archspec verify alexnet --dtype float32
+    Exit status 1 when they differ, with the operation that does. Example: archspec verify
+    alexnet --dtype float32 --steps 10; archspec verify alexnet --source alexnet_torch.py
     """
     from archspec import api
     from archspec.report import verification
 
+    if source is not None:
+        _verify_source(
+            load(spec, set_, input, root), source, backend, dtype, batch, seed, steps, format
+        )
+        return
     found = api.verify(
         load(spec, set_, input, root),
         backends=tuple(dict.fromkeys(backend)) if backend else None,
         dtype=dtype.value,
         batch=batch,
         seed=seed,
+        steps=steps,
     )
     if format is VerifyFormat.json:
         print(verification.to_json(found))
     else:
         verification.print_verification(console(), found)
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+def _verify_source(
+    spec: Graph,
+    file: Path,
+    backends: list[str] | None,
+    dtype: Precision,
+    batch: int,
+    seed: int,
+    steps: int,
+    format: VerifyFormat,
+) -> None:
+    from archspec import api
+    from archspec.report import verification
+
+    if dtype is not Precision.float64 or steps:
+        raise ArchspecError(
+            "--source compares one forward and one backward pass in float64; leave out --dtype and "
+            "--steps"
+        )
+    if backends and len(backends) > 1:
+        raise ArchspecError("--source is a file of one backend; give --backend once, or not at all")
+    found = api.verify_source(
+        spec, file, backend=backends[0] if backends else None, batch=batch, seed=seed
+    )
+    if format is VerifyFormat.json:
+        print(verification.to_json(found))
+    else:
+        verification.print_edited(console(), found)
     if not found.equal:
         raise typer.Exit(1)

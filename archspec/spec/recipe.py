@@ -162,3 +162,12 @@ class Recipe(SpecModel):
             if fnmatch.fnmatchcase(parameter, rule.match):
                 found = (rule.learning_rate, rule.weight_decay)
         return found
+
+
+# The recipe of a spec that has none.
+DEFAULT_RECIPE = Recipe(
+    epochs=10,
+    batch_size=32,
+    optimizer=Sgd(type="sgd", learning_rate=0.01, momentum=0.9),
+    preprocessing=Preprocessing(mean="data", std="data"),
+)

@@ -14,13 +14,14 @@ from pydantic import ValidationError
 
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
-from archspec.backends import get_backend, trainable_backends
+from archspec.backends import get_backend
 from archspec.backends.base import TrainableBackend
+from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing
 from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
-from archspec.spec.recipe import Preprocessing, Recipe, Sgd
+from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
 from archspec.training.checkpoint import Checkpoint, Origin, RunFolder, RunRecord, State
 from archspec.training.clock import Clock
 from archspec.training.data import Data, prepare
@@ -40,7 +41,6 @@ from archspec.training.options import (
     Silent,
     Watcher,
 )
-from archspec.training.outputs import ending_in_logits
 from archspec.training.schedule import Schedule
 from archspec.training.sources import DEFAULT, Source, open_source, shown
 from archspec.version import __version__
@@ -51,13 +51,6 @@ if TYPE_CHECKING:
     from archspec.weights import Loaded
 
 DEFAULT_BACKEND = "torch"
-# The recipe of a spec that has none.
-DEFAULT_RECIPE = Recipe(
-    epochs=10,
-    batch_size=32,
-    optimizer=Sgd(type="sgd", learning_rate=0.01, momentum=0.9),
-    preprocessing=Preprocessing(mean="data", std="data"),
-)
 # Seconds between two looks at the losses, each of which waits for the device.
 REPORT_EVERY = 0.5
 
@@ -280,8 +273,7 @@ def _backend(name: str) -> TrainableBackend:
 
     backend = get_backend(name)
     if not isinstance(backend, TrainableBackend):
-        can = [backend.name for backend in trainable_backends()]
-        raise ArchspecError(f"the {name} backend cannot train; there are {listing(can)}")
+        raise ArchspecError(f"the {name} backend has no gradients and cannot train")
     backend.require()
     needed = {"grain": "grain", "PIL": "pillow", "sklearn": "scikit-learn"}
     missing = [name for module, name in needed.items() if not importlib.util.find_spec(module)]

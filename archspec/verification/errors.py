@@ -3,32 +3,55 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array
 
 
+class Bounded:
+    """A relative error that has a bound."""
+
+    __slots__ = ()
+    relative: float
+    bound: float
+
+    @property
+    def within(self) -> bool:
+        """Whether it is as small as it has to be."""
+        return self.relative <= self.bound
+
+
 @dataclass(frozen=True, slots=True)
-class OutputError:
+class OutputError(Bounded):
     """How far one layer's output in one backend is from the reference.
 
-    `relative` is the largest absolute error over the largest absolute value of the layer.
+    `relative` is the largest absolute error over the largest absolute value of the layer; it may be
+    `bound`. Where it is more, `own` is the part that the layer adds: its distance from what the
+    reference computes from the inputs that the layer had in this backend, which may be `own_bound`.
+    It is None where nothing can be computed from those.
     """
 
     layer: str
     backend: str
     absolute: float
     relative: float
+    bound: float
+    own: float | None = None
+    own_bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class GradientError:
+class GradientError(Bounded):
     """How far the gradient of one parameter in `backend` is from that in `against`.
 
-    `relative` is the largest absolute error over the largest absolute gradient of the layer: a
-    bias before batch normalisation has the gradient 0, and each framework other crumbs of it.
+    `parameter` is "input" for the images. `relative` is the largest absolute error over the largest
+    absolute gradient of the layer: a bias before batch normalisation has the gradient 0, and each
+    framework other crumbs of it.
     """
 
     parameter: str
@@ -36,19 +59,20 @@ class GradientError:
     against: str
     absolute: float
     relative: float
+    bound: float
 
 
 def layer_of(parameter: str) -> str:
-    """The layer of a parameter: a.b of `a.b.weight`."""
-    return parameter.rpartition(".")[0]
+    """The layer of a parameter: a.b of `a.b.weight`; the images are one of their own."""
+    return INPUT if parameter == INPUT else parameter.rpartition(".")[0]
 
 
-def layer_scales(gradients: dict[str, Array]) -> dict[str, float]:
-    """The largest absolute gradient of each layer."""
+def layer_scales(tensors: Mapping[str, Array]) -> dict[str, float]:
+    """The largest absolute value in the tensors of each layer."""
     scales: dict[str, float] = {}
-    for parameter, gradient in gradients.items():
-        layer = layer_of(parameter)
-        largest = float(abs(gradient).max(initial=0.0))
+    for name, tensor in tensors.items():
+        layer = layer_of(name)
+        largest = float(abs(tensor).max(initial=0.0))
         scales[layer] = max(scales.get(layer, 0.0), largest)
     return scales
 
@@ -71,14 +95,21 @@ def error(
         return math.inf, math.inf
     if scale is None:
         scale = float(np.abs(expected).max(initial=0.0))
+    return absolute, over(absolute, scale)
+
+
+def over(absolute: float, scale: float) -> float:
+    """An absolute error relative to a scale; anything is infinitely much of nothing."""
+    if not math.isfinite(absolute):
+        return math.inf
     if scale == 0.0:
-        return absolute, 0.0 if absolute == 0.0 else math.inf
-    return absolute, absolute / scale
+        return 0.0 if absolute == 0.0 else math.inf
+    return absolute / scale
 
 
-def finite(values: dict[str, Any]) -> dict[str, Any]:
-    """The same with null for an infinite error, which JSON has no number for."""
+def finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with null for what is not finite, which JSON has no number for."""
     return {
-        key: None if isinstance(value, float) and math.isinf(value) else value
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in values.items()
     }

@@ -9,7 +9,7 @@ names. What could as well be matched otherwise is told, not guessed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # The longest common subsequence takes one cell for each pair of layers.
 MAX_CELLS = 4_000_000
@@ -40,12 +40,15 @@ def align(
     faintly: Fits,
     *,
     ordered: bool,
+    types: Sequence[object],
 ) -> Alignment | None:
     """Match the layers of a file with those of a network; None where there are too many to try.
 
-    `file` and `network` say what each layer is: layers that are equal there fit the same. `fits`
+    `file` and `network`, both not empty, say what each layer is: equal ones fit the same. `fits`
     says whether two positions may be one, `faintly` whether they may be if nothing else is for it
-    (a layer that is not wanted, under another shape).
+    (a layer that is not wanted, under another shape). `types` are the network's layers by type:
+    a file with all convolutions before all normalisations keeps the order within each type. One
+    that does not keep it either tells nothing about layers that are alike.
     """
     count, wanted = len(file), len(network)
     if count == wanted and all(fits(i, i) or faintly(i, i) for i in range(count)):
@@ -59,9 +62,22 @@ def align(
     best = _best(scores)
     first = _path(scores, best, first=True)
     if len(by_shape.pairs) > sum(fits(i, j) for i, j in first) and not by_shape.unsure:
+        if not _keeps_order(by_shape.pairs, types):
+            alike = {j for same in _kinds(network).values() if len(same) > 1 for j in same}
+            by_shape = replace(by_shape, unsure=[p for p in by_shape.pairs if p[1] in alike])
         return by_shape
     agreed = set(first).intersection(_path(scores, best, first=False))
     return Alignment(first, True, [pair for pair in first if pair not in agreed])
+
+
+def _keeps_order(pairs: Pairs, types: Sequence[object]) -> bool:
+    """Whether the layers of each type stand in the file in the order of the network."""
+    last: dict[object, int] = {}
+    for i, j in sorted(pairs, key=lambda pair: pair[1]):
+        if last.get(types[j], -1) > i:
+            return False
+        last[types[j]] = i
+    return True
 
 
 def _by_shape(file: Sequence[object], network: Sequence[object], fits: Fits) -> Alignment:

@@ -102,10 +102,7 @@ class Loaded:
         ]
         rows += [(name, "", "", "skipped", "") for name in self.skipped]
         rows += [(name, "", "", "missing", "") for name in self.missing]
-        rows += [
-            ("", shortened(name, 120), "", "left over", "the network has no place")
-            for name in self.extra
-        ]
+        rows += [("", shortened(name, 120), "", "left over", "") for name in self.extra]
         columns = (
             Column("weight", folds=True),
             Column("in the file", folds=True),

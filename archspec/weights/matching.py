@@ -21,7 +21,8 @@ from archspec.analysis.shapes import infer_shapes
 from archspec.diagnostics import ArchspecError, listing, shortened
 from archspec.graph import Graph, Node
 from archspec.layers.base import Shape, Weight, show
-from archspec.weights import store
+from archspec.weights import equivalents, store
+from archspec.weights.aliases import alias
 from archspec.weights.alignment import align
 from archspec.weights.files import refused, shown
 from archspec.weights.foreign import CANONICAL, Colours, Flatten, Foreign, Layout, Tensor
@@ -44,17 +45,26 @@ LIKELY = 0.5
 
 @dataclass(frozen=True)
 class Place:
-    """A layer of the network that has weights, by their names in it."""
+    """A layer of the network that has weights, by their names in it.
+
+    `norm` is the batch normalisation that a bias of the file may go to, if it has none itself.
+    """
 
     node: Node
     weights: Mapping[str, Weight]
     skipped: bool
+    norm: Node | None = None
 
     @cached_property
     def kind(self) -> tuple[object, ...]:
         """What decides what fits: equal places fit the same."""
         shapes = tuple((role, weight.shape) for role, weight in self.weights.items())
-        return (self.node.layer.type, shapes, self.skipped)
+        return (self.node.layer.type, shapes, self.skipped, self.norm is not None)
+
+    def absorbs(self, tensor: Tensor) -> bool:
+        """Whether a bias that the layer has not is one for the normalisation behind it."""
+        outputs = self.weights["weight"].shape[:1] if self.norm else None
+        return tensor.role == "bias" and tensor.value.shape == outputs
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,9 @@ class Source:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the layer may be called: as the reader understands it, and in full."""
+        """What the layer may be called: as the reader understands it, in full, and elsewhere."""
         full = self.tensors[0].name.rpartition(".")[0]
-        return tuple(dict.fromkeys((full, self.layer)))
+        return tuple(dict.fromkeys((full, self.layer, alias(self.layer))))
 
 
 def match(
@@ -104,13 +114,13 @@ class _Matching:
     ) -> None:
         self.foreign, self.graph, self.path = foreign, graph, path
         self.skipped = dict.fromkeys(selected(graph, skip))
-        shapes = infer_shapes(graph)
+        shapes, norms = infer_shapes(graph), equivalents.normalised(graph)
         self.places = []
         for node in graph.nodes:
             weights = {w.name: w for w in node.layer.weights(shapes.inputs(node))}
             if weights:
                 left_out = all(f"{node.name}.{role}" in self.skipped for role in weights)
-                self.places.append(Place(node, weights, left_out))
+                self.places.append(Place(node, weights, left_out, norms.get(node.name)))
         grouped: dict[str, list[Tensor]] = {}
         for tensor in foreign.tensors:
             grouped.setdefault(tensor.layer, []).append(tensor)
@@ -118,6 +128,7 @@ class _Matching:
         self.colours: Colours | None = colours or foreign.colours
         self.colours_given = colours is not None
         self.flatten: Flatten | None = flatten or foreign.flatten
+        self.shapes = {tensor.name: tensor.value.shape for tensor in foreign.tensors}
         self.notes: list[str] = []
         self._fits: dict[tuple[object, object], bool] = {}
 
@@ -153,9 +164,15 @@ class _Matching:
                 shape = place.weights[role].shape
                 matches.append(
                     Match(
-                        name, parts[role].name, shape, parts[role].value.shape, how[number], changes
+                        name,
+                        parts[role].name,
+                        shape,
+                        self.shapes[parts[role].name],
+                        how[number],
+                        changes,
                     )
                 )
+        self._absorb(pairs, how, weights, matches, missing, used)
         if not matches and len(self.skipped) < sum(len(p.weights) for p in self.places):
             raise self._nothing_fits(0)
         extra = tuple(t.name for t in self.foreign.tensors if t.name not in used)
@@ -169,6 +186,60 @@ class _Matching:
             extra,
             (*self.notes, *conversion.notes()),
         )
+
+    def _absorb(
+        self,
+        pairs: Mapping[int, Source],
+        how: Mapping[int, How],
+        weights: dict[str, Array],
+        matches: list[Match],
+        missing: list[str],
+        used: set[str],
+    ) -> None:
+        """Give biases that the network has not to the batch normalisations behind them."""
+        paired = {source.layer for source in pairs.values()}
+        folded = all(
+            source.layer in paired
+            for source in self.sources
+            if any(tensor.role == "running_mean" for tensor in source.tensors)
+        )
+        into_means, passing = [], []
+        for number, source in pairs.items():
+            place = self.places[number]
+            norm = place.norm
+            tensor = next((t for t in source.tensors if place.absorbs(t)), None)
+            if norm is None or tensor is None or place.skipped:
+                continue
+            bias = _numbers(self.path, tensor, [])
+            mean = f"{norm.name}.running_mean"
+            if mean in weights:
+                weights[mean] = equivalents.with_bias(norm, weights, bias)
+                into_means.append(place.node.name)
+            elif folded and mean in missing:
+                for role, (value, said) in equivalents.passing_on(norm, bias).items():
+                    name = f"{norm.name}.{role}"
+                    if name in missing:
+                        missing.remove(name)
+                        weights[name] = value
+                        matches.append(
+                            Match(name, tensor.name, bias.shape, bias.shape, how[number], (said,))
+                        )
+                passing.append(norm.name)
+            else:
+                continue
+            used.add(tensor.name)
+        if into_means:
+            self.notes.append(
+                f"The file has biases for {few(tuple(into_means))}, and the network none there: "
+                "they were taken off the means of the batch normalisations behind, which computes "
+                "the same."
+            )
+        if passing:
+            self.notes.append(
+                f"The file has {few(tuple(passing))} folded into the layers before: they add what "
+                "is left of them, a bias, and do nothing else. At inference that is the same; "
+                "training starts without their statistics."
+            )
 
     def _introduce(self) -> None:
         """Say what the file says of itself."""
@@ -221,6 +292,7 @@ class _Matching:
             fits,
             faintly,
             ordered=self.foreign.ordered,
+            types=[place.node.layer.type for place in places],
         )
         if found is None:
             raise refused(
@@ -505,11 +577,14 @@ def _roles(source: Source, place: Place, *, complete: bool = True) -> dict[str, 
 
     With `complete`, None where the two have not the same ones.
     """
-    if any(t.kind and t.kind != place.node.layer.type for t in source.tensors):
+    kind = place.node.layer.type
+    tensors = [equivalents.in_the_form_of(tensor, kind) for tensor in source.tensors]
+    changed = {tensor.kind for tensor in tensors if tensor.value.ndim > 1} == {kind}
+    if any(t.kind and t.kind != kind for t in tensors if not (changed and t.role == "bias")):
         return None
     found: dict[str, Tensor] = {}
-    left = [role for role in place.weights if role not in {t.role for t in source.tensors}]
-    for tensor in source.tensors:
+    left = [role for role in place.weights if role not in {t.role for t in tensors}]
+    for tensor in tensors:
         role = tensor.role
         if not role:
             rank = tensor.value.ndim
@@ -517,7 +592,7 @@ def _roles(source: Source, place: Place, *, complete: bool = True) -> dict[str, 
             left = [r for r in left if r != role]
         if role in place.weights and role not in found:
             found[role] = tensor
-        elif complete:
+        elif complete and not place.absorbs(tensor):
             return None
     return None if complete and len(found) < len(place.weights) else found
 

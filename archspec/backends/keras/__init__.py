@@ -5,23 +5,26 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.base import TrainableBackend
+from archspec.backends.base import Measured, TrainableBackend
 from archspec.backends.keras.emit import TABLE, emit, layer_names, network_class
 from archspec.backends.source import contexts, literal
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.layers.base import Shape
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from archspec.backends.base import Array, Predictor, Trainer, Weights
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
 # What Keras can compute with, the first installed one unless KERAS_BACKEND says another.
@@ -97,15 +100,23 @@ class KerasBackend(TrainableBackend):
         with precision(str(images.dtype)):
             every = keras.Model(model.inputs, outputs)
             found = (
-                every(keras.ops.convert_to_tensor(_last(images)), training=False)
+                every(keras.ops.convert_to_tensor(last(images)), training=False)
                 if _eager()
-                else every.predict_on_batch(_last(images))
+                else every.predict_on_batch(last(images))
             )
         found = found if isinstance(found, list) else [found]
         return {
-            node.name: _first(keras.ops.convert_to_numpy(value))
+            node.name: first(keras.ops.convert_to_numpy(value))
             for node, value in zip(graph.nodes, found, strict=True)
         }
+
+    def measure(self, graph: Graph, model: Any) -> Measured:
+        shapes = {
+            name: _channels_first(layer.output.shape[1:])
+            for name, layer in named_layers(graph, model).items()
+        }
+        updated = sum(math.prod(v.shape) for v in model.trainable_variables)
+        return Measured(shapes, updated, model.count_params() - updated)
 
     def gradients(
         self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
@@ -142,7 +153,7 @@ class KerasBackend(TrainableBackend):
             # All outputs, without the weights that the network gives their losses.
             network = keras.Model(model.inputs[0], model.outputs)
             shift = Shift()
-            inputs = keras.Input(batch_shape=_last(images).shape)
+            inputs = keras.Input(batch_shape=last(images).shape)
             every = keras.Model(inputs, network(shift(inputs)))
             # The loss wrapper averages over samples, as the definition does.
             every.compile(
@@ -150,9 +161,9 @@ class KerasBackend(TrainableBackend):
                 loss=[projection for _ in cotangents],
                 run_eagerly=_eager(),
             )
-            every.train_on_batch(_last(images), [_last(c) for c in cotangents])
+            every.train_on_batch(last(images), [last(c) for c in cotangents])
         found = {name: canonical(*pair) for name, pair in trainable.items()}
-        return found | {INPUT: _first(keras.ops.convert_to_numpy(shift.zeros))}
+        return found | {INPUT: first(keras.ops.convert_to_numpy(shift.zeros))}
 
     def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
         choose_engine()
@@ -172,6 +183,19 @@ class KerasBackend(TrainableBackend):
         from archspec.backends.keras.trainer import KerasTrainer
 
         return KerasTrainer(self, graph, recipe, weights, device, dtype)
+
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        choose_engine()
+        import keras
+
+        from archspec.backends.keras.opened import KerasOpened
+
+        keras.utils.set_random_seed(0)
+        helpers = like.helpers if isinstance(like, KerasOpened) else None
+        with precision("float64"):
+            return KerasOpened(self, graph, make(), helpers)
 
 
 def choose_engine() -> None:
@@ -300,12 +324,17 @@ def canonical(variable: Any, axes: tuple[int, ...]) -> Array:
     return np.ascontiguousarray(value.transpose(np.argsort(axes)))
 
 
-def _last(array: Array) -> Array:
+def last(array: Array) -> Array:
     """N,C,H,W as N,H,W,C; anything else stays."""
     return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
 
 
-def _first(array: Array) -> Array:
+def _channels_first(shape: Shape) -> Shape:
+    """H,W,C as C,H,W; anything else stays."""
+    return (shape[2], *shape[:2]) if len(shape) == 3 else tuple(shape)
+
+
+def first(array: Array) -> Array:
     """N,H,W,C as N,C,H,W; anything else stays."""
     return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from archspec.backends.source import (
     class_name,
     contexts,
     definitions,
+    flat,
     header,
     helper_source,
     literal,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from archspec.backends.base import Array, Predictor, Trainer, Weights
     from archspec.backends.numpy.gradients import Derivative
     from archspec.backends.numpy.tape import Recorded
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
 FUNCTIONS = Path(__file__).with_name("functions.py")
@@ -163,6 +165,23 @@ class NumpyBackend(Backend):
         out: dict[str, np.ndarray] = model.outputs(images)
         return out
 
+    def layer_output(
+        self, graph: Graph, model: Any, name: str, inputs: Sequence[Array]
+    ) -> np.ndarray:
+        """One layer's output, as the emitted line computes it, for other inputs than the model's.
+
+        There is one for each of the layer's `inputs`, in their order.
+        """
+        context = next(c for c in contexts(graph) if c.node.name == name)
+        scope = {
+            "w": model.weights,
+            "out": dict(zip(context.node.inputs, inputs, strict=True)),
+        }
+        found: np.ndarray = eval(
+            flat(_value(context)), type(model).outputs.__globals__, scope
+        )
+        return found
+
     def differentiates(self, graph: Graph) -> bool:
         """Whether `gradients` and `trainer` know the derivative of every layer."""
         known = self._derivatives(graph)
@@ -180,6 +199,15 @@ class NumpyBackend(Backend):
         Raises ArchspecError where `differentiates` says no, and for a network that is random
         in training.
         """
+        from archspec.backends.numpy.tape import refuse_noise
+
+        refuse_noise(graph)
+        return self.recorded_gradients(graph, model, images, cotangents)
+
+    def recorded_gradients(
+        self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
+    ) -> dict[str, np.ndarray]:
+        """The same with what the source has in the place of noise."""
         recorded = self.record(graph, model, images)
         shares = [cotangent / len(images) for cotangent in cotangents]
         recorded.back(zip(graph.outputs, shares, strict=True))
@@ -187,9 +215,8 @@ class NumpyBackend(Backend):
 
     def record(self, graph: Graph, model: Any, images: Array) -> Recorded:
         """A forward pass in training, on a tape."""
-        from archspec.backends.numpy.tape import Recorded, refuse_noise
+        from archspec.backends.numpy.tape import Recorded
 
-        refuse_noise(graph)
         still = frozenset(
             node.name
             for node in graph.nodes
@@ -218,6 +245,13 @@ class NumpyBackend(Backend):
         from archspec.backends.numpy.trainer import NumpyTrainer
 
         return NumpyTrainer(self, graph, recipe, weights, device, dtype)
+
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        from archspec.backends.numpy.opened import NumpyOpened
+
+        return NumpyOpened(self, graph, make())
 
 
 def trained(graph: Graph) -> list[str]:

@@ -21,8 +21,8 @@ from archspec.version import __version__
 
 TABLE = Table("onnx", LAYERS)
 
-# What PyTorch's exporter writes, too. In those from 19 on, onnxruntime before 1.25 counts the
-# padding of an AveragePool wrongly where its sides differ.
+# What PyTorch's exporter writes, too. From 19 on, onnxruntime 1.21 to 1.24 counts the padding of
+# an AveragePool wrongly where its sides differ.
 OPSET = 18
 # The version of the file format that came with that opset.
 IR_VERSION = 8

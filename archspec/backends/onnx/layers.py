@@ -121,8 +121,8 @@ def _avg_pool2d(c: LayerContext, x: list[Tensor]) -> Op:
 
 
 def _padded(source: Operand, sides: Sides) -> Op:
-    # With its axes named, onnxruntime leaves it alone. Before 1.25 it fuses a border of zeros with
-    # a pool behind it, as padding that does not count: other numbers.
+    # With its axes named, onnxruntime leaves it alone. Otherwise 1.20 to 1.31 fuse a border of
+    # zeros with a pool behind it, as padding that does not count: other numbers.
     top, bottom, left, right = sides
     pads = Constant("pads", (top, left, bottom, right))
     return op("Pad", source, pads, None, Constant("axes", (2, 3)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,15 @@ from archspec.graph import Graph
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Predictor, Trainer, Weights
+    from archspec.backends.base import (
+        Array,
+        Mask,
+        Measured,
+        Predictor,
+        Trainer,
+        Weights,
+    )
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
 
@@ -23,6 +31,7 @@ class TorchBackend(TrainableBackend):
     name = "torch"
     extra = "torch"
     packages = ("torch", "numpy", "safetensors")
+    differentiates_images = True
     weight_files = (".pth", ".pt")
 
     def emit(self, graph: Graph) -> str:
@@ -99,6 +108,22 @@ class TorchBackend(TrainableBackend):
                 hook.remove()
         return found
 
+    def measure(self, graph: Graph, model: Any) -> Measured:
+        from archspec.backends.torch.measuring import measure
+
+        return measure(graph, model)
+
+    def support(
+        self,
+        graph: Graph,
+        model: Any,
+        images: Array,
+        positions: Mapping[str, tuple[int, ...]],
+    ) -> dict[str, Mask]:
+        from archspec.backends.torch.measuring import support
+
+        return support(graph, model, images, positions)
+
     def gradients(
         self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
     ) -> dict[str, Array]:
@@ -140,6 +165,17 @@ class TorchBackend(TrainableBackend):
         from archspec.backends.torch.trainer import TorchTrainer
 
         return TorchTrainer(self, graph, recipe, weights, device, dtype)
+
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        import torch
+
+        from archspec.backends.torch.opened import TorchOpened
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return TorchOpened(self, graph, make().to(torch.float64).eval())
 
 
 def outputs(found: Any) -> tuple[Any, ...]:

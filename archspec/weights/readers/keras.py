@@ -37,6 +37,10 @@ CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 Role = tuple[str, str, str]
 # A layer type of archspec and its arrays in Keras' order.
 Roles = tuple[str, tuple[Role, ...]]
+THREE = (
+    "Where a batch normalisation has three arrays, they were taken for beta, mean and variance, as "
+    "`scale=False` leaves them."
+)
 DEPTHWISE = "depthwise"  # height, width, channels, filters of each channel
 _BIAS = ("bias", "bias", CANONICAL)
 _NORM = (("gamma", "weight", CANONICAL), ("beta", "bias", CANONICAL))
@@ -304,7 +308,7 @@ def _old_layers(
 def _foreign(path: Path, layers: list[Layer], ordered: bool) -> Foreign:
     notes: list[str] = []
     tensors: list[Tensor] = []
-    layers = [part for layer in layers for part in _parts_of(layer)]
+    layers = [part for layer in _as_made(layers) for part in _parts_of(layer)]
     often = Counter(layer.name for layer in layers)
     for layer in layers:
         called = layer.name if often[layer.name] == 1 else "/".join(layer.path)
@@ -322,6 +326,27 @@ def _foreign(path: Path, layers: list[Layer], ordered: bool) -> Foreign:
             "known."
         )
     return Foreign("Keras", tuple(tensors), flatten, notes=tuple(notes), ordered=ordered)
+
+
+def _as_made(layers: list[Layer]) -> list[Layer]:
+    """The layers of each class in the order in which they were made, if Keras named them.
+
+    A model with branches has its layers by their distance from the output. Those that Keras
+    named itself it has counted: conv2d_7 was written before conv2d_8.
+    """
+    counted: dict[str, list[Layer]] = {}
+    for layer in layers:
+        counted.setdefault(layer.family, []).append(layer)
+    in_order = {}
+    for family, same in counted.items():
+        numbers = [re.fullmatch(rf"{re.escape(family)}(?:_(\d+))?", one.name) for one in same]
+        if all(numbers):
+            made = sorted(
+                zip((int(n[1] or 0) for n in numbers if n), range(len(same)), strict=True)
+            )
+            same = [same[position] for _, position in made]
+        in_order[family] = iter(same)
+    return [next(in_order[layer.family]) for layer in layers]
 
 
 def _parts_of(layer: Layer) -> list[Layer]:
@@ -346,7 +371,7 @@ def _tensors(path: Path, layer: Layer, called: str, notes: list[str]) -> list[Te
             "left out."
         )
         return []
-    kind, roles = _roles(layer, called, notes)
+    kind, roles = _roles(layer, notes)
     found: dict[str, Tensor] = {}
     for (label, value, stored), (own, role, axes) in zip(layer.arrays, roles, strict=True):
         if layer.family in ROLES and value.dtype.kind != "f":
@@ -370,7 +395,7 @@ def _tensors(path: Path, layer: Layer, called: str, notes: list[str]) -> list[Te
     return list(found.values())
 
 
-def _roles(layer: Layer, called: str, notes: list[str]) -> tuple[str, list[Role]]:
+def _roles(layer: Layer, notes: list[str]) -> tuple[str, list[Role]]:
     """The layer type, and the role of each array. What had to be assumed is added to `notes`."""
     ranks = [value.ndim for _, value, _ in layer.arrays]
     kind, roles = ROLES.get(layer.family, ("", ()))
@@ -386,11 +411,8 @@ def _roles(layer: Layer, called: str, notes: list[str]) -> tuple[str, list[Role]
         return kind, [named[label] for label, _, _ in layer.arrays]
     roles = tuple(role for role in roles if role[0] not in left_out)
     if kind == "batch_norm" and len(ranks) < len(roles):
-        if len(ranks) == 3:
-            notes.append(
-                f"`{shortened(called)}` has three arrays: they were taken for beta, mean and "
-                "variance, as `scale=False` leaves them."
-            )
+        if len(ranks) == 3 and THREE not in notes:
+            notes.append(THREE)
         roles = roles[-len(ranks) :]
     if len(ranks) > len(roles):
         return "", [(str(index), "", "") for index in range(len(ranks))]

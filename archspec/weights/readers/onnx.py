@@ -198,7 +198,9 @@ class _Reader:
             if tensor.data_type in FORMATS and name not in self.used and len(tensor.dims) > 0:
                 value, stored = self._array(tensor)
                 if value.size > 1:
-                    self.tensors.append(Tensor(name, name, "", value, stored=stored))
+                    # What a layer of several operators reads has names as state dicts have.
+                    layer, _, role = name.rpartition(".")
+                    self.tensors.append(Tensor(name, layer or name, role, value, stored=stored))
 
     def _add(
         self, node: Any, found: dict[str, Constant], kind: str = "", axes: Layout = CANONICAL
