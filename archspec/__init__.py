@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archspec.api import diff as diff
     from archspec.api import emit as emit
     from archspec.api import load_weights as load_weights
+    from archspec.api import predict as predict
     from archspec.api import save_weights as save_weights
     from archspec.api import train as train
     from archspec.api import verify as verify
@@ -43,6 +44,7 @@ _HOMES = {
     "draw": "archspec.report.drawing",
     "emit": "archspec.api",
     "load": "archspec.loading",
+    "predict": "archspec.api",
     "load_weights": "archspec.api",
     "save_weights": "archspec.api",
     "train": "archspec.api",

@@ -9,8 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import archspec
 from archspec import catalog, expand, source
+from archspec.analysis.shapes import infer_shapes
+from archspec.backends.numpy.initial import initial_weights
 from archspec.graph import Graph
 from archspec.layers import layer_types
 from archspec.layers.base import Example
@@ -138,6 +142,53 @@ def branching() -> Graph:
         layer("logits", "dense", units=5, bias_init="zeros", weight_init="xavier_uniform"),
     ]
     return network(layers, (3, 11, 12), "branching", title="A network with branches")
+
+
+# Where the slope of an activation jumps, and one place on each side.
+CORNERS = (-7.0, -3.0, -1.0, 0.0, 2.0, 3.0, 5.0, 6.0, 7.0)
+
+
+def corners() -> Graph:
+    """What has corners, side by side, on an image of `CORNERS`, four times each.
+
+    The gradient of `relu_in.bias` are the slopes of the ReLU there, and so on. The values come to
+    the pools in windows where several are equal.
+    """
+    branches: dict[str, dict[str, Any]] = {
+        "relu": {"type": "relu"},
+        "relu6": {"type": "relu6"},
+        "leaky": {"type": "leaky_relu", "negative_slope": 0.25},
+        "sigmoid": {"type": "hard_sigmoid"},
+        "swish": {"type": "hard_swish"},
+        "pool": {"type": "max_pool2d", "kernel_size": 3, "stride": 2, "rounding": "ceil"},
+        "padded": {"type": "max_pool2d", "kernel_size": 3, "stride": 2, "padding": [0, 1, 1, 0]},
+    }
+    layers = []
+    for name, fields in branches.items():
+        layers += [
+            layer(f"{name}_in", "scale", "input", bias=True, bias_init="zeros"),
+            layer(f"{name}_map", "reshape", shape=[1, 6, 6]),
+            layer(name, **fields),
+            layer(f"{name}_out", "flatten"),
+        ]
+    layers.append(layer("all", "concat", *(f"{name}_out" for name in branches)))
+    return network(layers, (4 * len(CORNERS), 1, 1), "corners")
+
+
+def corner_slopes(backend: Any) -> dict[str, np.ndarray]:
+    """The slopes at corners in float64, by branch."""
+    graph = corners()
+    build = getattr(backend, "build_for_verification", lambda graph, dtype: backend.build(graph))
+    model = build(graph, "float64")
+    backend.load_weights(graph, model, initial_weights(graph, 0))
+    images = np.resize(CORNERS, (1, *graph.input_shape))
+    shape = infer_shapes(graph).of(graph.output)
+    found = backend.gradients(graph, model, images, [np.ones((1, *shape))])
+    return {
+        name.removesuffix("_in.bias"): slopes
+        for name, slopes in found.items()
+        if name.endswith("_in.bias")
+    }
 
 
 def unet(depth: int = 3) -> Graph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,7 +29,8 @@ SPEC = {
 
 def python(folder: Path, packages: Path | None, *arguments: str) -> subprocess.CompletedProcess:
     """A fresh interpreter that sees the packages of a folder, besides this checkout."""
-    path = [str(ROOT), str(ROOT / "tests"), *([str(packages)] if packages else [])]
+    tests = ROOT / "tests"
+    path = [str(ROOT), str(tests), str(tests / "backends"), *([str(packages)] if packages else [])]
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
@@ -78,6 +80,55 @@ def test_the_backends_agree_on_the_examples_of_the_page(installed: Path, tmp_pat
     assert second == "True ('torch', 'keras') ['stem.bias', 'stem.weight']"  # frozen
 
 
+def test_the_reference_has_the_derivative_of_the_page(installed: Path, tmp_path: Path) -> None:
+    script = """
+        from networks import example_network
+        from test_gradients import Case
+
+        from archspec.backends.numpy import BACKEND as NUMPY
+        from archspec.layers import layer_type
+
+        for example in layer_type("learned_swish").examples:
+            case = Case(example_network("learned_swish", example))
+            found, expected = case.gradients(), case.gradients("torch")
+            largest = max(abs(found[name] - slope).max() for name, slope in expected.items())
+            print(NUMPY.differentiates(case.graph), largest < 1e-13, *sorted(expected))
+    """
+    run = python(tmp_path, installed, "-c", dedent(script))
+    assert run.returncode == 0, run.stderr
+    first, second = run.stdout.splitlines()
+    assert first.startswith("True True ")
+    assert "layer.slope" in first
+    assert second.startswith("True True ")
+
+
+def test_without_a_derivative_the_frameworks_are_compared(installed: Path, tmp_path: Path) -> None:
+    entries = installed / "archspec_swish" / "entries.py"
+    packages = tmp_path / "packages"
+    shutil.copytree(installed, packages)
+    text = entries.read_text(encoding="utf-8").replace(", derivatives=DERIVATIVES", "")
+    (packages / "archspec_swish" / "entries.py").write_text(text, encoding="utf-8")
+    script = """
+        import archspec
+        from archspec.backends.numpy import BACKEND as NUMPY
+        from archspec.diagnostics import ArchspecError
+
+        graph = archspec.load("net.yaml")
+        print(NUMPY.differentiates(graph))
+        try:
+            import numpy as np
+            NUMPY.gradients(graph, NUMPY.build(graph), np.ones((1, 3, 4, 4)), [])
+        except ArchspecError as error:
+            print(error)
+    """
+    (tmp_path / "net.yaml").write_text(json.dumps(SPEC))
+    run = python(tmp_path, packages, "-c", dedent(script))
+    assert run.returncode == 0, run.stderr
+    answer, error = run.stdout.splitlines()
+    assert answer == "False"
+    assert error.startswith("the NumPy reference knows no derivative of `learned_swish`")
+
+
 def test_the_emitted_files_stand_alone(installed: Path, tmp_path: Path) -> None:
     sources = {}
     for backend in ("keras", "numpy", "torch"):
@@ -92,6 +143,32 @@ def test_the_emitted_files_stand_alone(installed: Path, tmp_path: Path) -> None:
         assert alone.returncode == 0, alone.stderr
     (tmp_path / "ruff").mkdir()
     assert ruff(tmp_path / "ruff", sources) == ""
+
+
+def test_an_entry_of_onnx_is_an_expression_of_operators(installed: Path, tmp_path: Path) -> None:
+    run = archspec(tmp_path, installed, "build", "net.yaml", "--backend", "onnx", "--source-only")
+    assert run.returncode == 0, run.stderr
+    text = (tmp_path / "net.onnxtxt").read_text()
+    assert '"mine/Mul" = Mul (conv, "mine/Unsqueeze")' in text
+    script = """
+        import numpy as np
+        from networks import example_network
+
+        from archspec.backends.numpy import BACKEND as NUMPY
+        from archspec.backends.onnx import BACKEND
+        from archspec.layers import layer_type
+
+        for example in layer_type("learned_swish").examples:
+            graph = example_network("learned_swish", example)
+            images = np.ones((2, *graph.input_shape), "float32")
+            model = BACKEND.build(graph)
+            found = BACKEND.activations(graph, model, images)["layer"]
+            numpy = NUMPY.build(graph)
+            NUMPY.load_weights(graph, numpy, BACKEND.save_weights(graph, model))
+            print(np.allclose(found, numpy(images), rtol=1e-5, atol=1e-6))
+    """
+    run = python(tmp_path, installed, "-c", dedent(script))
+    assert run.stdout == "True\nTrue\n", run.stderr
 
 
 def test_the_schema_and_the_suggestions_know_the_layer_type(

@@ -6,11 +6,13 @@ import importlib.util
 import linecache
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.layers.base import Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.floating[Any]]
     Labels = npt.NDArray[np.integer[Any]]
+    Mask = npt.NDArray[np.bool_]
     Weights = Mapping[str, Array]
 
 
@@ -102,6 +105,19 @@ class Backend(ABC):
         """
         raise NotImplementedError(f"{self.name} has no format of its own")
 
+    def loading(self, path: Path) -> str:
+        """The line of Python that loads such a file into `model`, an instance of the class."""
+        raise NotImplementedError(f"{self.name} has no format of its own")
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        """The network with these weights in float32, on ``cpu``, on ``cuda``, or on the best one.
+
+        The best is called ``auto``. Raises ArchspecError for a device that is not there.
+        """
+        raise ArchspecError(
+            f"the {self.name} backend writes models and does not run them"
+        )
+
     def write_model(self, graph: Graph, model: Any, path: Path) -> str:
         """Write a model for inference, with its weights; for backends that have a `model_file`.
 
@@ -111,7 +127,17 @@ class Backend(ABC):
         raise NotImplementedError(f"{self.name} has no format for models")
 
 
-class Trainer(Protocol):
+class Predictor(Protocol):
+    """A model with its weights on a device. `engine` is what computes, with its version."""
+
+    engine: str
+    device: str
+
+    def logits(self, images: Array) -> Array:
+        """The network's output at inference, N x classes, of images N,H,W,C."""
+
+
+class Trainer(Predictor, Protocol):
     """A model that learns. Images are N,H,W,C in its precision, labels N class numbers.
 
     The loss is the mean cross-entropy of the network's output, plus that of each auxiliary
@@ -121,9 +147,6 @@ class Trainer(Protocol):
     v <- momentum v - lr (g + weight_decay w);  w <- w + v.
     """
 
-    engine: str
-    device: str
-
     def step(self, images: Array, labels: Labels, learning_rate: float) -> Any:
         """One update. Returns the batch's loss before it, as something `float` takes."""
 
@@ -132,9 +155,6 @@ class Trainer(Protocol):
 
     def reseed(self, seed: int) -> None:
         """Begin the random numbers of dropout anew, so that they depend on `seed` alone."""
-
-    def logits(self, images: Array) -> Array:
-        """The network's output at inference, N x classes."""
 
     def weights(self) -> dict[str, Array]:
         """The weights and buffers, canonical."""
@@ -148,13 +168,32 @@ class Trainer(Protocol):
         """Go on with these velocities, which belong to a step at `learning_rate`."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a framework itself says of a built model.
+
+    `shapes` are the outputs of the layers by name, channels first and without the batch axis.
+    The counts are numbers in tensors: those that an optimiser updates, and all others (frozen
+    parameters and running statistics). `flops` is what the framework's own counter finds in
+    convolutions and matrix products for one image, by layer, without those that have none; None
+    where the framework has no counter.
+    """
+
+    shapes: Mapping[str, Shape]
+    trainable_params: int
+    non_trainable_params: int
+    flops: Mapping[str, int] | None = None
+
+
 class ComparableBackend(Backend):
     """A backend whose models tell the output of every layer.
 
-    `dtypes` are the precisions that it can compute in.
+    `dtypes` are the precisions that it can compute in; `differentiates_images` says whether it has
+    `support`.
     """
 
     dtypes: ClassVar[tuple[str, ...]] = ("float64", "float32")
+    differentiates_images: ClassVar[bool] = False
 
     @abstractmethod
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
@@ -167,6 +206,59 @@ class ComparableBackend(Backend):
         That is with dropout off and running statistics, for layers that are used in training
         alone too.
         """
+
+    def measure(self, graph: Graph, model: Any) -> Measured | None:
+        """What the framework says of a model, None where it has nothing of its own to count with.
+
+        Layers that are used in training alone are counted too.
+        """
+        return None
+
+    def support(
+        self,
+        graph: Graph,
+        model: Any,
+        images: Array,
+        positions: Mapping[str, tuple[int, ...]],
+    ) -> dict[str, Mask]:
+        """The pixels at which the gradient of one position of a layer is not 0: height, width.
+
+        The position is (row, column) of a map, () of a vector: all of its features. It is that of
+        the sum over channels, each multiplied by a random number, in any of the images, at
+        inference.
+        """
+        raise NotImplementedError(f"{self.name} does not differentiate images")
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        model = self.build_for_verification(graph, "float32")
+        self.load_weights(graph, model, weights)
+        return layerwise(self, graph, model, device)
+
+
+def layerwise(backend: Any, graph: Graph, model: Any, device: str) -> Predictor:
+    """A model on the CPU whose `activations` are computed, of which the output's count.
+
+    Raises ArchspecError for another device.
+    """
+    if device == "cuda":
+        raise ArchspecError(
+            f"--device cuda: the {backend.name} backend computes on the CPU; use --device cpu"
+        )
+    return _Layerwise(backend, graph, model)
+
+
+class _Layerwise:
+    device = "cpu"
+
+    def __init__(self, backend: Any, graph: Graph, model: Any) -> None:
+        self.engine = backend.name
+        self._backend, self._graph, self._model = backend, graph, model
+
+    def logits(self, images: Array) -> Array:
+        maps = images.transpose(0, 3, 1, 2).copy()
+        found = self._backend.activations(self._graph, self._model, maps)
+        output: Array = found[self._graph.output]
+        return output
 
 
 class TrainableBackend(ComparableBackend):

@@ -32,12 +32,14 @@ class LayerEntry(Generic[Entry]):
     `emit` gives the layer's call, as the entries of the backend's own table do. `helpers` is a file
     of classes and functions; the emitted source contains those that the call uses. `tensors`
     is for Keras: the attribute of a tensor and the order of its axes there, where these are not
-    its canonical name and layout.
+    its canonical name and layout. `derivatives` is for NumPy: the derivative of each function of
+    `helpers` that the call uses, in the form of `archspec.backends.numpy.gradients`.
     """
 
     emit: Entry
     helpers: Path | None = None
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    derivatives: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 
 class Table(Generic[Entry]):
@@ -71,6 +73,12 @@ class Table(Generic[Entry]):
         if layer.type in self._entries:
             return self._tensors.get(layer.type, {})
         return self._added(layer.type).tensors
+
+    def derivatives(self, graph: Graph) -> dict[str, Callable[..., Any]]:
+        """Those that plug-ins give for their own layers in the graph, by function."""
+        kinds = dict.fromkeys(node.layer.type for node in graph.nodes)
+        added = (self._added(kind) for kind in kinds if kind not in self._entries)
+        return {name: d for entry in added for name, d in entry.derivatives.items()}
 
     def definitions(self, graph: Graph) -> dict[str, tuple[str, frozenset[str]]]:
         """All helpers that the source of a graph may contain, as `source.definitions` has them."""

@@ -131,9 +131,10 @@ class Split(Layer):
         WithJsonSchema(
             {
                 "type": "array",
-                "items": {"type": "integer", "minimum": 0},
+                "items": {"type": "integer", "minimum": 0, "maximum": MAX_SIZE},
                 "minItems": 2,
                 "maxItems": 2,
+                "uniqueItems": True,
             }
         ),
     ] = Field(description="[first, end], counted from 0, the end not included")

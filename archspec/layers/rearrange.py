@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from archspec.layers.base import Cost, Example, Inferred, Layer, Shape, show
 from archspec.layers.saved import Layout, Sharing
-from archspec.spec.fields import Count, wrong_type, wrong_value
+from archspec.spec.fields import MAX_SIZE, Count, wrong_type, wrong_value
 
 AXES = ("channels", "height", "width")
 
@@ -34,12 +34,27 @@ def _order(value: Any) -> Any:
     return tuple(value)
 
 
+_COUNT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": MAX_SIZE}
+_SHAPE = {
+    "anyOf": [
+        {"type": "array", "items": _COUNT, "minItems": count, "maxItems": count} for count in (3, 1)
+    ]
+}
+_ORDER = {
+    "type": "array",
+    "items": {"type": "string", "enum": list(AXES)},
+    "minItems": 3,
+    "maxItems": 3,
+    "uniqueItems": True,
+}
+
+
 class Reshape(Layer):
     """The elements in the order channels, height, width, cut into `shape`. FLOPs: none."""
 
     type: Literal["reshape"]
     keeps = ()
-    shape: Annotated[tuple[Count, ...], BeforeValidator(_shape)] = Field(
+    shape: Annotated[tuple[Count, ...], BeforeValidator(_shape), WithJsonSchema(_SHAPE)] = Field(
         description="[channels, height, width] or [features]"
     )
 
@@ -85,9 +100,9 @@ class Permute(Layer):
 
     type: Literal["permute"]
     keeps = ()
-    order: Annotated[tuple[_Axis, _Axis, _Axis], BeforeValidator(_order)] = Field(
-        description="the input's axes that become channels, height and width"
-    )
+    order: Annotated[
+        tuple[_Axis, _Axis, _Axis], BeforeValidator(_order), WithJsonSchema(_ORDER)
+    ] = Field(description="the input's axes that become channels, height and width")
 
     examples = (
         Example({"order": ["channels", "width", "height"]}, ((2, 3, 4),)),

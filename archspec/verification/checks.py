@@ -7,21 +7,25 @@ they count in `equal`, go into the JSON document under their key and are printed
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from archspec.analysis.section import Section
 from archspec.graph import Graph
+from archspec.verification.facts import facts
 
 if TYPE_CHECKING:
-    from archspec.backends.base import ComparableBackend
+    from archspec.backends.base import ComparableBackend, Measured
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is verified: a network, in these backends, and the hand-edited file, if one is given."""
+    """What is verified: a network, in these backends, and the hand-edited file, if one is given.
+
+    `measured` is what the backends say of the models that were compared, as far as they can.
+    """
 
     graph: Graph
     backends: tuple[ComparableBackend, ...]
@@ -29,6 +33,7 @@ class Subject:
     batch: int
     seed: int
     source: Path | None = None
+    measured: Mapping[str, Measured | None] = field(default_factory=dict)
 
 
 class Check(Protocol):
@@ -47,4 +52,4 @@ class Check(Protocol):
         """The findings for people."""
 
 
-CHECKS: tuple[Callable[[Subject], Check | None], ...] = ()
+CHECKS: tuple[Callable[[Subject], Check | None], ...] = (facts,)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from archspec.backends.base import Array, TrainableBackend
+    from archspec.backends.base import Array, Measured, TrainableBackend
 
 # Largest relative errors that count as equal, (outputs, gradients). In float64 they are the
 # project's promise. In float32 they leave room for the rounding of sums over some ten thousand
@@ -119,6 +119,7 @@ def verify(
     outputs: list[OutputError] = []
     gradients: list[GradientError] = []
     compared: list[TrainableBackend] = []
+    measured: dict[str, Measured | None] = {}
     first: tuple[str, dict[str, Array]] | None = None
     for name in chosen:
         backend: TrainableBackend = get_backend(name)  # type: ignore[assignment]
@@ -130,6 +131,7 @@ def verify(
         for layer in graph.nodes:
             absolute, relative = error(found[layer.name], reference[layer.name])
             outputs.append(OutputError(layer.name, name, absolute, relative))
+        measured[name] = backend.measure(graph, model)
         comparable = all(found[name].shape == reference[name].shape for name in graph.outputs)
         del model, found
         if not comparable:  # found wrong already, and its gradients are of something else
@@ -147,7 +149,7 @@ def verify(
             pair = slopes.get(parameter), first[1].get(parameter)
             absolute, relative = error(*pair, scale)
             gradients.append(GradientError(parameter, name, first[0], absolute, relative))
-    subject = Subject(graph, tuple(compared), dtype, batch, seed, source)
+    subject = Subject(graph, tuple(compared), dtype, batch, seed, source, measured)
     checks = [check(subject) for check in CHECKS]
     return Verification(
         graph,

@@ -189,8 +189,11 @@ class Archive:
         """One of its files, unpacked."""
         if name not in self._members:
             raise damaged(self.path, f"it has no entry `{shortened(name)}`")
+        info = self._members[name]
         try:
-            return self._zip.read(self._members[name])
+            # `read` of the whole archive would unpack an entry that is larger than it says.
+            with self._zip.open(info) as stream:
+                return stream.read(info.file_size)
         except Exception as error:  # a damaged stream fails in as many ways as zlib has
             raise damaged(
                 self.path, f"its entry `{shortened(name)}` cannot be unpacked ({_reason(error)})"

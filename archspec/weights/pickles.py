@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.generic]
 
-# A state dict of a thousand layers takes a hundred thousand.
-MAX_INSTRUCTIONS = 5_000_000
+# A state dict of a thousand layers takes a hundred thousand; a million take some seconds.
+MAX_INSTRUCTIONS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

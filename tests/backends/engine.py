@@ -14,11 +14,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import networks
 import numpy as np
-from networks import EXAMPLES, branching, example_network, heads, recipe, sgd_network
+from networks import (
+    EXAMPLES,
+    branching,
+    corner_slopes,
+    example_network,
+    heads,
+    recipe,
+    sgd_network,
+)
 
 from archspec import verification
 from archspec.backends.keras import BACKEND as KERAS
 from archspec.backends.keras import choose_engine
+from archspec.backends.numpy import BACKEND as NUMPY
 from archspec.backends.numpy.initial import initial_weights
 from archspec.backends.torch import BACKEND as TORCH
 from archspec.graph import Graph
@@ -54,6 +63,16 @@ def training(graph: Graph) -> float:
     return max(float(np.abs(mine - after[1][name]).max()) for name, mine in after[0].items())
 
 
+def at_corners() -> list[str]:
+    """The layers whose slopes where they jump are not those of the reference."""
+    expected = corner_slopes(NUMPY)
+    return [
+        kind
+        for kind, slopes in corner_slopes(KERAS).items()
+        if not np.allclose(slopes, expected[kind], 1e-15, 0)
+    ]
+
+
 if __name__ == "__main__":
     # JAX compiles every initialiser; `verify` replaces equal numbers by uneven ones anyway.
     networks.LIVELY.update(weight_init="zeros", bias_init="zeros")
@@ -61,6 +80,9 @@ if __name__ == "__main__":
     import keras
 
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
-    print(
-        json.dumps({"errors": errors(), "training": [training(sgd_network()), training(heads())]})
-    )
+    found = {
+        "errors": errors(),
+        "training": [training(sgd_network()), training(heads())],
+        "corners": at_corners(),
+    }
+    print(json.dumps(found))

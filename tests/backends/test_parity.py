@@ -79,6 +79,7 @@ def test_keras_agrees_on_its_other_engines(engine: str) -> None:
         if not (errors["outputs"] <= OUTPUT_BOUND and errors["gradients"] <= GRADIENT_BOUND)
     }
     assert wrong == {}
+    assert found["corners"] == []
     assert max(found["training"]) < 5e-6  # weights of about 1, in float32
 
 

@@ -13,6 +13,7 @@ from archspec.backends import get_backend
 from archspec.backends.base import Trainer
 from archspec.backends.numpy.initial import initial_weights
 from archspec.backends.torch import tensors
+from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
 
@@ -136,6 +137,76 @@ def test_five_steps_are_the_documented_update(name: str, momentum: float) -> Non
     for key in ("still.weight", "still.bias"):
         assert (found.weights()[key] == weights[key].astype("float32")).all()
     assert (found.weights()["norm1.running_mean"] != 0).all()
+
+
+@pytest.mark.parametrize("make", [sgd_network, heads])
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_the_reference_is_the_documented_update_in_float64(make: Any, momentum: float) -> None:
+    graph = make()
+    weights = initial_weights(graph, 0)
+    expected, velocities, losses = documented(graph, weights, momentum)
+    found = trainer("numpy", graph, weights, recipe(momentum))
+    np.testing.assert_allclose(steps(found), losses, rtol=1e-12)
+    exact(found.weights(), expected)
+    exact(found.velocities(), velocities if momentum else {})
+    images = batches()[0][0]
+    model = get_backend("torch").build(graph).double().eval()
+    get_backend("torch").load_weights(graph, model, expected)
+    logits = model(torch.from_numpy(images.transpose(0, 3, 1, 2)).double())
+    np.testing.assert_allclose(found.logits(images), logits.detach(), rtol=1e-11, atol=1e-11)
+
+
+def exact(found: Weights, expected: Weights) -> None:
+    """To the last digits but three."""
+    assert sorted(found) == sorted(expected)
+    for name, value in expected.items():
+        assert found[name].dtype == "float64"
+        np.testing.assert_allclose(found[name], value, rtol=1e-11, atol=1e-13, err_msg=name)
+
+
+def test_the_reference_goes_on_and_hands_out_copies() -> None:
+    graph = sgd_network()
+    whole, part = (trainer("numpy", graph, initial_weights(graph, 0)) for _ in range(2))
+    losses = steps(whole)
+    steps(part, 0, 2)
+    weights, velocities = part.weights(), part.velocities()
+    kept = {name: value.copy() for name, value in weights.items()}
+    resumed = trainer("numpy", graph, weights)
+    resumed.load_velocities(velocities, RATES[2])
+    assert steps(resumed, 2, 5) == steps(part, 2, 5) == losses[2:]
+    assert all((weights[name] == value).all() for name, value in kept.items())
+    exact(resumed.weights(), whole.weights())
+    exact(resumed.velocities(), whole.velocities())
+
+
+def test_the_reference_trains_in_float32_too() -> None:
+    graph = sgd_network()
+    weights = initial_weights(graph, 0)
+    backend: Any = get_backend("numpy")
+    found = backend.trainer(graph, recipe(), weights, "auto", dtype="float32")
+    expected, velocities, losses = documented(graph, weights, 0.9)
+    np.testing.assert_allclose(steps(found), losses, rtol=1e-4)
+    assert {value.dtype.name for value in found.weights().values()} == {"float32"}
+    close(found.weights(), expected)
+    close(found.velocities(), velocities)
+
+
+def test_what_the_reference_cannot_train_is_said() -> None:
+    norm = layer("norm", "batch_norm", eps=1.0e-3, decay=0.9)
+    fields = {"units": 5}
+    layers = [layer("flat", "flatten"), layer("fc", "dense", **fields), norm]
+    images, labels = (part[0] for part in batches())
+    graph = network(layers, (3, 9, 9))
+    found = trainer("numpy", graph, initial_weights(graph, 0))
+    with pytest.raises(ArchspecError, match="norm has one number a channel in a batch of one"):
+        found.step(images[:1], labels[:1], 0.1)
+    found.step(images[:2], labels[:2], 0.1)
+    noisy = network([*layers, layer("drop", "dropout", rate=0.5)], (3, 9, 9))
+    with pytest.raises(ArchspecError, match=r"drop \(dropout\) is random in training"):
+        trainer("numpy", noisy, initial_weights(noisy, 0)).step(images, labels, 0.1)
+    backend: Any = get_backend("numpy")
+    with pytest.raises(ArchspecError, match="--device cuda: the NumPy reference runs on the CPU"):
+        backend.trainer(graph, recipe(), initial_weights(graph, 0), "cuda")
 
 
 @pytest.mark.parametrize(("first", "second"), [("torch", "keras"), ("keras", "torch")])

@@ -5,21 +5,25 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import math
 import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.base import TrainableBackend
+from archspec.backends.base import Measured, TrainableBackend
 from archspec.backends.keras.emit import TABLE, emit, layer_names, network_class
 from archspec.backends.source import contexts
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.layers.base import Shape
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Trainer, Weights
+    from pathlib import Path
+
+    from archspec.backends.base import Array, Predictor, Trainer, Weights
     from archspec.spec.recipe import Recipe
 
 # What Keras can compute with, the first installed one unless KERAS_BACKEND says another.
@@ -35,6 +39,7 @@ class KerasBackend(TrainableBackend):
     name = "keras"
     extra = "keras"
     packages = ("keras", "numpy", "safetensors")
+    weight_files = (".weights.h5", ".keras")
 
     def missing(self) -> tuple[str, ...]:
         """The packages that are not installed; any one of Keras' engines will do."""
@@ -65,6 +70,22 @@ class KerasBackend(TrainableBackend):
             for name, (variable, axes) in variables(graph, model).items()
         }
 
+    def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
+        choose_engine()
+        with precision("float32"):
+            model = self.build(graph)
+        self.load_weights(graph, model, weights)
+        # Keras knows its endings in lower case alone.
+        lower = path.with_name(path.name.lower())
+        if lower.suffix == ".keras":
+            model.save(lower)
+        else:
+            model.save_weights(lower)
+        lower.replace(path)
+
+    def loading(self, path: Path) -> str:
+        return f"model.load_weights({str(path)!r})"
+
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         choose_engine()
         with precision(dtype):
@@ -87,6 +108,14 @@ class KerasBackend(TrainableBackend):
             node.name: _first(keras.ops.convert_to_numpy(value))
             for node, value in zip(graph.nodes, found, strict=True)
         }
+
+    def measure(self, graph: Graph, model: Any) -> Measured:
+        shapes = {
+            name: _channels_first(layer.output.shape[1:])
+            for name, layer in named_layers(graph, model).items()
+        }
+        updated = sum(math.prod(v.shape) for v in model.trainable_variables)
+        return Measured(shapes, updated, model.count_params() - updated)
 
     def gradients(
         self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
@@ -134,6 +163,12 @@ class KerasBackend(TrainableBackend):
             every.train_on_batch(_last(images), [_last(c) for c in cotangents])
         found = {name: canonical(*pair) for name, pair in trainable.items()}
         return found | {INPUT: _first(keras.ops.convert_to_numpy(shift.zeros))}
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        choose_engine()
+        from archspec.backends.keras.trainer import KerasPredictor
+
+        return KerasPredictor(self, graph, weights, device)
 
     def trainer(
         self,
@@ -278,6 +313,11 @@ def canonical(variable: Any, axes: tuple[int, ...]) -> Array:
 def _last(array: Array) -> Array:
     """N,C,H,W as N,H,W,C; anything else stays."""
     return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
+
+
+def _channels_first(shape: Shape) -> Shape:
+    """H,W,C as C,H,W; anything else stays."""
+    return (shape[2], *shape[:2]) if len(shape) == 3 else tuple(shape)
 
 
 def _first(array: Array) -> Array:

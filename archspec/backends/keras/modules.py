@@ -419,7 +419,7 @@ class LeakyReLU(layers.Layer):
 
 def hard_sigmoid(x: keras.KerasTensor) -> keras.KerasTensor:
     """Compute min(max(x + 3, 0), 6) / 6."""
-    return ops.minimum(ops.maximum(x + 3, 0), 6) / 6
+    return ops.relu6(x + 3) / 6
 
 
 def gelu(x: keras.KerasTensor) -> keras.KerasTensor:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.base import Backend
+from archspec.backends.base import Backend, layerwise
 from archspec.backends.numpy.layers import LAYERS
 from archspec.backends.source import (
     Call,
+    LayerContext,
+    Listing,
     Raw,
     call,
     class_name,
@@ -24,11 +26,15 @@ from archspec.backends.source import (
 from archspec.backends.table import Table
 from archspec.graph import Graph
 from archspec.layers.base import Weight, show
+from archspec.layers.batch_norm import BatchNorm
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from archspec.backends.base import Array
+    from archspec.backends.base import Array, Predictor, Trainer, Weights
+    from archspec.backends.numpy.gradients import Derivative
+    from archspec.backends.numpy.tape import Recorded
+    from archspec.spec.recipe import Recipe
 
 FUNCTIONS = Path(__file__).with_name("functions.py")
 TABLE = Table("numpy", LAYERS, FUNCTIONS, {"math", "np"})
@@ -36,11 +42,16 @@ INITIAL = Path(__file__).with_name("initial.py")
 
 
 class NumpyBackend(Backend):
-    """Emits and runs the forward pass at inference, in the precision of the weights."""
+    """Emits and runs the forward pass, in the precision of the weights.
+
+    It has derivatives and a trainer too, for comparison: what other backends compute in training
+    is judged by them.
+    """
 
     name = "numpy"
     extra = "torch"
     packages = ("numpy",)
+    weight_files = (".npz",)
 
     def class_name(self, graph: Graph) -> str:
         return class_name(graph, {*TABLE.definitions(graph), *definitions(INITIAL)})
@@ -60,10 +71,8 @@ class NumpyBackend(Backend):
                     draw = _draw(name, weight)
                     used.add(draw.function)
                     weights += statement(f'"{name}": ', draw, ",", indent=12)
-                inputs = [Raw(f'out["{name}"]') for name in node.inputs]
-                value = TABLE.entry(node.layer)(context, inputs)
-                used.add(value.function)
-                used.update(getattr(arg, "function", "") for arg in value.args)
+                value = _value(context)
+                used.update(_functions(value))
                 target = f'out["{node.name}"] = '
                 body += statement(target, value, comment=show(context.output))
         body += [""] if len(found) > 1 else []
@@ -129,12 +138,118 @@ class NumpyBackend(Backend):
     def save_weights(self, graph: Graph, model: Any) -> dict[str, np.ndarray]:
         return dict(model.weights)
 
+    def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
+        """Write the model's dictionary, an array for each canonical name."""
+        import numpy as np
+
+        model = self.build(graph)
+        self.load_weights(graph, model, weights)
+        with path.open("wb") as stream:  # a path, NumPy would give its own ending
+            np.savez(stream, **model.weights)
+
+    def loading(self, path: Path) -> str:
+        return f"model.weights = dict(np.load({str(path)!r}))"
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        model = self.build(graph)
+        self.load_weights(graph, model, weights)
+        return layerwise(self, graph, model, device)
+
     def activations(
         self, graph: Graph, model: Any, images: Array
     ) -> dict[str, np.ndarray]:
         """Every layer's output, by layer name."""
         out: dict[str, np.ndarray] = model.outputs(images)
         return out
+
+    def differentiates(self, graph: Graph) -> bool:
+        """Whether `gradients` and `trainer` know the derivative of every layer."""
+        known = self._derivatives(graph)
+        return all(
+            _recorded_as(function) in known
+            for context in contexts(graph)
+            for function in _functions(_value(context))
+        )
+
+    def gradients(
+        self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
+    ) -> dict[str, np.ndarray]:
+        """What `TrainableBackend.gradients` promises, and that of the images as "input".
+
+        Raises ArchspecError where `differentiates` says no, and for a network that is random
+        in training.
+        """
+        recorded = self.record(graph, model, images)
+        shares = [cotangent / len(images) for cotangent in cotangents]
+        recorded.back(zip(graph.outputs, shares, strict=True))
+        return {**recorded.gradients(trained(graph)), "input": recorded.image.slope()}
+
+    def record(self, graph: Graph, model: Any, images: Array) -> Recorded:
+        """A forward pass in training, on a tape."""
+        from archspec.backends.numpy.tape import Recorded, refuse_noise
+
+        refuse_noise(graph)
+        still = frozenset(
+            node.name
+            for node in graph.nodes
+            if isinstance(node.layer, BatchNorm) and not node.layer.trainable
+        )
+        return Recorded(model, images, self._derivatives(graph), still)
+
+    def _derivatives(self, graph: Graph) -> dict[str, Derivative]:
+        """Those of archspec's own functions, and of those of the plug-ins that the graph uses."""
+        from archspec.backends.numpy.gradients import DERIVATIVES
+
+        return {**DERIVATIVES, **TABLE.derivatives(graph)}
+
+    def trainer(
+        self,
+        graph: Graph,
+        recipe: Recipe,
+        weights: Weights,
+        device: str,
+        dtype: str = "float64",
+    ) -> Trainer:
+        """The recipe in plain NumPy, which is what other trainers are compared with.
+
+        Raises ArchspecError as `gradients` does, and for a device that is not the CPU.
+        """
+        from archspec.backends.numpy.trainer import NumpyTrainer
+
+        return NumpyTrainer(self, graph, recipe, weights, device, dtype)
+
+
+def trained(graph: Graph) -> list[str]:
+    """The canonical names of the parameters that learn."""
+    return [
+        f"{context.node.name}.{weight.name}"
+        for context in contexts(graph)
+        for weight in context.weights
+        if weight.trainable and not weight.buffer
+    ]
+
+
+def _value(context: LayerContext) -> Call:
+    """The call that computes a layer's output from those in `out`."""
+    inputs = [Raw(f'out["{name}"]') for name in context.node.inputs]
+    return TABLE.entry(context.layer)(context, inputs)
+
+
+def _functions(value: Call | Listing | Raw) -> Iterator[str]:
+    """All that a value calls, as the source has it."""
+    if isinstance(value, Raw):
+        return
+    if isinstance(value, Call):
+        yield value.function
+    for _, argument in value.items():
+        yield from _functions(argument)
+
+
+def _recorded_as(function: str) -> str:
+    """The name of a function on a tape: a method is one of no array."""
+    return (
+        "." + function.rpartition(".")[2] if function.startswith("out[") else function
+    )
 
 
 def _draw(name: str, weight: Weight) -> Call:

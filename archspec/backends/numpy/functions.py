@@ -117,14 +117,21 @@ def avg_pool2d(
     count_include_pad: bool,
 ) -> np.ndarray:
     """Take the mean of each window; `overhang` (bottom, right) never counts."""
-    ones = np.ones_like(x[:1, :1])
-    counted = pad2d(ones, padding, 1.0 if count_include_pad else 0.0)
+    border = 1.0 if count_include_pad else 0.0
+    counted = pad2d(np.ones_like(x[:1, :1]), padding, border)
+    total = sum_pool2d(pad2d(x, padding, 0.0), kernel_size, stride, overhang)
+    return total / sum_pool2d(counted, kernel_size, stride, overhang)
+
+
+def sum_pool2d(
+    x: np.ndarray,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    overhang: tuple[int, int],
+) -> np.ndarray:
+    """Add up each window; it may reach past the map by `overhang` (bottom, right)."""
     reach = (0, overhang[0], 0, overhang[1])
-    counted = windows2d(pad2d(counted, reach, 0.0), kernel_size, stride).sum(
-        axis=(4, 5)
-    )
-    padded = pad2d(pad2d(x, padding, 0.0), reach, 0.0)
-    return windows2d(padded, kernel_size, stride).sum(axis=(4, 5)) / counted
+    return windows2d(pad2d(x, reach, 0.0), kernel_size, stride).sum(axis=(4, 5))
 
 
 def adaptive_avg_pool2d(x: np.ndarray, output_size: tuple[int, int]) -> np.ndarray:
@@ -144,12 +151,16 @@ def local_response_norm(
     x: np.ndarray, size: int, scale: float, beta: float, k: float, groups: int
 ) -> np.ndarray:
     """Divide by (k + scale * sum of squares over `size` channels) ** beta."""
-    squares = (x * x).reshape(x.shape[0], groups, -1, *x.shape[2:])
-    reach = size // 2
-    squares = np.pad(squares, ((0, 0), (0, 0), (reach, reach), (0, 0), (0, 0)))
-    channels = x.shape[1] // groups
-    total = np.sum([squares[:, :, i : i + channels] for i in range(size)], axis=0)
-    return x / (k + scale * total.reshape(x.shape)) ** beta
+    return x / (k + scale * sum_channels(x * x, size, groups)) ** beta
+
+
+def sum_channels(x: np.ndarray, size: int, groups: int) -> np.ndarray:
+    """Add up `size` channels around each; no sum crosses from one group to the next."""
+    grouped = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
+    reach, channels = size // 2, grouped.shape[2]
+    grouped = np.pad(grouped, ((0, 0), (0, 0), (reach, reach), (0, 0), (0, 0)))
+    shifted = [grouped[:, :, i : i + channels] for i in range(size)]
+    return np.sum(shifted, axis=0).reshape(x.shape)
 
 
 def batch_norm(

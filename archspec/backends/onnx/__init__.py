@@ -139,7 +139,8 @@ class OnnxBackend(ComparableBackend):
         return ", ".join(words)
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
-        return self.build(graph)
+        """A model that still has to be given its weights."""
+        return self.parse(graph)
 
     def activations(self, graph: Graph, model: Any, images: Array) -> dict[str, Array]:
         called = values(graph)

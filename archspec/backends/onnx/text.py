@@ -75,10 +75,11 @@ def string(text: str) -> str:
 
 
 def number(value: int | float) -> str:
-    """A number as source. Raises ArchspecError for one that float32 cannot hold."""
-    if isinstance(value, float):
-        single(value)
-    return repr(value)
+    """A number as source. Raises ArchspecError for one that float32 cannot hold.
+
+    What float32 has as zero is written so: older parsers of ONNX refuse it otherwise.
+    """
+    return repr(value) if isinstance(value, int) or single(value) else "0.0"
 
 
 def single(value: float) -> float:

@@ -12,7 +12,14 @@ from archspec.graph import Graph
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Trainer, Weights
+    from archspec.backends.base import (
+        Array,
+        Mask,
+        Measured,
+        Predictor,
+        Trainer,
+        Weights,
+    )
     from archspec.spec.recipe import Recipe
 
 
@@ -22,6 +29,7 @@ class TorchBackend(TrainableBackend):
     name = "torch"
     extra = "torch"
     packages = ("torch", "numpy", "safetensors")
+    differentiates_images = True
     weight_files = (".pth", ".pt")
 
     def emit(self, graph: Graph) -> str:
@@ -33,11 +41,15 @@ class TorchBackend(TrainableBackend):
     def load_weights(
         self, graph: Graph, model: Any, weights: Mapping[str, Array]
     ) -> None:
+        import numpy as np
         import torch
 
         with torch.no_grad():
             for name, tensor in tensors(graph, model).items():
-                tensor.copy_(torch.from_numpy(weights[name]))
+                # PyTorch warns of arrays that cannot be written, such as parts of a file.
+                tensor.copy_(
+                    torch.from_numpy(np.require(weights[name], requirements="W"))
+                )
 
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         return {
@@ -56,6 +68,9 @@ class TorchBackend(TrainableBackend):
         # Into a stream: by a path, the file would hold its own name.
         with path.open("wb") as stream:
             torch.save(model.state_dict(), stream)
+
+    def loading(self, path: Path) -> str:
+        return f"model.load_state_dict(torch.load({str(path)!r}, weights_only=True))"
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         import torch
@@ -91,6 +106,22 @@ class TorchBackend(TrainableBackend):
                 hook.remove()
         return found
 
+    def measure(self, graph: Graph, model: Any) -> Measured:
+        from archspec.backends.torch.measuring import measure
+
+        return measure(graph, model)
+
+    def support(
+        self,
+        graph: Graph,
+        model: Any,
+        images: Array,
+        positions: Mapping[str, tuple[int, ...]],
+    ) -> dict[str, Mask]:
+        from archspec.backends.torch.measuring import support
+
+        return support(graph, model, images, positions)
+
     def gradients(
         self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
     ) -> dict[str, Array]:
@@ -115,6 +146,11 @@ class TorchBackend(TrainableBackend):
             name: tensor.grad for name, tensor in (trainable | {INPUT: inputs}).items()
         }
         return {name: gradient.numpy().copy() for name, gradient in found.items()}
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        from archspec.backends.torch.trainer import TorchPredictor
+
+        return TorchPredictor(self, graph, weights, device)
 
     def trainer(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -140,7 +141,9 @@ def _layer_norm(c: LayerContext) -> Call:
 def _group_norm(c: LayerContext) -> Call:
     layer = c.layer
     affine = _unless(True, affine=layer.affine)
-    return call("nn.GroupNorm", layer.groups, c.output[0], eps=layer.eps, **affine)
+    several = math.prod(c.output) > layer.groups
+    name = "nn.GroupNorm" if several else "GroupNormOfOne"
+    return call(name, layer.groups, c.output[0], eps=layer.eps, **affine)
 
 
 def _upsample2d(c: LayerContext) -> Call:

@@ -152,6 +152,16 @@ class LayerNorm2d(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+class GroupNormOfOne(nn.GroupNorm):
+    """Group normalisation of groups that hold one number, for one image too.
+
+    `nn.GroupNorm` refuses that, and takes several images.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
 class Scale(nn.Module):
     """A factor, and perhaps a bias, for each channel."""
 

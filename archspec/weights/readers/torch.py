@@ -36,7 +36,9 @@ def sniff(head: Head) -> bool:
     """A zip archive with `data.pkl`, or a pickle."""
     if head.members:
         return any(name.rpartition("/")[2] == "data.pkl" for name in head.members)
-    return head.first[:1] == b"\x80" and head.first[1:2] in (b"\2", b"\3", b"\4", b"\5")
+    # The length at the beginning of a safetensors file may look alike, but for the zeros behind.
+    versions = (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")
+    return head.first[:2] in versions and head.first[2:3] != b"\0"
 
 
 def read(path: Path) -> Foreign:

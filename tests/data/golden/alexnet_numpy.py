@@ -87,12 +87,16 @@ def local_response_norm(
     x: np.ndarray, size: int, scale: float, beta: float, k: float, groups: int
 ) -> np.ndarray:
     """Divide by (k + scale * sum of squares over `size` channels) ** beta."""
-    squares = (x * x).reshape(x.shape[0], groups, -1, *x.shape[2:])
-    reach = size // 2
-    squares = np.pad(squares, ((0, 0), (0, 0), (reach, reach), (0, 0), (0, 0)))
-    channels = x.shape[1] // groups
-    total = np.sum([squares[:, :, i : i + channels] for i in range(size)], axis=0)
-    return x / (k + scale * total.reshape(x.shape)) ** beta
+    return x / (k + scale * sum_channels(x * x, size, groups)) ** beta
+
+
+def sum_channels(x: np.ndarray, size: int, groups: int) -> np.ndarray:
+    """Add up `size` channels around each; no sum crosses from one group to the next."""
+    grouped = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
+    reach, channels = size // 2, grouped.shape[2]
+    grouped = np.pad(grouped, ((0, 0), (0, 0), (reach, reach), (0, 0), (0, 0)))
+    shifted = [grouped[:, :, i : i + channels] for i in range(size)]
+    return np.sum(shifted, axis=0).reshape(x.shape)
 
 
 def dense(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
