@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import secrets
 import stat
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -280,7 +281,9 @@ def written(path: Path) -> Iterator[Path]:
         if path.exists() and not path.is_file():
             raise ArchspecError(f"cannot write {shown(path)}: it is no regular file")
         target = path.resolve()  # what a link leads to, not the link
-        new = target.with_name(f".{os.getpid()}.new.{path.name}")
+        new = target.with_name(f".{secrets.token_hex(4)}.new.{path.name}")
+        # Made here, so that nobody else's link of that name is followed.
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         with contextlib.ExitStack() as stack:
             stack.callback(_forget, new)
             yield new
