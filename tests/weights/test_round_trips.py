@@ -157,6 +157,10 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ArchspecError, match=expected):
             weights.save(path, GRAPH, WEIGHTS)
+    (tmp_path / "circle.npy").symlink_to(tmp_path / "circle.npy")
+    for path in (tmp_path / "circle.npy", Path("a\0b.npy")):
+        with pytest.raises(ArchspecError, match="cannot write"):
+            weights.save(path, GRAPH, WEIGHTS)
     (tmp_path / "net.npy").mkdir()
     with pytest.raises(ArchspecError, match="it is no regular file"):
         weights.save(tmp_path / "net.npy", GRAPH, WEIGHTS)
