@@ -172,12 +172,13 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
     if options.output is not None:
         RunFolder(options.output).require_free()
     source = open_source(options.data or DEFAULT)
-    graph = frozen(_graph(spec, options, source), options.freeze)
+    thawed = _graph(spec, options, source)
+    graph = frozen(thawed, options.freeze)
     recipe = _recipe(graph.spec.training or DEFAULT_RECIPE, options)
     loaded = origin = None
     if options.weights is not None:
         command = options.command(spec.name if isinstance(spec, Graph) else spec)
-        loaded, origin = first_weights(graph, options.weights, options.skip, command)
+        loaded, origin = first_weights(thawed, options.weights, options.skip, command)
     elif options.skip:
         raise ArchspecError("--skip is about the weights of a file; say which: --weights FILE")
     data = prepare(source, graph.input_shape, recipe.preprocessing, options.limit)

@@ -23,13 +23,7 @@ from archspec.verification.steps import Entrants, Racer, recipe_of
 if TYPE_CHECKING:
     import numpy as np
 
-    from archspec.backends.base import (
-        Array,
-        ComparableBackend,
-        Measured,
-        TrainableBackend,
-        Weights,
-    )
+    from archspec.backends.base import Array, ComparableBackend, Measured, TrainableBackend, Weights
 
 # It judges.
 REFERENCE = BACKEND
