@@ -159,6 +159,7 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
     source = open_source(options.data or DEFAULT)
     graph = _graph(spec, options, source)
     recipe = _recipe(graph.spec.training or DEFAULT_RECIPE, options)
+    loading.require_batches(graph, recipe.batch_size)
     data = prepare(source, graph.input_shape, recipe.preprocessing, options.limit)
     recipe = recipe.model_copy(update={"preprocessing": data.preprocessing})
     folder = RunFolder(options.output or _free_path(f"{graph.name}-{backend.name}"))
