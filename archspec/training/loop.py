@@ -175,6 +175,7 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
     thawed = _graph(spec, options, source)
     graph = frozen(thawed, options.freeze)
     recipe = _recipe(graph.spec.training or DEFAULT_RECIPE, options)
+    loading.require_batches(graph, recipe.batch_size)
     loaded = origin = None
     if options.weights is not None:
         command = options.command(spec.name if isinstance(spec, Graph) else spec)
