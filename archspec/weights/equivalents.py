@@ -3,12 +3,13 @@
 A convolution of one pixel is a dense layer for each pixel. A bias in front of a batch
 normalisation is a part of its mean: (x + b) - m = x - (m - b). And exporters fold a batch
 normalisation into the convolution before it, which leaves a bias where the network has a
-normalisation: that one then has nothing left to do but to add it.
+normalisation: that one then has nothing left to do but to add it. What a batch normalisation learns
+may be a layer of its own, as it is in Caffe: `batch_norm` without it, then `scale`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,26 @@ def in_the_form_of(tensor: Tensor, kind: str) -> Tensor:
         axes = _PIXEL[tensor.axes]
         return replace(tensor, value=tensor.value.reshape(ones), axes=axes, kind=kind)
     return tensor
+
+
+def learns_apart(graph: Graph) -> bool:
+    """Whether the batch normalisations of a network learn nothing, and scales do behind them."""
+    norms = [node for node in graph.nodes if node.layer.type == "batch_norm"]
+    scales = any(node.layer.type == "scale" for node in graph.nodes)
+    return bool(norms) and scales and not any(node.layer.model_dump()["affine"] for node in norms)
+
+
+def apart(tensors: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """The statistics of a batch normalisation and what it learns; any other layer as it is."""
+    learned = tuple(
+        replace(tensor, layer=f"{tensor.layer}.scale", kind=tensor.kind and "scale")
+        for tensor in tensors
+        if tensor.role in ("weight", "bias")
+    )
+    statistics = tuple(tensor for tensor in tensors if tensor.role.startswith("running_"))
+    if not statistics or not learned:
+        return [tuple(tensors)]
+    return [statistics, learned]
 
 
 def normalised(graph: Graph) -> dict[str, Node]:

@@ -26,7 +26,7 @@ from archspec.weights.aliases import alias
 from archspec.weights.alignment import align
 from archspec.weights.files import refused, shown
 from archspec.weights.foreign import CANONICAL, Colours, Flatten, Foreign, Layout, Tensor
-from archspec.weights.layout import GUESSES, LETTERS, converted, permutation
+from archspec.weights.layout import GUESSES, LETTERS, converted, permutation, reorders
 from archspec.weights.loaded import NAMED, How, Loaded, Match, Misfit, few
 from archspec.weights.orders import Order, orders
 from archspec.weights.selection import selected
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # Names are trusted where so large a share of the layers of the file or of the network, whichever
 # has fewer, is called alike.
 TRUSTED = 0.5
+# torchvision's names of auxiliary classifiers: aux1.conv, AuxLogits.conv0, aux_classifier.0.
+_AUXILIARY = re.compile(r"aux(\d*|logits|_classifier)\.", re.IGNORECASE)
 # With fewer of the layers fitting, the file is one of another network, and no layer is looked at.
 LIKELY = 0.5
 
@@ -124,7 +126,13 @@ class _Matching:
         grouped: dict[str, list[Tensor]] = {}
         for tensor in foreign.tensors:
             grouped.setdefault(tensor.layer, []).append(tensor)
-        self.sources = [Source(layer, tuple(found)) for layer, found in grouped.items()]
+        layers = [tuple(found) for found in grouped.values()]
+        if equivalents.learns_apart(graph):
+            layers = [part for found in layers for part in equivalents.apart(found)]
+        sources = [Source(found[0].layer, found) for found in layers]
+        # Heads that the file's network has in training, and this one has not.
+        without = [s for s in sources if graph.auxiliary or not _AUXILIARY.match(s.layer)]
+        self.sources = without or sources
         self.colours: Colours | None = colours or foreign.colours
         self.colours_given = colours is not None
         self.flatten: Flatten | None = flatten or foreign.flatten
@@ -506,7 +514,7 @@ class _Conversion:
                 f"({what}) is not to be followed through the layers before it",
                 [node.name],
             )
-        if order is not None and (array.ndim > 1 or node.layer.type not in LETTERS):
+        if order is not None and reorders(node, array.ndim):
             for why in sorted(order.why):
                 changes.append(_WORDS[why])
                 self.changed.setdefault(why, [])

@@ -140,6 +140,27 @@ def test_normalisations_that_are_in_the_file_are_not_made_up(tmp_path: Path) -> 
         weights.load(tmp_path / "net.pth", graph)
 
 
+def test_a_scale_of_its_own_behind_a_batch_norm(tmp_path: Path) -> None:
+    """A spec as Caffe has it: statistics in one layer, weight and bias in the next."""
+    graph = network(
+        [
+            layer("conv1", "conv2d", filters=4, kernel_size=3, bias=False),
+            layer("norm1", "batch_norm", affine=False, **NORM),
+            layer("scale1", "scale", bias=True),
+            layer("relu", "relu"),
+            layer("conv2", "conv2d", filters=5, kernel_size=1, bias=False),
+            layer("norm2", "batch_norm", affine=False, **NORM),
+            layer("scale2", "scale", bias=True),
+        ],
+        (3, 6, 6),
+    )
+    net = lively(written(bias=False))
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    found, loaded = torch_outputs(graph, tmp_path / "net.pth")
+    np.testing.assert_allclose(found, outputs(net, graph), rtol=1e-5, atol=1e-6)
+    assert not loaded.extra
+
+
 class Pixel(nn.Module):
     """Global pooling, then a layer that is a convolution of one pixel, or dense."""
 
