@@ -255,7 +255,7 @@ class _Matching:
         said = self.foreign.metadata
         if store.HASH_KEY in said and said[store.HASH_KEY] != self.graph.hash:
             self.notes.append(
-                f"The store was written for `{shortened(said.get(store.NETWORK_KEY, '?'))}` with "
+                f"The file was written for `{shortened(said.get(store.NETWORK_KEY, '?'))}` with "
                 f"the hash {shortened(said[store.HASH_KEY], 15)}; this network's is "
                 f"{self.graph.hash[:12]}: it computes something else, and its weights fit."
             )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.diagnostics import shortened
 from archspec.weights import files, wire
-from archspec.weights.foreign import CANONICAL, Flatten, Foreign, Layout, Tensor
+from archspec.weights.foreign import CANONICAL, Colours, Flatten, Foreign, Layout, Tensor
 from archspec.weights.readers import Format
 
 if TYPE_CHECKING:
@@ -100,6 +100,13 @@ def _names(graph: Any) -> Iterator[Any]:
 class _Reader:
     def __init__(self, path: Path, model: Any) -> None:
         self.path = path
+        # Weights are canonical in the models that archspec writes.
+        self.colours: Colours | None = "RGB" if model.producer_name == "archspec" else None
+        self.metadata = {
+            entry.key: entry.value
+            for entry in model.metadata_props
+            if isinstance(entry.key, str) and isinstance(entry.value, str)
+        }
         self.nodes = model.graph.node
         self.functions = len(model.functions)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -137,7 +144,14 @@ class _Reader:
                 "was assumed."
             )
         flatten: Flatten = "HWC" if self.flattened == {"HWC"} else "CHW"
-        return Foreign("ONNX", tuple(self.tensors), flatten, notes=tuple(notes))
+        return Foreign(
+            "ONNX",
+            tuple(self.tensors),
+            flatten,
+            self.colours,
+            tuple(notes),
+            metadata=self.metadata,
+        )
 
     # Layers.
 
