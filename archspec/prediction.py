@@ -173,8 +173,8 @@ def classifier(
         graph = loading.buildable(spec)
         if graph.spec.training is not None:
             recipe = graph.spec.training.preprocessing
-    graph = ending_in_logits(graph)
-    (classes,) = _output(graph)
+    network = ending_in_logits(graph)
+    (classes,) = _output(network)
     scaling = _preprocessing(graph, recipe, preprocessing or {})
     if labels is not None:
         names = _labels(Path(labels), classes)
@@ -184,8 +184,8 @@ def classifier(
     except Misfit as error:  # its advice is to leave layers out, and a guess needs them all
         fits = f"{error.fits} fits" if error.fits else "give its spec: --spec SPEC"
         raise ArchspecError(f"{error.what}; {fits}") from None
-    predictor = chosen.predictor(graph, loaded.weights, device)
-    return Classifier(graph, scaling, names, loaded, backend, predictor)
+    predictor = chosen.predictor(network, loaded.weights, device)
+    return Classifier(network, scaling, names, loaded, backend, predictor)
 
 
 def _of_run(

@@ -85,10 +85,15 @@ class Opened(ABC):
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that are numbers, words and sequences of them, under public names."""
     return {
-        name: list(value) if isinstance(value, (list, tuple)) else value
+        name: _settled(value)
         for name, value in settings.items()
         if not name.startswith("_") and _is_plain(value)
     }
+
+
+def _settled(value: Any) -> Any:
+    """The same for a list as for a tuple."""
+    return tuple(map(_settled, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _is_plain(value: Any) -> bool:

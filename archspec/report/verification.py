@@ -21,6 +21,8 @@ from archspec.verification.steps import DROP
 # So many steps of training are printed, besides those around the drop of the learning rate and
 # those that differ first.
 STEPS = 8
+# Bounds above this say that a gradient is nothing but rounding.
+LOOSE = 0.01
 WRONG = "bold red"
 
 
@@ -60,6 +62,18 @@ def print_verification(console: Console, found: Verification) -> None:
     if found.gradients:
         console.print()
         _print_errors(console, "gradient of", found, found.gradients, lambda e: e.parameter)
+    loose = {e.parameter for e in found.gradients if e.bound > LOOSE}
+    if loose:
+        gradients = (
+            f"{len(loose)} of these gradients" if len(loose) > 1 else "one of these gradients"
+        )
+        console.print(
+            Text(
+                f"rounding alone moves {gradients} by more than {LOOSE:.0%}, so float32 does not "
+                "determine them; compare them in float64, or with a larger --batch",
+                style="dim",
+            )
+        )
     if found.training:
         console.print()
         _print_training(console, found, found.training)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from archspec.analysis.section import Column, Section
 from archspec.backends import backend_names, get_backend
+from archspec.backends.source import contexts
 from archspec.catalog import shown
 from archspec.diagnostics import ArchspecError, did_you_mean, listing
 from archspec.graph import Graph
@@ -265,6 +266,12 @@ class _Comparison:
         # Layers whose weights cannot be those of the spec.
         self._reshaped: set[str] = set()
         self._failure: str | None = None
+        self._constant = frozenset(
+            f"{context.node.name}.{weight.name}"
+            for context in contexts(graph)
+            for weight in context.weights
+            if weight.drawing[0] == "constant"
+        )
 
     def run(self) -> Edited:
         import numpy as np
@@ -382,7 +389,7 @@ class _Comparison:
             if key not in theirs.tensors:
                 self._note(name, f"has a {key} ({show(tensor.value.shape)}), in the spec none")
         if mine.kind != theirs.kind:
-            self._aside(name, f"is a {mine.kind}, in the spec a {theirs.kind}")
+            self._aside(name, f"is {mine.kind}, in the spec {theirs.kind}")
         elif same:
             for key in dict.fromkeys([*theirs.settings, *mine.settings]):
                 pair = mine.settings.get(key), theirs.settings.get(key)
@@ -394,11 +401,12 @@ class _Comparison:
         self._asides.setdefault(name, []).append(change)
 
     def _compare_tensor(self, name: str, key: str, theirs: Tensor, mine: Tensor) -> None:
+        """Tell which of the two learns, and whether they begin otherwise."""
         if mine.learns and theirs.learns is False:
             self._note(name, f"{key} learns, in the spec it is frozen")
         elif theirs.learns and mine.learns is False:
             self._note(name, f"{key} is frozen, in the spec it learns")
-        change = redrawn(theirs.value, mine.value)
+        change = redrawn(theirs.value, mine.value, f"{name}.{key}" in self._constant)
         if change:
             self._note(name, f"{key} begins {change}")
 
@@ -517,19 +525,21 @@ def _alike(mine: Part, theirs: Part) -> bool:
     return bool(facts(mine) == facts(theirs))
 
 
-def redrawn(theirs: Array, mine: Array) -> str | None:
+def redrawn(theirs: Array, mine: Array, constant: bool) -> str | None:
     """How the initial values of a tensor differ; None where chance alone may have made them.
 
-    Both were drawn from the same seed, so that without an edit they are equal. A layer that was
-    added before shifts the random numbers: then the distributions decide, by the distance of
-    Kolmogorov and Smirnov.
+    `constant` says that the spec's are no random numbers. Both were drawn from the same seed, so
+    that without an edit they are equal. A layer that was added before shifts the random numbers:
+    then the distributions decide, by the distance of Kolmogorov and Smirnov.
     """
     import numpy as np
 
     if theirs.size == 0 or (theirs == mine).all():
         return None
     a, b = theirs.ravel(), mine.ravel()
-    steady = [bool((x == x[0]).all()) for x in (a, b)]
+    steady = [constant, bool((b == b[0]).all())]
+    if not constant and b.size == 1:
+        return None
     if not any(steady):
         spread = float(a.std() * b.std())
         related = abs(float(((a - a.mean()) * (b - b.mean())).mean())) / spread if spread else 0.0

@@ -40,6 +40,7 @@ from onnx.reference import ReferenceEvaluator
 
 import archspec
 from archspec import cli
+from archspec import weights as weights_file
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend
 from archspec.backends.base import ComparableBackend
@@ -426,6 +427,20 @@ def test_weights_come_back_from_a_file_bit_for_bit(tmp_path: Path) -> None:
     assert all(found[name].tobytes() == weight.tobytes() for name, weight in weights.items())
 
 
+@pytest.mark.parametrize(
+    ("kind", "example"), [e[1:] for e in EXAMPLES], ids=[e[0] for e in EXAMPLES]
+)
+def test_the_reader_of_weight_files_finds_the_weights_of_every_layer(
+    kind: str, example: Example, tmp_path: Path
+) -> None:
+    graph = example_network(kind, example)
+    weights = uneven_weights(graph)
+    weights_file.save(tmp_path / "net.onnx", graph, weights)
+    found = weights_file.load(tmp_path / "net.onnx", graph)
+    assert not found.missing
+    assert all(found.weights[name].tobytes() == array.tobytes() for name, array in weights.items())
+
+
 def test_weights_in_float64_are_rounded_once() -> None:
     graph = network([layer("fc", "flatten"), layer("logits", "dense", units=2)], (1, 1, 3))
     model = BACKEND.build(graph)
@@ -459,7 +474,7 @@ def test_too_many_weights_for_one_file_are_put_beside_it(
             w.size for w in weights.values()
         )
     assert all(len(tensor.raw_data) for tensor in model.graph.initializer)
-    loaded = BACKEND.save_weights(graph, onnx.load(path))
+    loaded = weights_file.load(path, graph).weights
     assert all(loaded[name].tobytes() == weight.tobytes() for name, weight in weights.items())
     run = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert error(run.run(None, {"input": images})[0], expected["logits"]) < ONE_LAYER

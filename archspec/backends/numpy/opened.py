@@ -35,9 +35,14 @@ class NumpyOpened(Opened):
         self._written: list[str] = []
 
     def parts(self) -> dict[str, Part]:
-        image = np.zeros((1, *self._graph.input_shape))
-        names = [name for name in self._model.outputs(image) if name != INPUT]
-        tensors: dict[str, dict[str, Tensor]] = {name: {} for name in names}
+        written = [
+            node.slice.value
+            for node in ast.walk(_tree(type(self._model).outputs))
+            if isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.slice, ast.Constant)
+        ]
+        tensors: dict[str, dict[str, Tensor]] = {str(name): {} for name in written}
         for full, weight in self._model.weights.items():
             name, _, key = full.rpartition(".")
             tensors.setdefault(name, {})[key] = Tensor(np.array(weight))
@@ -106,18 +111,23 @@ class _Watched:
 def _watching(forward: Any) -> Any:
     """The code of `outputs` with its dictionary watched. Raises ArchspecError without one."""
     code = forward.__code__
-    tree = ast.parse(textwrap.dedent(inspect.getsource(forward)))
     wrapped = _Wrap()
-    tree = ast.fix_missing_locations(wrapped.visit(tree))
+    tree = ast.fix_missing_locations(wrapped.visit(_tree(forward)))
     if wrapped.count != 1:
         raise ArchspecError(
             f"{code.co_filename}:{code.co_firstlineno}: `outputs` must begin with "
             '`out = {"input": x}` and put the output of each layer there'
         )
-    ast.increment_lineno(tree, code.co_firstlineno - 1)
     namespace = dict(forward.__globals__)
     exec(compile(tree, code.co_filename, "exec"), namespace)
     return namespace[forward.__name__].__code__
+
+
+def _tree(forward: Any) -> ast.Module:
+    """A method as it is written, with the lines that it has in its file."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(forward)))
+    ast.increment_lineno(tree, forward.__code__.co_firstlineno - 1)
+    return tree
 
 
 class _Wrap(ast.NodeTransformer):

@@ -12,7 +12,7 @@ from torch import nn
 from archspec.backends.opened import Opened, Part, Replay, Tensor, plain
 from archspec.backends.torch import outputs
 from archspec.backends.torch.emit import attributes
-from archspec.graph import Graph
+from archspec.graph import Graph, blocks_around
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ class TorchOpened(Opened):
     ) -> None:
         self._backend, self._graph, self._model = backend, graph, model
         self._paths = attributes(graph)
+        self._names = {path: name for name, path in self._paths.items()}
 
     def _modules(self) -> dict[str, nn.Module]:
-        names = {path: name for name, path in self._paths.items()}
         found: dict[str, nn.Module] = {}
         for path, module in self._model.named_modules():
-            inside = any(path.startswith(f"{known}.") for known in names)
-            if path in names:
-                found[names[path]] = module
+            inside = any(block in self._names for block in blocks_around(path))
+            if path in self._names:
+                found[self._names[path]] = module
             elif (
                 path
                 and not inside
@@ -69,19 +69,15 @@ class TorchOpened(Opened):
         return found
 
     def rename(self, found: str, name: str) -> bool:
-        module = self._model.get_submodule(found)
+        self._names[found] = name
+        # An attribute alone: as a registered module it would be computed twice in a Sequential.
         *around, last = self._paths[name].split(".")
         place = self._model
         for block in around:
             if not hasattr(place, block):
-                place.add_module(block, nn.Module())
-            place = place.get_submodule(block)
-        place.add_module(last, module)
-        # The module stands at both paths now; `named_modules` tells the first one alone.
-        before, _, own = found.rpartition(".")
-        owner = self._model.get_submodule(before)
-        owner.__dict__[own] = module
-        del owner._modules[own]
+                place.__dict__[block] = nn.Module()
+            place = getattr(place, block)
+        place.__dict__[last] = self._model.get_submodule(found)
         return True
 
     def load(self, weights: Weights) -> None:
@@ -95,7 +91,7 @@ class TorchOpened(Opened):
     def replay(self, images: Array, values: Mapping[str, Array]) -> Replay:
         image = torch.from_numpy(images.copy())
         # Who made a tensor, by the tensor itself: two layers may compute the same numbers.
-        makers: list[tuple[torch.Tensor, str]] = [(image, INPUT)]
+        makers: dict[int, tuple[torch.Tensor, str]] = {id(image): (image, INPUT)}
         found: dict[str, Array] = {}
         reads: dict[str, list[str | None]] = {}
         received: dict[str, list[Array]] = {}
@@ -103,10 +99,8 @@ class TorchOpened(Opened):
         def before(name: str) -> Any:
             def look(module: nn.Module, args: tuple[Any, ...]) -> None:
                 given = [a for a in args if isinstance(a, torch.Tensor)]
-                reads[name] = [
-                    next((maker for tensor, maker in makers if tensor is one), None)
-                    for one in given
-                ]
+                known = [makers.get(id(tensor)) for tensor in given]
+                reads[name] = [maker and maker[1] for maker in known]
                 received[name] = [one.numpy().copy() for one in given]
 
             return look
@@ -116,7 +110,7 @@ class TorchOpened(Opened):
                 found[name] = output.numpy().copy()
                 given = values.get(name)
                 made = output if given is None else torch.from_numpy(given.copy())
-                makers.append((made, name))
+                makers[id(made)] = made, name
                 return made
 
             return replace

@@ -1,9 +1,9 @@
 """The weights of an ONNX model: the constants that its nodes compute with, by the onnx package.
 
 The order of the nodes is the order of the layers, and the operator says what a constant is for.
-Exporters wrap constants in Identity, Transpose and Cast nodes, which are seen through. Nothing is
-computed but products with Gemm's alpha and beta. Data outside of the model is read from files in
-the model's own folder alone.
+Exporters wrap constants in Identity, Transpose, Cast and Unsqueeze nodes, which are seen through.
+Nothing is computed but products with Gemm's alpha and beta. Data outside of the model is read from
+files in the model's own folder alone.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ NORMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "LayerNormalization": ("layer_norm", ("weight", "bias")),
 }
 _WINDOWS = {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LRN", "BatchNormalization"}
-# A constant behind one of these is the same constant, perhaps in another order.
-_SEEN_THROUGH = {"Identity", "Transpose", "Cast"}
+# A constant behind one of these is the same constant, perhaps in another order or shape.
+_SEEN_THROUGH = {"Identity", "Transpose", "Cast", "Unsqueeze"}
 _DEPTH = 50
 # What makes rows of a batch of maps.
 _FLATTENING = {"Flatten", "Reshape", "Squeeze"}
