@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from archspec.api import diff as diff
     from archspec.api import emit as emit
     from archspec.api import load_weights as load_weights
+    from archspec.api import predict as predict
     from archspec.api import save_weights as save_weights
     from archspec.api import train as train
     from archspec.api import verify as verify
+    from archspec.api import verify_source as verify_source
     from archspec.diagnostics import ArchspecError as ArchspecError
     from archspec.diagnostics import Diagnostic as Diagnostic
     from archspec.diagnostics import SpecError as SpecError
@@ -43,10 +45,12 @@ _HOMES = {
     "draw": "archspec.report.drawing",
     "emit": "archspec.api",
     "load": "archspec.loading",
+    "predict": "archspec.api",
     "load_weights": "archspec.api",
     "save_weights": "archspec.api",
     "train": "archspec.api",
     "verify": "archspec.api",
+    "verify_source": "archspec.api",
 }
 __all__ = ["__version__", *_HOMES]
 

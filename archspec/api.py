@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from archspec.analysis import Analysis
     from archspec.analysis.conventions import Conventions
     from archspec.analysis.diff import Comparison
+    from archspec.prediction import Classifier, Prediction
     from archspec.training.options import RunOptions, RunSummary, Watcher
     from archspec.verification import Verification
+    from archspec.verification.edited import Edited
     from archspec.weights import Loaded
     from archspec.weights.foreign import Colours, Flatten
 
@@ -25,6 +27,7 @@ __all__ = [
     "analyze",
     "build",
     "buildable",
+    "classifier",
     "conventions",
     "diff",
     "emit",
@@ -34,9 +37,11 @@ __all__ = [
     "load_weights",
     "parse_assignments",
     "parse_shape",
+    "predict",
     "save_weights",
     "train",
     "verify",
+    "verify_source",
 ]
 
 
@@ -58,11 +63,18 @@ def emit(spec: Spec = catalog.DEFAULT, *, backend: str = "torch") -> str:
     return get_backend(backend).emit(buildable(spec))
 
 
-def build(spec: Spec = catalog.DEFAULT, *, backend: str = "torch", seed: int | None = None) -> Any:
+def build(
+    spec: Spec = catalog.DEFAULT,
+    *,
+    backend: str = "torch",
+    seed: int | None = None,
+    weights: str | Path | None = None,
+) -> Any:
     """The model, made by executing what `emit` returns.
 
-    With `seed`, its weights are drawn by archspec and equal in every backend; without, the
-    framework draws them. Raises ArchspecError when the framework is not installed.
+    With `seed`, its weights are drawn by archspec and equal in every backend; with `weights` they
+    are those of a file, a run or a checkpoint; without, the framework draws them. Raises
+    ArchspecError when the framework is not installed or the file does not fit.
     """
     from archspec.backends import get_backend
     from archspec.backends.numpy.initial import initial_weights
@@ -71,7 +83,11 @@ def build(spec: Spec = catalog.DEFAULT, *, backend: str = "torch", seed: int | N
     chosen = get_backend(backend)
     chosen.require()
     model = chosen.build(graph)
-    if seed is not None:
+    if weights is not None:
+        loaded = load_weights(weights, graph)
+        loaded.require_complete()
+        chosen.load_weights(graph, model, loaded.weights)
+    elif seed is not None:
         chosen.load_weights(graph, model, initial_weights(graph, seed))
     return model
 
@@ -104,11 +120,14 @@ def load_weights(
 ) -> Loaded:
     """Canonical weights of a network out of a file, whatever wrote it, and how they were found.
 
-    `Loaded.weights` are float32 arrays by canonical name; see `archspec.weights.load` for the
-    options. Raises SpecError, or ArchspecError for a file that cannot be read or does not fit.
+    The file may also be the folder of a run or of a checkpoint. `Loaded.weights` are float32 arrays
+    by canonical name; see `archspec.weights.load` for the options. Raises SpecError, or
+    ArchspecError for a file that cannot be read or does not fit.
     """
     from archspec import weights
+    from archspec.training.checkpoint import weights_in
 
+    path = weights_in(Path(path))
     return weights.load(path, buildable(spec), skip=skip, colours=colours, flatten=flatten)
 
 
@@ -125,6 +144,16 @@ def save_weights(
     save(path, buildable(spec), weights)
 
 
+def verify_source(spec: Spec, file: str | Path, **options: Any) -> Edited:
+    """Execute an emitted file that was edited, and tell which layers the edit changed.
+
+    `options` are those of `archspec.verification.edited.verify_source`.
+    """
+    from archspec.verification.edited import verify_source
+
+    return verify_source(buildable(spec), Path(file), **options)
+
+
 def train(
     spec: Spec | None = None,
     options: RunOptions | None = None,
@@ -137,6 +166,30 @@ def train(
     from archspec.training import run
 
     return run(spec, options, watcher)
+
+
+def classifier(weights: str | Path, spec: Spec | None = None, **options: Any) -> Classifier:
+    """A network with weights that is ready to look at pictures; see `archspec.prediction`."""
+    from archspec import prediction
+
+    return prediction.classifier(weights, spec, **options)
+
+
+def predict(
+    images: str | Path | Iterable[str | Path],
+    weights: str | Path,
+    spec: Spec | None = None,
+    *,
+    top: int = 5,
+    **options: Any,
+) -> list[Prediction]:
+    """The `top` likeliest classes of each image, file by file and of the files below folders.
+
+    The options are those of `archspec.prediction.classifier`: labels, preprocessing, backend,
+    device and more. Raises SpecError or ArchspecError.
+    """
+    several = [images] if isinstance(images, (str, Path)) else images
+    return list(classifier(weights, spec, **options).predict(several, top))
 
 
 def expand(spec: Spec = catalog.DEFAULT) -> str:

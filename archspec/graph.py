@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -207,9 +207,14 @@ class Graph:
 
     def with_layer(self, name: str, **fields: Any) -> Graph:
         """The same network with some fields of one layer changed (not validated again)."""
+        return self.with_layers((name,), **fields)
+
+    def with_layers(self, names: Collection[str], **fields: Any) -> Graph:
+        """The same network with some fields of several layers changed (not validated again)."""
+        changed = frozenset(names)
         nodes = tuple(
             replace(node, layer=node.layer.model_copy(update=fields), pattern=None)
-            if node.name == name
+            if node.name in changed
             else node
             for node in self.nodes
         )

@@ -145,6 +145,32 @@ def test_the_emitted_files_stand_alone(installed: Path, tmp_path: Path) -> None:
     assert ruff(tmp_path / "ruff", sources) == ""
 
 
+def test_an_entry_of_onnx_is_an_expression_of_operators(installed: Path, tmp_path: Path) -> None:
+    run = archspec(tmp_path, installed, "build", "net.yaml", "--backend", "onnx", "--source-only")
+    assert run.returncode == 0, run.stderr
+    text = (tmp_path / "net.onnxtxt").read_text()
+    assert '"mine/Mul" = Mul (conv, "mine/Unsqueeze")' in text
+    script = """
+        import numpy as np
+        from networks import example_network
+
+        from archspec.backends.numpy import BACKEND as NUMPY
+        from archspec.backends.onnx import BACKEND
+        from archspec.layers import layer_type
+
+        for example in layer_type("learned_swish").examples:
+            graph = example_network("learned_swish", example)
+            images = np.ones((2, *graph.input_shape), "float32")
+            model = BACKEND.build(graph)
+            found = BACKEND.activations(graph, model, images)["layer"]
+            numpy = NUMPY.build(graph)
+            NUMPY.load_weights(graph, numpy, BACKEND.save_weights(graph, model))
+            print(np.allclose(found, numpy(images), rtol=1e-5, atol=1e-6))
+    """
+    run = python(tmp_path, installed, "-c", dedent(script))
+    assert run.stdout == "True\nTrue\n", run.stderr
+
+
 def test_the_schema_and_the_suggestions_know_the_layer_type(
     installed: Path, tmp_path: Path
 ) -> None:

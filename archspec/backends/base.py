@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import linecache
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
     Array = npt.NDArray[np.floating[Any]]
@@ -98,12 +99,35 @@ class Backend(ABC):
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         """The model's weights under canonical names and in canonical layout."""
 
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        """Take apart the model that `make` makes, in float64 and with the same seed each time.
+
+        `make` may execute source that somebody edited; `like` is the model of the source as it was
+        emitted. What `make` raises passes through.
+        """
+        raise ArchspecError(f"a model of the {self.name} backend cannot be taken apart")
+
     def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
         """Write weights as a file that the framework's own functions load into the emitted model.
 
         The ending of `path` is one of `weight_files`. Raises OSError.
         """
         raise NotImplementedError(f"{self.name} has no format of its own")
+
+    def loading(self, path: Path) -> str:
+        """The line of Python that loads such a file into `model`, an instance of the class."""
+        raise NotImplementedError(f"{self.name} has no format of its own")
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        """The network with these weights in float32, on ``cpu``, on ``cuda``, or on the best one.
+
+        The best is called ``auto``. Raises ArchspecError for a device that is not there.
+        """
+        raise ArchspecError(
+            f"the {self.name} backend writes models and does not run them"
+        )
 
     def write_model(self, graph: Graph, model: Any, path: Path) -> str:
         """Write a model for inference, with its weights; for backends that have a `model_file`.
@@ -114,7 +138,17 @@ class Backend(ABC):
         raise NotImplementedError(f"{self.name} has no format for models")
 
 
-class Trainer(Protocol):
+class Predictor(Protocol):
+    """A model with its weights on a device. `engine` is what computes, with its version."""
+
+    engine: str
+    device: str
+
+    def logits(self, images: Array) -> Array:
+        """The network's output at inference, N x classes, of images N,H,W,C."""
+
+
+class Trainer(Predictor, Protocol):
     """A model that learns. Images are N,H,W,C in its precision, labels N class numbers.
 
     The loss is the mean cross-entropy of the network's output, plus that of each auxiliary
@@ -124,9 +158,6 @@ class Trainer(Protocol):
     v <- momentum v - lr (g + weight_decay w);  w <- w + v.
     """
 
-    engine: str
-    device: str
-
     def step(self, images: Array, labels: Labels, learning_rate: float) -> Any:
         """One update. Returns the batch's loss before it, as something `float` takes."""
 
@@ -135,9 +166,6 @@ class Trainer(Protocol):
 
     def reseed(self, seed: int) -> None:
         """Begin the random numbers of dropout anew, so that they depend on `seed` alone."""
-
-    def logits(self, images: Array) -> Array:
-        """The network's output at inference, N x classes."""
 
     def weights(self) -> dict[str, Array]:
         """The weights and buffers, canonical."""
@@ -211,6 +239,37 @@ class ComparableBackend(Backend):
         inference.
         """
         raise NotImplementedError(f"{self.name} does not differentiate images")
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        model = self.build_for_verification(graph, "float32")
+        self.load_weights(graph, model, weights)
+        return layerwise(self, graph, model, device)
+
+
+def layerwise(backend: Any, graph: Graph, model: Any, device: str) -> Predictor:
+    """A model on the CPU whose `activations` are computed, of which the output's count.
+
+    Raises ArchspecError for another device.
+    """
+    if device == "cuda":
+        raise ArchspecError(
+            f"--device cuda: the {backend.name} backend computes on the CPU; use --device cpu"
+        )
+    return _Layerwise(backend, graph, model)
+
+
+class _Layerwise:
+    device = "cpu"
+
+    def __init__(self, backend: Any, graph: Graph, model: Any) -> None:
+        self.engine = backend.name
+        self._backend, self._graph, self._model = backend, graph, model
+
+    def logits(self, images: Array) -> Array:
+        maps = images.transpose(0, 3, 1, 2).copy()
+        found = self._backend.activations(self._graph, self._model, maps)
+        output: Array = found[self._graph.output]
+        return output
 
 
 class TrainableBackend(ComparableBackend):

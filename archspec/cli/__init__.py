@@ -30,6 +30,7 @@ COMMANDS = (
     "build",
     "verify",
     "train",
+    "predict",
     "weights",
     "schema",
 )

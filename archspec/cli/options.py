@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 SpecArgument = Annotated[
     str, typer.Argument(metavar="SPEC", help="A spec file, or the name of a shipped spec.")
 ]
+OptionalSpecArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="SPEC", help="A spec file, or the name of a shipped spec; alexnet if left out."
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Set a variable of the spec: classes=10."),
@@ -41,7 +47,31 @@ RootOption = Annotated[
 BackendOption = Annotated[
     str, typer.Option("--backend", metavar="torch|keras|...", help="The backend.")
 ]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Weights of any format that is read, or the folder of a run or a checkpoint.",
+    ),
+]
+SkipOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--skip",
+        metavar="LAYER",
+        help="A layer that is left as the spec initialises it: fc8, 'conv*'. May be repeated.",
+    ),
+]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="Write to this file instead.")]
+
+
+class Device(StrEnum):
+    """Where a network computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
 
 
 class ListFormat(StrEnum):
@@ -56,6 +86,18 @@ def load(spec: str, assignments: list[str] | None, input: str | None, root: Path
     from archspec import api
 
     return api.load(spec, input=input, root=root, **api.parse_assignments(assignments or []))
+
+
+def spec_or_run(spec: str | None, weights: Path | None) -> str:
+    """The spec that a command is about: that of a run whose weights it is given, or AlexNet."""
+    from archspec import catalog
+
+    if spec is None and weights is not None:
+        from archspec.training.checkpoint import run_around
+
+        run = run_around(weights)
+        return catalog.DEFAULT if run is None else str(run.spec)
+    return catalog.DEFAULT if spec is None else spec
 
 
 def console(file: TextIO | None = None, *, stderr: bool = False) -> Console:

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from archspec.cli.options import RootOption, SetOption, console
-
-
-class Device(StrEnum):
-    """Where `archspec train` computes."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+from archspec.cli.options import (
+    Device,
+    OptionalSpecArgument,
+    RootOption,
+    SetOption,
+    SkipOption,
+    WeightsOption,
+    console,
+)
 
 
 def train(
-    spec: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SPEC",
-            help="A spec file, or the name of a shipped spec; alexnet if left out.",
-        ),
-    ] = None,
+    spec: OptionalSpecArgument = None,
     backend: Annotated[
         str | None,
         typer.Option(
@@ -63,13 +56,24 @@ def train(
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with the run in this folder.")
     ] = None,
+    weights: WeightsOption = None,
+    skip: SkipOption = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--freeze",
+            metavar="LAYER",
+            help="A layer that stays as it begins: fc6, 'conv*'. May be repeated.",
+        ),
+    ] = None,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
     """Train a network with the recipe in its spec.
 
     Examples: archspec train alexnet-small; archspec train --backend keras --epochs 1 --limit 256;
-    archspec train my.yaml --data folder:photos
+    archspec train my.yaml --data folder:photos; archspec train alexnet --weights bvlc_alexnet.npy
+    --skip fc8 --freeze 'conv*'
     """
     from archspec import api
     from archspec.diagnostics import ArchspecError
@@ -92,6 +96,9 @@ def train(
         resume=resume,
         variables=api.parse_assignments(set_ or []),
         root=root,
+        weights=weights,
+        skip=tuple(skip or ()),
+        freeze=tuple(freeze or ()),
     )
     try:
         api.train(spec, options, report)

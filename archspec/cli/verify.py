@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from archspec.cli.options import InputOption, RootOption, SetOption, SpecArgument, console, load
+from archspec.diagnostics import ArchspecError
+from archspec.graph import Graph
 
 
 class Precision(StrEnum):
@@ -38,6 +41,14 @@ def verify(
     steps: Annotated[
         int, typer.Option("--steps", min=0, help="Also compare so many steps of training.")
     ] = 0,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--source",
+            help="An emitted file that was edited by hand: tell which layers the edit changed. It "
+            "is executed, so let it be a file that you would run.",
+        ),
+    ] = None,
     set_: SetOption = None,
     input: InputOption = None,
     format: Annotated[VerifyFormat, typer.Option("--format", help="How to print it.")] = (
@@ -48,11 +59,16 @@ def verify(
     """Compare every installed backend with the NumPy reference: outputs, gradients, training.
 
     Exit status 1 when they differ, with the operation that does. Example: archspec verify
-    alexnet --dtype float32 --steps 10
+    alexnet --dtype float32 --steps 10; archspec verify alexnet --source alexnet_torch.py
     """
     from archspec import api
     from archspec.report import verification
 
+    if source is not None:
+        _verify_source(
+            load(spec, set_, input, root), source, backend, dtype, batch, seed, steps, format
+        )
+        return
     found = api.verify(
         load(spec, set_, input, root),
         backends=tuple(dict.fromkeys(backend)) if backend else None,
@@ -65,5 +81,36 @@ def verify(
         print(verification.to_json(found))
     else:
         verification.print_verification(console(), found)
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+def _verify_source(
+    spec: Graph,
+    file: Path,
+    backends: list[str] | None,
+    dtype: Precision,
+    batch: int,
+    seed: int,
+    steps: int,
+    format: VerifyFormat,
+) -> None:
+    from archspec import api
+    from archspec.report import verification
+
+    if dtype is not Precision.float64 or steps:
+        raise ArchspecError(
+            "--source compares one forward and one backward pass in float64; leave out --dtype and "
+            "--steps"
+        )
+    if backends and len(backends) > 1:
+        raise ArchspecError("--source is a file of one backend; give --backend once, or not at all")
+    found = api.verify_source(
+        spec, file, backend=backends[0] if backends else None, batch=batch, seed=seed
+    )
+    if format is VerifyFormat.json:
+        print(verification.to_json(found))
+    else:
+        verification.print_edited(console(), found)
     if not found.equal:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archspec.cli.options import RootOption, SetOption, console, load, print_json, say
+from archspec.cli.options import RootOption, SetOption, SkipOption, console, load, print_json, say
 
 if TYPE_CHECKING:
     from archspec.analysis.section import Section
@@ -38,14 +38,6 @@ class WeightsFormat(StrEnum):
     json = "json"
 
 
-SkipOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--skip",
-        metavar="LAYER",
-        help="A layer that is left as the spec initialises it: fc8, 'conv*'. May be repeated.",
-    ),
-]
 ColoursOption = Annotated[
     Order | None,
     typer.Option(

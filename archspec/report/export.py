@@ -113,13 +113,13 @@ def to_csv(analysis: Analysis) -> str:
 def claims_to_csv(analysis: Analysis) -> str:
     """One row a claim, with a header: the keys of the JSON document."""
     rows = [
-        ["" if value is None else _shown(value) for value in claim.to_json().values()]
+        ["" if value is None else csv_cell(value) for value in claim.to_json().values()]
         for claim in analysis.claims
     ]
     return _csv(CLAIM_COLUMNS, rows)
 
 
-def _shown(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
     """A value of a claim in a cell; a text of a spec cannot become a spreadsheet's formula."""
     if isinstance(value, list):
         return show(tuple(value))

@@ -37,7 +37,9 @@ class TrainingReport:
         """Print what is about to run, and show the bar."""
         self._plan = plan
         recipe, rule = plan.recipe, plan.recipe.optimizer
-        self._say(Text(printable(plan.title), style="bold"), f", {plan.params:,} parameters")
+        frozen = plan.params - plan.trained_params
+        still = f", {frozen:,} of them frozen" if frozen else ""
+        self._say(Text(printable(plan.title), style="bold"), f", {plan.params:,} parameters{still}")
         self._say(f"on {plan.engine}, {plan.device}")
         self._say(
             f"data {printable(plan.data)}: {plan.classes} classes, {plan.training_images:,} "
@@ -49,6 +51,14 @@ class TrainingReport:
             f"rate {rule.learning_rate:g} ({recipe.schedule.type}),\n        momentum "
             f"{rule.momentum:g}, weight decay {rule.weight_decay:g}, seed {recipe.seed}"
         )
+        if plan.weights is not None:
+            loaded = plan.weights
+            self._say(f"weights {printable(loaded.path)} ({loaded.format})")
+            layers = dict.fromkeys(name.rpartition(".")[0] for name in loaded.skipped)
+            if layers:
+                self._say(f"        {', '.join(layers)} as the spec initialises it")
+            for note in loaded.notes:
+                self._say(f"        {printable(note)}")
         self._say(f"run folder {printable(str(plan.folder))}")
         if plan.first_epoch > 1:
             self._say(f"going on after epoch {plan.first_epoch - 1}")

@@ -14,18 +14,37 @@ from archspec.analysis.section import Column
 from archspec.report.grid import Cell, print_grid
 from archspec.report.table import print_section
 from archspec.verification import GradientError, OutputError, Training, Verification
+from archspec.verification.edited import Edited
 from archspec.verification.errors import Bounded, over
 from archspec.verification.steps import DROP
 
 # So many steps of training are printed, besides those around the drop of the learning rate and
 # those that differ first.
 STEPS = 8
+# Bounds above this say that a gradient is nothing but rounding.
+LOOSE = 0.01
 WRONG = "bold red"
 
 
-def to_json(found: Verification) -> str:
+def to_json(found: Verification | Edited) -> str:
     """One JSON document."""
     return json.dumps(found.to_json(), indent=2)
+
+
+def print_edited(console: Console, found: Edited) -> None:
+    """What an edit changed, and the verdict."""
+    console.print(Text(printable(found.graph.title), style="bold"))
+    console.print(f"float64, batch {found.batch}, seed {found.seed}", highlight=False)
+    for section in found.sections():
+        console.print()
+        print_section(console, section)
+    console.print()
+    verdict = Text(f"{printable(found.file)} is ")
+    if found.equal:
+        verdict.append("the network of the spec", style="bold green")
+    else:
+        verdict.append("NOT the network of the spec", style=WRONG)
+    console.print(verdict, soft_wrap=True)
 
 
 def print_verification(console: Console, found: Verification) -> None:
@@ -43,6 +62,18 @@ def print_verification(console: Console, found: Verification) -> None:
     if found.gradients:
         console.print()
         _print_errors(console, "gradient of", found, found.gradients, lambda e: e.parameter)
+    loose = {e.parameter for e in found.gradients if e.bound > LOOSE}
+    if loose:
+        gradients = (
+            f"{len(loose)} of these gradients" if len(loose) > 1 else "one of these gradients"
+        )
+        console.print(
+            Text(
+                f"rounding alone moves {gradients} by more than {LOOSE:.0%}, so float32 does not "
+                "determine them; compare them in float64, or with a larger --batch",
+                style="dim",
+            )
+        )
     if found.training:
         console.print()
         _print_training(console, found, found.training)

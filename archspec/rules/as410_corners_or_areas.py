@@ -1,9 +1,9 @@
 """Bilinear upsampling reads between pixels whose places the frameworks do not agree on.
 
 With pixels as areas (archspec, Keras, PyTorch's default) output i lies at (i + 1/2)/scale - 1/2 of
-the input; with aligned corners (PyTorch's `align_corners=True`, TensorFlow 1, Caffe models) at
-i (n - 1)/(scale n - 1). Both give the same shape. The note has the largest distance between the
-two, in pixels of the input.
+the input; with aligned corners (`align_corners=True` in PyTorch and TensorFlow 1, Caffe models) at
+i (n - 1)/(scale n - 1); TensorFlow 1 has it at i/scale by default. All give the same shape. The
+note has the largest distance between the first two, in pixels of the input.
 
 Example:
 

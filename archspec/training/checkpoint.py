@@ -32,11 +32,26 @@ if TYPE_CHECKING:
     from archspec.backends.base import Array
 
 LAST, BEST = "last", "best"
+RUN, CHECKPOINTS, WEIGHTS = "run.json", "checkpoints", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file whose weights a run began with, and what was not taken from there (`skip`)."""
+
+    file: str
+    format: str
+    sha256: str
+    skip: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run is, as in its `run.json`."""
+    """What a run is, as in its `run.json`.
+
+    `weights` is None where all weights began as the spec says; `freeze` is what the run was told
+    to freeze, beside what its spec freezes.
+    """
 
     archspec: str
     network: str
@@ -51,6 +66,8 @@ class RunRecord:
     training_images: int
     held_out_images: int
     recipe: Recipe
+    weights: Origin | None = None
+    freeze: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +101,17 @@ class RunFolder:
         """The resolved spec: a plain one without variables."""
         return self.path / "spec.yaml"
 
+    @property
+    def weights(self) -> Path:
+        """The file with the weights of the best epoch, the last one's where there is no best."""
+        folder = self._existing(BEST) or self._existing(LAST)
+        if folder is None:
+            raise ArchspecError(
+                f"the run in {shown(self.path)} has no checkpoint yet; go on with it: "
+                f"archspec train --resume {shown(self.path)}"
+            )
+        return folder / WEIGHTS
+
     def require_free(self) -> None:
         """Find out that the folder cannot be begun before anything costly is done for it."""
         try:
@@ -92,7 +120,7 @@ class RunFolder:
             raise _cannot("write", self.path, error) from None
         if not taken:
             return
-        if (self.path / "run.json").exists():
+        if (self.path / RUN).exists():
             advice = f", or go on with that run: --resume {shown(self.path)}"
             raise ArchspecError(f"{shown(self.path)} holds a run; choose another --output{advice}")
         what = "is not empty" if self.path.is_dir() else "is a file"
@@ -102,7 +130,7 @@ class RunFolder:
         """Begin a run: write the spec, the resolved recipe and the emitted source."""
         self.require_free()
         with _writing(self.path):
-            (self.path / "checkpoints").mkdir(parents=True)
+            (self.path / CHECKPOINTS).mkdir(parents=True)
             (self.path / f"model_{record.backend}.py").write_text(source, encoding="utf-8")
         self.describe(graph, record)
 
@@ -110,15 +138,15 @@ class RunFolder:
         """Write `spec.yaml` and `run.json`, both with the recipe."""
         self._write("spec.yaml", plain_spec(graph, record.recipe))
         text = TypeAdapter(RunRecord).dump_json(record, indent=2).decode()
-        self._write("run.json", text + "\n")
+        self._write(RUN, text + "\n")
 
     def record(self) -> RunRecord:
         """What `describe` wrote."""
-        path = self.path / "run.json"
+        path = self.path / RUN
         try:
             found: RunRecord = TypeAdapter(RunRecord).validate_json(path.read_bytes())
         except OSError as error:
-            reason = "no run.json" if isinstance(error, FileNotFoundError) else error.strerror
+            reason = f"no {RUN}" if isinstance(error, FileNotFoundError) else error.strerror
             raise ArchspecError(
                 f"{shown(self.path)} is not the folder of a run ({reason})"
             ) from None
@@ -143,7 +171,7 @@ class RunFolder:
         with _writing(target, new):
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir()
-            (new / "weights.safetensors").write_bytes(store.encode(graph, checkpoint.weights))
+            (new / WEIGHTS).write_bytes(store.encode(graph, checkpoint.weights))
             velocities = store.encode(graph, checkpoint.velocities, "velocities")
             (new / "velocities.safetensors").write_bytes(velocities)
             state = TypeAdapter(State).dump_json(checkpoint.state, indent=2)
@@ -161,14 +189,12 @@ class RunFolder:
 
     def load(self, graph: Graph) -> Checkpoint | None:
         """The last checkpoint, whose tensors are those of `graph`; None before the first."""
-        folder = self._checkpoint(LAST)
-        if not folder.is_dir():
-            folder = folder.with_name(f"{LAST}.old")  # the run died between two renames
-        if not folder.is_dir():
+        folder = self._existing(LAST)
+        if folder is None:
             return None
         try:
             state: State = TypeAdapter(State).validate_json((folder / "state.json").read_bytes())
-            weights, *_ = store.read(folder / "weights.safetensors")
+            weights, *_ = store.read(folder / WEIGHTS)
             velocities, *_ = store.read(folder / "velocities.safetensors")
         except ValidationError as error:
             raise ArchspecError(
@@ -179,14 +205,20 @@ class RunFolder:
                 f"cannot read the checkpoint {shown(folder)}: {_one_line(error)}"
             ) from None
         shapes = store.tensor_shapes(graph)
-        _check(folder / "weights.safetensors", weights, shapes, complete=True)
+        _check(folder / WEIGHTS, weights, shapes, complete=True)
         _check(folder / "velocities.safetensors", velocities, shapes, complete=False)
         if state.hash != graph.hash or state.epoch != len(state.metrics):
             raise ArchspecError(f"{shown(folder / 'state.json')} belongs to another run")
         return Checkpoint(weights, velocities, state)
 
+    def _existing(self, name: str) -> Path | None:
+        """The folder of a checkpoint, which has another name if the run died between renames."""
+        folder = self._checkpoint(name)
+        found = (folder, folder.with_name(f"{name}.old"))
+        return next((folder for folder in found if folder.is_dir()), None)
+
     def _checkpoint(self, name: str) -> Path:
-        return self.path / "checkpoints" / name
+        return self.path / CHECKPOINTS / name
 
     def _write(self, name: str, text: str) -> None:
         """Write a file whole, or leave the one before it."""
@@ -195,6 +227,34 @@ class RunFolder:
         with _writing(target, new):
             new.write_text(text, encoding="utf-8")
             new.replace(target)
+
+
+def weights_in(path: Path) -> Path:
+    """The file that `--weights` means: the path, or what is in the folder of a run or a checkpoint.
+
+    Raises ArchspecError for a folder that is neither.
+    """
+    if not path.is_dir():
+        return path
+    if (path / RUN).exists():
+        return RunFolder(path).weights
+    if (path / WEIGHTS).exists():
+        return path / WEIGHTS
+    raise ArchspecError(
+        f"{shown(path)} is a folder, and neither that of a run ({RUN}) nor a checkpoint "
+        f"({WEIGHTS}); give a file of weights"
+    )
+
+
+def run_around(path: Path) -> RunFolder | None:
+    """The run whose folder, checkpoint or file of weights a path is; None if it is of no run."""
+    path = path.absolute()
+    if (path / RUN).is_file():
+        return RunFolder(path)
+    checkpoint = path if path.is_dir() else path.parent
+    run = checkpoint.parent.parent
+    of_a_run = checkpoint.parent.name == CHECKPOINTS and (run / RUN).is_file()
+    return RunFolder(run) if of_a_run else None
 
 
 def _replace(new: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from archspec.analysis.numbers import counted
 from archspec.diagnostics import ArchspecError
 from archspec.layers.base import Shape, show
 from archspec.spec.recipe import Preprocessing
@@ -47,8 +48,8 @@ class Images:
         index = self.indices[position]
         pixels = fitted(self.source.image(index), self.shape)
         if self.scaling is not None:
-            pixels = (pixels * self.scaling.rescale - self.scaling.mean) / self.scaling.std
-        return {"image": pixels.astype("float32"), "label": self.source.labels[index]}
+            pixels = self.scaling.scaled(pixels)
+        return {"image": pixels, "label": self.source.labels[index]}
 
     def batches(self, size: int, *, shuffle_seed: int | None = None) -> Iterator[dict[str, Any]]:
         """Batches of images N,H,W,C and labels; shuffled when there is a seed for it.
@@ -79,6 +80,28 @@ class Scaling:
     mean: Array
     std: Array
 
+    @classmethod
+    def of(cls, preprocessing: Preprocessing, channels: int) -> Scaling:
+        """The numbers of a recipe, which must be numbers and not `data`. Raises ArchspecError."""
+        import numpy as np
+
+        arrays = []
+        for name, default in (("mean", 0.0), ("std", 1.0)):
+            value = getattr(preprocessing, name)
+            value = (default,) * channels if value is None else value
+            if len(value) != channels:
+                raise ArchspecError(
+                    f"the recipe's preprocessing.{name} has {counted(len(value), 'number')} and "
+                    f"the network reads {counted(channels, 'channel')}"
+                )
+            arrays.append(np.asarray(value, dtype="float32"))
+        return cls(preprocessing.rescale, *arrays)
+
+    def scaled(self, pixels: Array) -> Array:
+        """An image H,W,C of 0 to 255 as the network reads it, in float32."""
+        found: Array = ((pixels * self.rescale - self.mean) / self.std).astype("float32")
+        return found
+
 
 @dataclass(frozen=True)
 class Data:
@@ -107,7 +130,7 @@ def prepare(source: Source, shape: Shape, preprocessing: Preprocessing, limit: i
     training, held_out = split(source, limit)
     source.check(sorted([*training, *held_out]))
     preprocessing = _measured(Images(source, training, shape), preprocessing)
-    scaling = _scaling(preprocessing, shape[0])
+    scaling = Scaling.of(preprocessing, shape[0])
     return Data(
         source.classes,
         Images(source, training, shape, scaling),
@@ -189,20 +212,3 @@ def _measured(images: Images, preprocessing: Preprocessing) -> Preprocessing:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.{STATISTICS_DIGITS}g}")
-
-
-def _scaling(preprocessing: Preprocessing, channels: int) -> Scaling:
-    """The numbers of a recipe as arrays of one number a channel."""
-    import numpy as np
-
-    arrays = []
-    for name, default in (("mean", 0.0), ("std", 1.0)):
-        value = getattr(preprocessing, name)
-        value = (default,) * channels if value is None else value
-        if len(value) != channels:
-            raise ArchspecError(
-                f"the recipe's preprocessing.{name} has {len(value)} numbers and the network "
-                f"reads {channels} channels"
-            )
-        arrays.append(np.asarray(value, dtype="float32"))
-    return Scaling(preprocessing.rescale, *arrays)

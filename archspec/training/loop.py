@@ -22,9 +22,15 @@ from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
-from archspec.training.checkpoint import Checkpoint, RunFolder, RunRecord, State
+from archspec.training.checkpoint import Checkpoint, Origin, RunFolder, RunRecord, State
 from archspec.training.clock import Clock
 from archspec.training.data import Data, prepare
+from archspec.training.finetuning import (
+    first_weights,
+    frozen,
+    has_trained_weights,
+    with_remark,
+)
 from archspec.training.metrics import score
 from archspec.training.options import (
     EpochMetrics,
@@ -38,9 +44,11 @@ from archspec.training.options import (
 from archspec.training.schedule import Schedule
 from archspec.training.sources import DEFAULT, Source, open_source, shown
 from archspec.version import __version__
+from archspec.weights.loading import completed
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Trainer
+    from archspec.backends.base import Trainer, Weights
+    from archspec.weights import Loaded
 
 DEFAULT_BACKEND = "torch"
 # Seconds between two looks at the losses, each of which waits for the device.
@@ -73,6 +81,10 @@ def run(
     trainer, schedule = _trainer(start, options.device)
     if options.resume is None:
         folder.create(start.graph, _record(start, trainer), start.backend.emit(start.graph))
+        if start.loaded is not None:
+            # So that a run which dies before its first epoch has ended can go on by itself.
+            state = State(0, start.graph.hash, schedule.rate(1), schedule.state, ())
+            folder.save(start.graph, Checkpoint(trainer.weights(), {}, state))
     else:
         folder.describe(start.graph, _record(start, trainer))
         folder.write_metrics(metrics)
@@ -150,6 +162,9 @@ class _Start:
     data: Data
     limit: int | None
     checkpoint: Checkpoint | None = None
+    loaded: Loaded | None = None
+    origin: Origin | None = None
+    freeze: tuple[str, ...] = ()
 
 
 def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
@@ -157,13 +172,33 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
     if options.output is not None:
         RunFolder(options.output).require_free()
     source = open_source(options.data or DEFAULT)
-    graph = _graph(spec, options, source)
+    thawed = _graph(spec, options, source)
+    graph = frozen(thawed, options.freeze)
     recipe = _recipe(graph.spec.training or DEFAULT_RECIPE, options)
     loading.require_batches(graph, recipe.batch_size)
+    loaded = origin = None
+    if options.weights is not None:
+        command = options.command(spec.name if isinstance(spec, Graph) else spec)
+        loaded, origin = first_weights(thawed, options.weights, options.skip, command)
+    elif options.skip:
+        raise ArchspecError("--skip is about the weights of a file; say which: --weights FILE")
     data = prepare(source, graph.input_shape, recipe.preprocessing, options.limit)
     recipe = recipe.model_copy(update={"preprocessing": data.preprocessing})
+    if loaded is not None and options.weights is not None:
+        loaded = with_remark(loaded, options.weights, data.preprocessing)
     folder = RunFolder(options.output or _free_path(f"{graph.name}-{backend.name}"))
-    return _Start(folder, backend, graph, recipe, source, data, options.limit)
+    return _Start(
+        folder,
+        backend,
+        graph,
+        recipe,
+        source,
+        data,
+        options.limit,
+        loaded=loaded,
+        origin=origin,
+        freeze=options.freeze,
+    )
 
 
 def _resumed(spec: str | Path | Graph | None, options: RunOptions, path: Path) -> _Start:
@@ -194,9 +229,21 @@ def _resumed(spec: str | Path | Graph | None, options: RunOptions, path: Path) -
             "run began with: held-out ones could come to be trained on; start a new run"
         )
     data = prepare(source, graph.input_shape, recipe.preprocessing, record.limit)
-    if checkpoint is not None and _best(checkpoint.state.metrics) is checkpoint.state.metrics[-1]:
+    rows = checkpoint.state.metrics if checkpoint is not None else ()
+    if rows and _best(rows) is rows[-1]:
         folder.keep_best()  # the run may have died before it did
-    return _Start(folder, backend, graph, recipe, source, data, record.limit, checkpoint)
+    return _Start(
+        folder,
+        backend,
+        graph,
+        recipe,
+        source,
+        data,
+        record.limit,
+        checkpoint,
+        origin=record.weights,
+        freeze=record.freeze,
+    )
 
 
 def _refuse_changes(spec: str | Path | Graph | None, options: RunOptions) -> None:
@@ -210,6 +257,9 @@ def _refuse_changes(spec: str | Path | Graph | None, options: RunOptions) -> Non
         "--output": options.output,
         "--set": options.variables or None,
         "--root": options.root,
+        "--weights": options.weights,
+        "--skip": options.skip or None,
+        "--freeze": options.freeze or None,
     }
     refused = [name for name, value in given.items() if value is not None]
     if refused:
@@ -245,7 +295,7 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
             written = loading.load(spec, root=options.root, **chosen, classes=classes)
         spec = written
     graph = ending_in_logits(loading.buildable(spec))
-    if graph.output == INPUT or not _trained(graph):
+    if graph.output == INPUT or not has_trained_weights(graph):
         raise ArchspecError(f"the network {graph.name} has no weights to train")
     shapes = infer_shapes(graph)
     wrong = [name for name in graph.outputs if shapes.of(name) != (classes,)]
@@ -266,16 +316,6 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
         advice += "`units: $classes`"
     what = "the network's output" if name == graph.output else f"the auxiliary output {name}"
     raise ArchspecError(f"{what} is {show(output)} and {found}; {advice}")
-
-
-def _trained(graph: Graph) -> bool:
-    """Whether any weight of the network learns."""
-    shapes = infer_shapes(graph)
-    return any(
-        weight.trainable and not weight.buffer
-        for node in graph.nodes
-        for weight in node.layer.weights(shapes.inputs(node))
-    )
 
 
 def _recipe(recipe: Recipe, options: RunOptions) -> Recipe:
@@ -309,7 +349,11 @@ def _trainer(start: _Start, device: str) -> tuple[Trainer, Schedule]:
 
     graph, recipe, checkpoint = start.graph, start.recipe, start.checkpoint
     if checkpoint is None:
-        weights = initial_weights(graph, recipe.seed)
+        weights: Weights = (
+            initial_weights(graph, recipe.seed)
+            if start.loaded is None
+            else completed(start.loaded, graph, recipe.seed)
+        )
         return start.backend.trainer(graph, recipe, weights, device), Schedule(recipe)
     trainer = start.backend.trainer(graph, recipe, checkpoint.weights, device)
     trainer.load_velocities(checkpoint.velocities, checkpoint.state.lr)
@@ -331,11 +375,13 @@ def _record(start: _Start, trainer: Trainer) -> RunRecord:
         training_images=len(start.data.training),
         held_out_images=len(start.data.held_out),
         recipe=start.recipe,
+        weights=start.origin,
+        freeze=start.freeze,
     )
 
 
 def _plan(start: _Start, trainer: Trainer, first_epoch: int) -> RunPlan:
-    data = start.data
+    data, totals = start.data, loading.analyze(start.graph).totals
     return RunPlan(
         title=start.graph.title,
         backend=start.backend.name,
@@ -345,11 +391,13 @@ def _plan(start: _Start, trainer: Trainer, first_epoch: int) -> RunPlan:
         classes=len(data.classes),
         training_images=len(data.training),
         held_out_images=len(data.held_out),
-        params=loading.analyze(start.graph).totals.params,
+        params=totals.params,
         recipe=start.recipe,
         folder=start.folder.path,
         first_epoch=first_epoch,
         images_per_epoch=data.training.per_pass(start.recipe.batch_size),
+        trained_params=totals.trainable_params,
+        weights=start.loaded,
     )
 
 

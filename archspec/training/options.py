@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from archspec.spec.recipe import Recipe
+
+if TYPE_CHECKING:
+    from archspec.weights import Loaded
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,11 @@ class RunOptions:
     bounds the number of images, training and held-out ones together; `output` is the run folder
     (a new one under ``runs/`` by default). `resume` is the folder of a run to go on with, which
     keeps its spec, data and recipe: only `epochs` and `device` may be given with it.
+
+    `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
+    the layers that `skip` names begin as the spec says, and so do all without it. The layers that
+    `freeze` names keep what they begin with. Both hold names of layers or of blocks, or shell
+    patterns over them.
     """
 
     backend: str | None = None
@@ -32,11 +41,42 @@ class RunOptions:
     resume: Path | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
+    weights: Path | None = None
+    skip: tuple[str, ...] = ()
+    freeze: tuple[str, ...] = ()
+
+    def command(self, spec: object) -> list[str]:
+        """The words of the command line that say the same."""
+        options = {
+            "backend": self.backend,
+            "data": self.data,
+            "epochs": self.epochs,
+            "batch-size": self.batch_size,
+            "lr": self.learning_rate,
+            "device": None if self.device == "auto" else self.device,
+            "seed": self.seed,
+            "limit": self.limit,
+            "output": self.output,
+            "resume": self.resume,
+            "set": [f"{name}={json.dumps(value)}" for name, value in self.variables.items()],
+            "root": self.root,
+            "weights": self.weights,
+            "skip": self.skip,
+            "freeze": self.freeze,
+        }
+        words = ["archspec", "train", *([] if spec is None else [str(spec)])]
+        for name, value in options.items():
+            several = value if isinstance(value, (list, tuple)) else [value]
+            words += [w for one in several if one is not None for w in (f"--{name}", str(one))]
+        return words
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run is about to do, for the first lines of its report."""
+    """What a run is about to do, for the first lines of its report.
+
+    `weights` are those of a file that it begins with.
+    """
 
     title: str
     backend: str
@@ -51,6 +91,8 @@ class RunPlan:
     folder: Path
     first_epoch: int
     images_per_epoch: int
+    trained_params: int
+    weights: Loaded | None = None
 
 
 @dataclass(frozen=True)

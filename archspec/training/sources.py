@@ -95,7 +95,7 @@ class Folder(Source):
         try:
             classes = _class_folders(folder)
             for label, path in enumerate(classes):
-                images = sorted(_images(path))
+                images = images_below(path)
                 if not images:
                     raise ArchspecError(
                         f"the class folder {shown(path)} has no images ({', '.join(SUFFIXES)})"
@@ -109,33 +109,15 @@ class Folder(Source):
 
     def image(self, index: int) -> Image.Image:
         """Decode image `index`, turned as its EXIF orientation says."""
-        from PIL import Image, ImageOps
-
-        path = self._paths[index]
-        try:
-            with Image.open(path, formats=FORMATS) as image:
-                image.load()
-                return ImageOps.exif_transpose(image)
-        except Exception as error:  # Pillow raises many kinds on damaged files
-            raise _unreadable(path, error) from None
+        return read_image(self._paths[index])
 
     def title(self, index: int) -> str:
         """Its path below the folder."""
         return self._paths[index].relative_to(self._folder).as_posix()
 
     def check(self, indices: Iterable[int]) -> None:
-        """Read the header of each file, which finds what is no image, empty or far too large."""
-        import warnings
-
-        from PIL import Image
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            for index in indices:
-                try:
-                    Image.open(self._paths[index], formats=FORMATS).close()
-                except Exception as error:
-                    raise _unreadable(self._paths[index], error) from None
+        """Read the header of each file."""
+        check_images(self._paths[index] for index in indices)
 
 
 def open_source(data: str) -> Source:
@@ -150,6 +132,41 @@ def open_source(data: str) -> Source:
             raise ArchspecError(f"--data {shown(data)}: {error}") from None
     meant = f"; did you mean `folder:{shown(data)}`?" if data and Path(data).is_dir() else ""
     raise ArchspecError(f"--data is `digits` or `folder:DIR`, not `{shortened(data)}`{meant}")
+
+
+def read_image(path: Path) -> Image.Image:
+    """Decode a JPEG or PNG file, turned as its EXIF orientation says. Raises ArchspecError."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow raises many kinds on damaged files
+        raise _unreadable(path, error) from None
+
+
+def check_images(paths: Iterable[Path]) -> None:
+    """Read the header of each file, which finds what is no image, empty or far too large.
+
+    Raises ArchspecError. Not for threads: it changes what Python does with warnings.
+    """
+    import warnings
+
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for path in paths:
+            try:
+                Image.open(path, formats=FORMATS).close()
+            except Exception as error:
+                raise _unreadable(path, error) from None
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files at any depth of a folder, in the order of their names. Raises OSError."""
+    return sorted(_images(folder))
 
 
 def shown(path: object) -> str:

@@ -23,13 +23,7 @@ from archspec.verification.steps import Entrants, Racer, recipe_of
 if TYPE_CHECKING:
     import numpy as np
 
-    from archspec.backends.base import (
-        Array,
-        ComparableBackend,
-        Measured,
-        TrainableBackend,
-        Weights,
-    )
+    from archspec.backends.base import Array, ComparableBackend, Measured, TrainableBackend, Weights
 
 # It judges.
 REFERENCE = BACKEND
@@ -55,7 +49,7 @@ class Bench:
         self.silent = without_noise(graph)
         self.measured: dict[str, Measured | None] = {}
         self._graph, self._seed, self._dtype = graph, seed, dtype
-        self._weights = _uneven(initial_weights(graph, seed), numbers)
+        self._weights = uneven(initial_weights(graph, seed), numbers)
         self._images: Array = numbers.standard_normal((batch, *graph.input_shape))
         self._expected: dict[str, dict[str, Array]] = {}
         self._cotangents = [
@@ -226,7 +220,7 @@ def without_noise(graph: Graph) -> Graph:
     return graph
 
 
-def _uneven(weights: dict[str, Array], numbers: np.random.Generator) -> dict[str, Array]:
+def uneven(weights: dict[str, Array], numbers: np.random.Generator) -> dict[str, Array]:
     """The same weights, with noise added to those whose elements are all equal.
 
     A bias of zeros that a backend drops would not show, nor would two tensors of ones (a scale

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from archspec.analysis.section import Section
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is verified: a network, in these backends, and the hand-edited file, if one is given.
+    """What is verified: a network, in these backends.
 
     `measured` is what the backends say of the models that were compared, as far as they can.
     """
@@ -32,7 +31,6 @@ class Subject:
     dtype: str
     batch: int
     seed: int
-    source: Path | None = None
     measured: Mapping[str, Measured | None] = field(default_factory=dict)
 
 

@@ -27,7 +27,7 @@ from archspec.verification.steps import Training, compare, trained_network
 from archspec.verification.verdict import Difference, differences
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 SCHEMA_VERSION = 2
 
@@ -103,14 +103,12 @@ def verify(
     batch: int = 2,
     seed: int = 0,
     steps: int = 0,
-    source: Path | None = None,
 ) -> Verification:
     """Build the network in every installed backend and compare.
 
     `backends` names those to compare instead of all that are installed, `steps` says how many steps
-    of training to compare; `source` is for the checks: an emitted file that was edited by hand.
-    Raises ArchspecError when one of the backends, or every framework, is missing, and where the
-    network cannot be trained for `steps`, or on batches of that size.
+    of training to compare. Raises ArchspecError when one of the backends, or every framework, is
+    missing, and where the network cannot be trained for `steps`, or on batches of that size.
     """
     chosen, missing, unable = _chosen(graph, backends)
     learners = [backend for backend in chosen if isinstance(backend, TrainableBackend)]
@@ -129,7 +127,7 @@ def verify(
     judge, gradients = bench.gradients(learners)
     entrants = bench.entrants(network, learners) if steps else None
     training = compare(network, classes, entrants, steps, batch, seed) if entrants else None
-    subject = Subject(graph, tuple(chosen), dtype, batch, seed, source, bench.measured)
+    subject = Subject(graph, tuple(chosen), dtype, batch, seed, bench.measured)
     checks = [check(subject) for check in CHECKS]
     return Verification(
         graph,

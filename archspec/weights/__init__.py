@@ -7,5 +7,6 @@ in one place (`matching.py`), whatever the format. Nothing in a file is ever exe
 """
 
 from archspec.weights.loaded import Loaded as Loaded
+from archspec.weights.loaded import Misfit as Misfit
 from archspec.weights.loading import load as load
 from archspec.weights.loading import save as save

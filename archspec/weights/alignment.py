@@ -9,7 +9,7 @@ names. What could as well be matched otherwise is told, not guessed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # The longest common subsequence takes one cell for each pair of layers.
 MAX_CELLS = 4_000_000
@@ -17,6 +17,7 @@ MAX_CELLS = 4_000_000
 _FULL, _FAINT = 1000, 1
 
 Pairs = list[tuple[int, int]]
+Fits = Callable[[int, int], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,19 @@ class Alignment:
 def align(
     file: Sequence[object],
     network: Sequence[object],
-    fits: Callable[[int, int], bool],
-    faintly: Callable[[int, int], bool],
+    fits: Fits,
+    faintly: Fits,
     *,
     ordered: bool,
+    types: Sequence[object],
 ) -> Alignment | None:
     """Match the layers of a file with those of a network; None where there are too many to try.
 
-    `file` and `network` say what each layer is: layers that are equal there fit the same. `fits`
+    `file` and `network`, both not empty, say what each layer is: equal ones fit the same. `fits`
     says whether two positions may be one, `faintly` whether they may be if nothing else is for it
-    (a layer that is not wanted, under another shape).
+    (a layer that is not wanted, under another shape). `types` are the network's layers by type:
+    a file with all convolutions before all normalisations keeps the order within each type. One
+    that does not keep it either tells nothing about layers that are alike.
     """
     count, wanted = len(file), len(network)
     if count == wanted and all(fits(i, i) or faintly(i, i) for i in range(count)):
@@ -54,17 +58,29 @@ def align(
         return by_shape
     if count * wanted > MAX_CELLS:
         return None if by_shape.unsure else by_shape
-    table = _table(count, wanted, fits, faintly)
-    first = _path(table, fits, faintly, first=True)
+    scores = _scores(file, network, fits, faintly)
+    best = _best(scores)
+    first = _path(scores, best, first=True)
     if len(by_shape.pairs) > sum(fits(i, j) for i, j in first) and not by_shape.unsure:
+        if not _keeps_order(by_shape.pairs, types):
+            alike = {j for same in _kinds(network).values() if len(same) > 1 for j in same}
+            by_shape = replace(by_shape, unsure=[p for p in by_shape.pairs if p[1] in alike])
         return by_shape
-    agreed = set(first).intersection(_path(table, fits, faintly, first=False))
+    agreed = set(first).intersection(_path(scores, best, first=False))
     return Alignment(first, True, [pair for pair in first if pair not in agreed])
 
 
-def _by_shape(
-    file: Sequence[object], network: Sequence[object], fits: Callable[[int, int], bool]
-) -> Alignment:
+def _keeps_order(pairs: Pairs, types: Sequence[object]) -> bool:
+    """Whether the layers of each type stand in the file in the order of the network."""
+    last: dict[object, int] = {}
+    for i, j in sorted(pairs, key=lambda pair: pair[1]):
+        if last.get(types[j], -1) > i:
+            return False
+        last[types[j]] = i
+    return True
+
+
+def _by_shape(file: Sequence[object], network: Sequence[object], fits: Fits) -> Alignment:
     """Layers that fit only one another, group by group; equal ones in the order of their names."""
     kinds = _kinds(file)
     groups: list[tuple[set[int], set[int]]] = []
@@ -96,52 +112,53 @@ def _kinds(layers: Sequence[object]) -> dict[object, list[int]]:
     return found
 
 
-def _score(
-    i: int, j: int, fits: Callable[[int, int], bool], faintly: Callable[[int, int], bool]
-) -> int:
-    return _FULL if fits(i, j) else _FAINT if faintly(i, j) else 0
-
-
-def _table(
-    count: int,
-    wanted: int,
-    fits: Callable[[int, int], bool],
-    faintly: Callable[[int, int], bool],
+def _scores(
+    file: Sequence[object], network: Sequence[object], fits: Fits, faintly: Fits
 ) -> list[list[int]]:
+    """What each match counts; layers of the same kind have a row in common."""
+    places = _kinds(network).values()
+    rows: dict[object, list[int]] = {}
+    for i, kind in enumerate(file):
+        if kind not in rows:
+            rows[kind] = row = [0] * len(network)
+            for same in places:
+                score = _FULL if fits(i, same[0]) else _FAINT if faintly(i, same[0]) else 0
+                for j in same:
+                    row[j] = score
+    return [rows[kind] for kind in file]
+
+
+def _best(scores: list[list[int]]) -> list[list[int]]:
     """The best that the layers from i and from j on can reach together."""
+    count, wanted = len(scores), len(scores[0])
     best = [[0] * (wanted + 1) for _ in range(count + 1)]
     for i in reversed(range(count)):
-        row, below = best[i], best[i + 1]
+        row, below, own = best[i], best[i + 1], scores[i]
         for j in reversed(range(wanted)):
-            score = _score(i, j, fits, faintly)
             without = max(below[j], row[j + 1])
-            row[j] = max(without, score + below[j + 1]) if score else without
+            row[j] = max(without, own[j] + below[j + 1]) if own[j] else without
     return best
 
 
-def _path(
-    best: list[list[int]],
-    fits: Callable[[int, int], bool],
-    faintly: Callable[[int, int], bool],
-    *,
-    first: bool,
-) -> Pairs:
+def _path(scores: list[list[int]], best: list[list[int]], *, first: bool) -> Pairs:
     """The first or the last of the best alignments, in the order of the file's layers."""
-    count, wanted = len(best) - 1, len(best[0]) - 1
+    count, wanted = len(scores), len(scores[0])
     pairs: Pairs = []
     i = j = 0
     while best[i][j]:
-        found = None
+        step = (i, j)
         for a in range(i, count):
-            if found is not None and (first or best[a][j] < best[i][j]):
+            if best[a][j] < best[i][j]:
                 break
-            for b in range(j, wanted):
-                score = _score(a, b, fits, faintly)
-                if score and score + best[a + 1][b + 1] == best[i][j]:
-                    found = (a, b)
-                    if first:
-                        break
-        assert found is not None
-        pairs.append(found)
-        i, j = found[0] + 1, found[1] + 1
+            found = [
+                b
+                for b in range(j, wanted)
+                if scores[a][b] and scores[a][b] + best[a + 1][b + 1] == best[i][j]
+            ]
+            if found:
+                step = (a, found[0] if first else found[-1])
+                if first:
+                    break
+        pairs.append(step)
+        i, j = step[0] + 1, step[1] + 1
     return pairs

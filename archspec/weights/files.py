@@ -28,11 +28,14 @@ MAX_GROWTH = 20
 # No published network has a hundredth of these.
 MAX_TENSORS = 100_000
 MAX_AXES = 32
-MAX_MEMBERS = 100_000
-MAX_NAME = 1000
+MAX_MEMBERS = 20_000
+MAX_NAME = 200
+MAX_HEADER = 16 << 20
 
-# At the end of a zip archive: its directory's record and the longest comment behind it.
-_ZIP_TAIL = 22 + 65535
+# At the end of a zip archive: two records of its directory, a pointer between them, and the longest
+# comment behind them.
+_ZIP_RECORD, _ZIP_POINTER, _ZIP_RECORD_64 = 22, 20, 56
+_ZIP_TAIL = _ZIP_RECORD_64 + _ZIP_POINTER + _ZIP_RECORD + 65535
 
 
 def shown(path: Path) -> str:
@@ -132,6 +135,21 @@ def allow_unpacking(path: Path, declared: int, what: str = "the file") -> None:
         )
 
 
+def allow_sharing(path: Path, total: int) -> None:
+    """Refuse tensors of `total` bytes together when they are far more than the file has.
+
+    Several tensors may share the numbers of one; what is done with each takes its time. Raises
+    ArchspecError.
+    """
+    if total > FREE_BYTES and total > MAX_GROWTH * path.stat().st_size:
+        raise refused(
+            path,
+            f"has tensors of more than {_bytes(total)} that share the {_bytes(path.stat().st_size)}"
+            " of the file",
+            "write each of them with numbers of its own",
+        )
+
+
 def elements(path: Path, name: str, shape: Sequence[int], stored: int | None = None) -> int:
     """The number of elements of a declared shape; `stored` is how many the file can have.
 
@@ -189,8 +207,11 @@ class Archive:
         """One of its files, unpacked."""
         if name not in self._members:
             raise damaged(self.path, f"it has no entry `{shortened(name)}`")
+        info = self._members[name]
         try:
-            return self._zip.read(self._members[name])
+            # `read` of the whole archive would unpack an entry that is larger than it says.
+            with self._zip.open(info) as stream:
+                return stream.read(info.file_size)
         except Exception as error:  # a damaged stream fails in as many ways as zlib has
             raise damaged(
                 self.path, f"its entry `{shortened(name)}` cannot be unpacked ({_reason(error)})"
@@ -219,16 +240,21 @@ class Archive:
 
 
 def _directory_fits(path: Path, stream: BinaryIO) -> None:
-    """Refuse an archive that announces too many entries, before they are read."""
+    """Refuse an archive that announces too large a directory, before that is read."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, size - _ZIP_TAIL))
     tail = stream.read()
     at = tail.rfind(b"PK\x05\x06")
-    if at >= 0 and len(tail) >= at + 16:
-        directory = int.from_bytes(tail[at + 12 : at + 16], "little")
-        # An entry takes 46 bytes and its name; a directory in the larger format says 2^32 - 1.
-        if directory != 0xFFFFFFFF and directory > MAX_MEMBERS * (46 + MAX_NAME):
-            raise refused(path, f"has a directory of {_bytes(directory)}: no weights need that")
+    if at < 0:
+        return  # no archive, which is said when it is opened
+    sizes = [int.from_bytes(tail[at + 12 : at + 16], "little")]
+    large = at - _ZIP_POINTER - _ZIP_RECORD_64
+    if large >= 0 and tail[large : large + 4] == b"PK\x06\x06":
+        sizes.append(int.from_bytes(tail[large + 40 : large + 48], "little"))
+    # An entry takes 46 bytes and its name. The larger format fills the smaller one's field up.
+    directory = max(s for s in (*sizes, 0) if s != 0xFFFFFFFF)
+    if directory > MAX_MEMBERS * (46 + MAX_NAME):
+        raise refused(path, f"has a directory of {_bytes(directory)}: no weights need that")
 
 
 def _reason(error: Exception) -> str:
@@ -253,14 +279,14 @@ def written(path: Path) -> Iterator[Path]:
     try:
         if path.exists() and not path.is_file():
             raise ArchspecError(f"cannot write {shown(path)}: it is no regular file")
-        path = path.resolve()  # what a link leads to, not the link
-        new = path.with_name(f".{os.getpid()}.new.{path.name}")
+        target = path.resolve()  # what a link leads to, not the link
+        new = target.with_name(f".{os.getpid()}.new.{path.name}")
         with contextlib.ExitStack() as stack:
             stack.callback(_forget, new)
             yield new
             with new.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            new.replace(path)
+            new.replace(target)
     except OSError as error:
         missing = not path.parent.exists()
         reason = f"there is no folder {shown(path.parent)}; make it first"

@@ -123,8 +123,9 @@ class Inspection:
                 f"{len(bad)} tensors; no command loads them."
             )
         notes += self.notes
-        for key, value in self.metadata.items():
-            notes.append(f"It says of itself: {shortened(key, 40)} = {shortened(value, 100)}")
+        if self.metadata:
+            said = (f"{shortened(k, 40)} = {shortened(v, 80)}" for k, v in self.metadata.items())
+            notes.append(f"It says of itself: {', '.join(said)}.")
         if self.fits is not None and self.nearly is not None:
             if self.fits:
                 notes.append(f"Shipped specs of these shapes: {', '.join(self.fits)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
 How = Literal["name", "order and shape", "shape"]
 # How many names a message lists.
 NAMED = 5
+
+
+class Misfit(ArchspecError):
+    """A file that has not the weights of some layers, or in other shapes.
+
+    `what` says it, a sentence without advice; `fits` is what would make the network fit the
+    file, such as ``--set classes=1000``, or "".
+    """
+
+    def __init__(self, what: str, layers: Sequence[str], fits: str = "") -> None:
+        self.what, self.fits = what, fits
+        skip = " ".join(f"--skip {layer}" for layer in layers[:NAMED])
+        more = " ..." if len(layers) > NAMED else ""
+        it = "it" if len(layers) == 1 else "them"
+        also = f", {fits} fits" if fits else ""
+        super().__init__(f"{what}; {skip}{more} leaves {it} as the spec initialises {it}{also}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +85,8 @@ class Loaded:
         """Raise ArchspecError, naming what is missing and what to do, unless nothing is."""
         if not self.missing:
             return
-        layers = list(dict.fromkeys(name.rpartition(".")[0] for name in self.missing))
-        skip = " ".join(f"--skip {layer}" for layer in layers[:NAMED])
-        raise ArchspecError(
-            f"{self.path} has no {few(self.missing)}; "
-            f"{skip}{' ...' if len(layers) > NAMED else ''} leaves "
-            f"{'it' if len(layers) == 1 else 'them'} as the spec initialises "
-            f"{'it' if len(layers) == 1 else 'them'}"
-        )
+        layers = dict.fromkeys(name.rpartition(".")[0] for name in self.missing)
+        raise Misfit(f"{self.path} has no {few(self.missing)}", list(layers))
 
     def sections(self) -> tuple[Section, ...]:
         """The account for people: a table of what went where, and remarks."""
@@ -89,12 +100,9 @@ class Loaded:
             )
             for match in self.matches
         ]
-        rows += [(name, "", "", "skipped", "as the spec initialises it") for name in self.skipped]
-        rows += [(name, "", "", "missing", "the file has none") for name in self.missing]
-        rows += [
-            ("", shortened(name, 120), "", "left over", "the network has no place")
-            for name in self.extra
-        ]
+        rows += [(name, "", "", "skipped", "") for name in self.skipped]
+        rows += [(name, "", "", "missing", "") for name in self.missing]
+        rows += [("", shortened(name, 120), "", "left over", "") for name in self.extra]
         columns = (
             Column("weight", folds=True),
             Column("in the file", folds=True),
@@ -118,7 +126,7 @@ class Loaded:
         }
 
 
-def few(names: tuple[str, ...]) -> str:
+def few(names: Sequence[str]) -> str:
     """The first names as they stand in messages, and how many more there are."""
     more = len(names) - NAMED
     return listing(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")

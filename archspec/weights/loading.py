@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Arrays = Mapping[str, npt.NDArray[np.floating[Any]]]
+    Weights = dict[str, npt.NDArray[np.float32]]
     Writer = Callable[[Path, Graph, Arrays], None]
 
 
@@ -91,12 +92,19 @@ def convert(
     Skipped weights are drawn as the spec initialises them, with `seed`. Raises ArchspecError, also
     where the file has not all others.
     """
-    from archspec.backends.numpy.initial import initial_weights
-
     writer(Path(target))
     loaded = load(source, graph, skip=skip, colours=colours, flatten=flatten)
+    save(target, graph, completed(loaded, graph, seed))
+    return loaded
+
+
+def completed(loaded: Loaded, graph: Graph, seed: int) -> Weights:
+    """All weights of a network in float32: those of a file, what it skipped drawn with `seed`.
+
+    Raises ArchspecError where the file has not all others.
+    """
+    from archspec.backends.numpy.initial import initial_weights
+
     loaded.require_complete()
     drawn = initial_weights(graph, seed, loaded.skipped)
-    weights = loaded.weights | {name: value.astype("float32") for name, value in drawn.items()}
-    save(target, graph, weights)
-    return loaded
+    return loaded.weights | {name: value.astype("float32") for name, value in drawn.items()}

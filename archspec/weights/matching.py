@@ -9,7 +9,6 @@ shapes and with what would fit.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,16 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.analysis.shapes import infer_shapes
-from archspec.diagnostics import ArchspecError, did_you_mean, listing, shortened
-from archspec.graph import Graph, Node, blocks_around
+from archspec.diagnostics import ArchspecError, listing, shortened
+from archspec.graph import Graph, Node
 from archspec.layers.base import Shape, Weight, show
-from archspec.weights import store
+from archspec.weights import equivalents, store
+from archspec.weights.aliases import alias
 from archspec.weights.alignment import align
 from archspec.weights.files import refused, shown
 from archspec.weights.foreign import CANONICAL, Colours, Flatten, Foreign, Layout, Tensor
 from archspec.weights.layout import GUESSES, LETTERS, converted, permutation
-from archspec.weights.loaded import NAMED, How, Loaded, Match, few
+from archspec.weights.loaded import NAMED, How, Loaded, Match, Misfit, few
 from archspec.weights.orders import Order, orders
+from archspec.weights.selection import selected
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,21 +39,34 @@ if TYPE_CHECKING:
 # Names are trusted where so large a share of the layers of the file or of the network, whichever
 # has fewer, is called alike.
 TRUSTED = 0.5
+# torchvision's names of auxiliary classifiers: aux1.conv, AuxLogits.conv0, aux_classifier.0.
+_AUXILIARY = re.compile(r"aux(\d*|logits|_classifier)\.", re.IGNORECASE)
+# With fewer of the layers fitting, the file is one of another network, and no layer is looked at.
+LIKELY = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
-    """A layer of the network that has weights, by their names in it."""
+    """A layer of the network that has weights, by their names in it.
+
+    `norm` is the batch normalisation that a bias of the file may go to, if it has none itself.
+    """
 
     node: Node
     weights: Mapping[str, Weight]
     skipped: bool
+    norm: Node | None = None
 
-    @property
+    @cached_property
     def kind(self) -> tuple[object, ...]:
         """What decides what fits: equal places fit the same."""
         shapes = tuple((role, weight.shape) for role, weight in self.weights.items())
-        return (self.node.layer.type, shapes, self.skipped)
+        return (self.node.layer.type, shapes, self.skipped, self.norm is not None)
+
+    def absorbs(self, tensor: Tensor) -> bool:
+        """Whether a bias that the layer has not is one for the normalisation behind it."""
+        outputs = self.weights["weight"].shape[:1] if self.norm else None
+        return tensor.role == "bias" and tensor.value.shape == outputs
 
 
 @dataclass(frozen=True)
@@ -69,9 +83,9 @@ class Source:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the layer may be called: as the reader understands it, and in full."""
+        """What the layer may be called: as the reader understands it, in full, and elsewhere."""
         full = self.tensors[0].name.rpartition(".")[0]
-        return tuple(dict.fromkeys((full, self.layer)))
+        return tuple(dict.fromkeys((full, self.layer, alias(self.layer))))
 
 
 def match(
@@ -101,23 +115,30 @@ class _Matching:
         flatten: Flatten | None,
     ) -> None:
         self.foreign, self.graph, self.path = foreign, graph, path
-        self.skipped = skipped_weights(graph, skip)
-        shapes = infer_shapes(graph)
+        self.skipped = dict.fromkeys(selected(graph, skip))
+        shapes, norms = infer_shapes(graph), equivalents.normalised(graph)
         self.places = []
         for node in graph.nodes:
             weights = {w.name: w for w in node.layer.weights(shapes.inputs(node))}
             if weights:
                 left_out = all(f"{node.name}.{role}" in self.skipped for role in weights)
-                self.places.append(Place(node, weights, left_out))
+                self.places.append(Place(node, weights, left_out, norms.get(node.name)))
         grouped: dict[str, list[Tensor]] = {}
         for tensor in foreign.tensors:
             grouped.setdefault(tensor.layer, []).append(tensor)
-        self.sources = [Source(layer, tuple(found)) for layer, found in grouped.items()]
+        layers = [tuple(found) for found in grouped.values()]
+        if equivalents.learns_apart(graph):
+            layers = [part for found in layers for part in equivalents.apart(found)]
+        sources = [Source(found[0].layer, found) for found in layers]
+        # Heads that the file's network has in training, and this one has not.
+        without = [s for s in sources if graph.auxiliary or not _AUXILIARY.match(s.layer)]
+        self.sources = without or sources
         self.colours: Colours | None = colours or foreign.colours
         self.colours_given = colours is not None
         self.flatten: Flatten | None = flatten or foreign.flatten
+        self.shapes = {tensor.name: tensor.value.shape for tensor in foreign.tensors}
         self.notes: list[str] = []
-        self._fits: dict[tuple[object, object], dict[str, Tensor] | None] = {}
+        self._fits: dict[tuple[object, object], bool] = {}
 
     def loaded(self) -> Loaded:
         if not self.places:
@@ -151,11 +172,17 @@ class _Matching:
                 shape = place.weights[role].shape
                 matches.append(
                     Match(
-                        name, parts[role].name, shape, parts[role].value.shape, how[number], changes
+                        name,
+                        parts[role].name,
+                        shape,
+                        self.shapes[parts[role].name],
+                        how[number],
+                        changes,
                     )
                 )
+        self._absorb(pairs, how, weights, matches, missing, used)
         if not matches and len(self.skipped) < sum(len(p.weights) for p in self.places):
-            raise self._nothing_fits()
+            raise self._nothing_fits(0)
         extra = tuple(t.name for t in self.foreign.tensors if t.name not in used)
         return Loaded(
             self.foreign.format,
@@ -167,6 +194,60 @@ class _Matching:
             extra,
             (*self.notes, *conversion.notes()),
         )
+
+    def _absorb(
+        self,
+        pairs: Mapping[int, Source],
+        how: Mapping[int, How],
+        weights: dict[str, Array],
+        matches: list[Match],
+        missing: list[str],
+        used: set[str],
+    ) -> None:
+        """Give biases that the network has not to the batch normalisations behind them."""
+        paired = {source.layer for source in pairs.values()}
+        folded = all(
+            source.layer in paired
+            for source in self.sources
+            if any(tensor.role == "running_mean" for tensor in source.tensors)
+        )
+        into_means, passing = [], []
+        for number, source in pairs.items():
+            place = self.places[number]
+            norm = place.norm
+            tensor = next((t for t in source.tensors if place.absorbs(t)), None)
+            if norm is None or tensor is None or place.skipped:
+                continue
+            bias = _numbers(self.path, tensor, [])
+            mean = f"{norm.name}.running_mean"
+            if mean in weights:
+                weights[mean] = equivalents.with_bias(norm, weights, bias)
+                into_means.append(place.node.name)
+            elif folded and mean in missing:
+                for role, (value, said) in equivalents.passing_on(norm, bias).items():
+                    name = f"{norm.name}.{role}"
+                    if name in missing:
+                        missing.remove(name)
+                        weights[name] = value
+                        matches.append(
+                            Match(name, tensor.name, bias.shape, bias.shape, how[number], (said,))
+                        )
+                passing.append(norm.name)
+            else:
+                continue
+            used.add(tensor.name)
+        if into_means:
+            self.notes.append(
+                f"The file has biases for {few(tuple(into_means))}, and the network none there: "
+                "they were taken off the means of the batch normalisations behind, which computes "
+                "the same."
+            )
+        if passing:
+            self.notes.append(
+                f"The file has {few(tuple(passing))} folded into the layers before: they add what "
+                "is left of them, a bias, and do nothing else. At inference that is the same; "
+                "training starts without their statistics."
+            )
 
     def _introduce(self) -> None:
         """Say what the file says of itself."""
@@ -208,7 +289,7 @@ class _Matching:
         places = [self.places[number] for number in numbers]
 
         def fits(i: int, j: int) -> bool:
-            return self._fit(sources[i], places[j]) is not None
+            return self._fit(sources[i], places[j])
 
         def faintly(i: int, j: int) -> bool:
             return places[j].skipped and _same_rank(sources[i], places[j])
@@ -219,6 +300,7 @@ class _Matching:
             fits,
             faintly,
             ordered=self.foreign.ordered,
+            types=[place.node.layer.type for place in places],
         )
         if found is None:
             raise refused(
@@ -227,6 +309,10 @@ class _Matching:
                 f"{self.graph.name}, too many to try every order",
                 "rename them to the names of the spec",
             )
+        known = sum(not place.skipped for place in self.places)
+        fewer = min(len(self.sources), known)
+        if len(pairs) + len(found.pairs) < LIKELY * fewer:
+            raise self._nothing_fits(len(pairs) + len(found.pairs))
         unsure = [(i, j) for i, j in found.unsure if not places[j].skipped]
         if unsure:
             i, j = unsure[0]
@@ -242,22 +328,23 @@ class _Matching:
         for i, j in found.pairs:
             pairs[numbers[j]] = sources[i]
             how[numbers[j]] = by
-        self._refuse_other_shapes(sources, places, found.pairs)
+        if pairs:  # else nothing fits at all, which is said by itself
+            self._refuse_other_shapes(sources, places, found.pairs)
         self._say_alike([places[j] for _, j in found.pairs], by)
 
     def _refuse_other_shapes(
         self, sources: Sequence[Source], places: Sequence[Place], pairs: Sequence[tuple[int, int]]
     ) -> None:
         """Refuse what stands where a layer of the network stands and has another shape."""
-        if not pairs:
-            return  # nothing fits at all, which is said by itself
         wrong: list[tuple[Source, Place]] = []
         ends = [(-1, -1), *sorted(pairs), (len(sources), len(places))]
         if not self.foreign.ordered:  # no gaps: everything that is left over
             used = {i for i, _ in pairs}, {j for _, j in pairs}
             left = [s for i, s in enumerate(sources) if i not in used[0]]
-            open_ = [p for j, p in enumerate(places) if j not in used[1] and not p.skipped]
-            wrong = _paired(left, open_)
+            empty = [p for j, p in enumerate(places) if j not in used[1]]
+            # What would go to skipped layers is as little wanted as they are.
+            left = [s for s in left if not any(p.skipped and _same_rank(s, p) for p in empty)]
+            wrong = _paired(left, [p for p in empty if not p.skipped])
         else:
             for (i, j), (k, m) in pairwise(ends):
                 gap = [p for p in places[j + 1 : m] if not p.skipped]
@@ -280,18 +367,15 @@ class _Matching:
 
     # What fits.
 
-    def _fit(self, source: Source, place: Place) -> dict[str, Tensor] | None:
-        """The tensors of a source by their names in the place; None where they do not all fit."""
+    def _fit(self, source: Source, place: Place) -> bool:
+        """Whether the tensors of a source are those of the place, each with its shape."""
         key = (source.kind, place.kind)
         if key not in self._fits:
             roles = _roles(source, place)
-            fits = roles is not None and all(
+            self._fits[key] = roles is not None and all(
                 _axes(tensor, place, place.weights[role].shape) for role, tensor in roles.items()
             )
-            self._fits[key] = roles if fits else None
-        if self._fits[key] is None:
-            return None
-        return _roles(source, place)
+        return self._fits[key]
 
     def _parts(self, source: Source, place: Place, how: How) -> Mapping[str, Tensor]:
         """The tensors that go to a place. Raises ArchspecError where only the name fits."""
@@ -312,21 +396,19 @@ class _Matching:
     def _misfit(self, wrong: Sequence[tuple[Source, Place]]) -> ArchspecError:
         said = [self._difference(source, place) for source, place in wrong[:3]]
         more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
-        skip = " ".join(f"--skip {place.node.name}" for _, place in wrong[:3])
-        fits = self._assignment(*wrong[0])
-        return ArchspecError(
-            f"{shown(self.path)} does not fit {self.graph.name}: {'; '.join(said)}{more}; "
-            f"{skip} leaves {'it' if len(wrong) == 1 else 'them'} as the spec initialises "
-            f"{'it' if len(wrong) == 1 else 'them'}" + (f", {fits} fits" if fits else "")
+        return Misfit(
+            f"{shown(self.path)} does not fit {self.graph.name}: {'; '.join(said)}{more}",
+            [place.node.name for _, place in wrong],
+            self._assignment(*wrong[0]),
         )
 
     def _difference(self, source: Source, place: Place) -> str:
         """How a source and a place differ, in the first tensor that does."""
         name = place.node.name
         roles = _roles(source, place, complete=False) or {}
-        for role, tensor in roles.items():
-            weight = place.weights[role]
-            if not _axes(tensor, place, weight.shape):
+        for role, weight in place.weights.items():
+            tensor = roles.get(role)
+            if tensor is not None and not _axes(tensor, place, weight.shape):
                 has = _canonical_shape(tensor, place)
                 called = (
                     "" if tensor.name == f"{name}.{role}" else f" (as {shortened(tensor.name)})"
@@ -367,18 +449,20 @@ class _Matching:
             found.add(line[span.column - 1 : span.end_column - 1].strip("\"'"))
         return found
 
-    def _nothing_fits(self) -> ArchspecError:
+    def _nothing_fits(self, count: int) -> ArchspecError:
         first, place = self.sources[0], self.places[0]
         shapes = ", ".join(
-            f"{shortened(t.name)} {show(t.value.shape) or 'one number'}" for t in first.tensors[:3]
+            f"{shortened(t.name)} {show(t.value.shape) or 'one number'}" for t in first.tensors[:2]
         )
         wants = ", ".join(
-            f"{place.node.name}.{role} {show(w.shape)}" for role, w in place.weights.items()
+            f"{place.node.name}.{role} {show(w.shape)}"
+            for role, w in list(place.weights.items())[:2]
         )
+        has = f"has {count} layers that fit" if count else "has no layer that fits"
+        of = f" the {len(self.places)} of" if count else ""
         return refused(
             self.path,
-            f"has no layer that fits {self.graph.name}: it begins with {shapes}, the network with "
-            f"{wants}",
+            f"{has}{of} {self.graph.name}: it begins with {shapes}, the network with {wants}",
             f"`archspec weights inspect {shown(self.path)}` shows which shipped specs fit it",
         )
 
@@ -425,11 +509,10 @@ class _Conversion:
         array = converted(value, node, axes, self.reads)
         if array is None:
             what = " and ".join(sorted(order.why)) if order else "axes"
-            raise refused(
-                matching.path,
-                f"cannot be converted: {name} reads features whose order ({what}) is not to be "
-                "followed through the layers before it",
-                f"--skip {node.name} leaves it as the spec initialises it",
+            raise Misfit(
+                f"{shown(matching.path)} cannot be converted: {name} reads features whose order "
+                f"({what}) is not to be followed through the layers before it",
+                [node.name],
             )
         if order is not None and (array.ndim > 1 or node.layer.type not in LETTERS):
             for why in sorted(order.why):
@@ -437,7 +520,8 @@ class _Conversion:
                 self.changed.setdefault(why, [])
                 if node.name not in self.changed[why]:
                     self.changed[why].append(node.name)
-        return np.ascontiguousarray(array, np.float32), tuple(changes)
+        # What is read may be a view of the file's bytes, which nobody may write to.
+        return np.require(array, np.float32, ["C", "W"]), tuple(changes)
 
     def notes(self) -> list[str]:
         """What was converted and what was taken for granted, in sentences."""
@@ -479,39 +563,6 @@ class _Conversion:
 _WORDS = {"colours": "B,G,R to R,G,B", "flatten": "inputs from H,W,C to C,H,W"}
 
 
-def skipped_weights(graph: Graph, patterns: Sequence[str]) -> dict[str, None]:
-    """The canonical names of the weights that patterns mean, in the order of the network.
-
-    A pattern means a layer, a block or a weight; `*` and `?` stand for any letters. Raises
-    ArchspecError for one that means nothing.
-    """
-    names = store.tensor_shapes(graph)
-    found: set[str] = set()
-    for pattern in patterns:
-        meant = {
-            name
-            for name in names
-            if any(
-                fnmatch.fnmatchcase(candidate, pattern)
-                for candidate in (
-                    name,
-                    name.rpartition(".")[0],
-                    *blocks_around(name.rpartition(".")[0]),
-                )
-            )
-        }
-        if not meant:
-            layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
-            help = (
-                did_you_mean(pattern, layers) or f"the layers with weights are {few(tuple(layers))}"
-            )
-            raise ArchspecError(
-                f"--skip {shortened(pattern)}: {graph.name} has no weights of that name; {help}"
-            )
-        found |= meant
-    return {name: None for name in names if name in found}
-
-
 def _names(graph: Graph) -> dict[str, str]:
     """The layers by everything they may be called, `_plain`; names of two layers are left out."""
     from archspec.backends.keras.emit import layer_names
@@ -534,11 +585,14 @@ def _roles(source: Source, place: Place, *, complete: bool = True) -> dict[str, 
 
     With `complete`, None where the two have not the same ones.
     """
-    if any(t.kind and t.kind != place.node.layer.type for t in source.tensors):
+    kind = place.node.layer.type
+    tensors = [equivalents.in_the_form_of(tensor, kind) for tensor in source.tensors]
+    changed = {tensor.kind for tensor in tensors if tensor.value.ndim > 1} == {kind}
+    if any(t.kind and t.kind != kind for t in tensors if not (changed and t.role == "bias")):
         return None
     found: dict[str, Tensor] = {}
-    left = [role for role in place.weights if role not in {t.role for t in source.tensors}]
-    for tensor in source.tensors:
+    left = [role for role in place.weights if role not in {t.role for t in tensors}]
+    for tensor in tensors:
         role = tensor.role
         if not role:
             rank = tensor.value.ndim
@@ -546,7 +600,7 @@ def _roles(source: Source, place: Place, *, complete: bool = True) -> dict[str, 
             left = [r for r in left if r != role]
         if role in place.weights and role not in found:
             found[role] = tensor
-        elif complete:
+        elif complete and not place.absorbs(tensor):
             return None
     return None if complete and len(found) < len(place.weights) else found
 

@@ -13,6 +13,7 @@ made, until their bytes are there.
 from __future__ import annotations
 
 import pickletools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.generic]
 
-# A state dict of a thousand layers takes a hundred thousand.
-MAX_INSTRUCTIONS = 5_000_000
+# A state dict of a thousand layers takes a hundred thousand; a million take some seconds.
+MAX_INSTRUCTIONS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,8 +383,6 @@ def array(path: Path, name: str, stored: Stored) -> Array:
 
 def number_format(path: Path, name: str, code: str) -> np.dtype[np.generic]:
     """The format with that code, such as ``<f4``. Raises ArchspecError unless it is one."""
-    import re
-
     import numpy as np
 
     if not re.fullmatch(r"[<>|=]?(f[248]|[iu][1248]|b1|c8|c16)", code):
@@ -536,6 +535,12 @@ def _known(name: Name) -> _Maker | None:
 
 def _refusal(path: Path, name: Name) -> ArchspecError:
     """Why a name may not stand in a file of weights."""
+    if name.module == "torch._utils" and re.fullmatch(r"_rebuild_\w+", name.name):
+        return refused(
+            path,
+            f"has a tensor of a kind that is not read ({name}): sparse, quantised or without data",
+            "save dense tensors of floating point numbers",
+        )
     if name.name.rpartition(".")[2][:1].isupper():
         return refused(
             path,
@@ -546,5 +551,5 @@ def _refusal(path: Path, name: Name) -> ArchspecError:
     return refused(
         path,
         f"is refused: its pickle calls {name}, which no weights need; nothing of it was executed",
-        "do not open it with another tool",
+        "get the weights alone, best as .safetensors",
     )

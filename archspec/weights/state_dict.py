@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 WRAPPERS = ("module", "model", "_orig_mod", "net", "network", "backbone", "_fsdp_wrapped_module")
 # Copies of the weights, averaged over the steps of the training.
 _AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged|teacher)([._]|$)|(^|[._])ema_?model")
+# Other names of what archspec calls weight and bias: layer scales, and norms written by hand.
+_ROLES = {"layer_scale": "weight", "gamma": "weight", "beta": "bias"}
 # Counters and other things that torch keeps beside weights.
 _COUNTERS = ("num_batches_tracked", "n_averaged", "_extra_state")
 
@@ -54,13 +56,25 @@ def tensors(
         Tensor(
             name=name,
             layer=name[len(wrapper) :].rpartition(".")[0],
-            role=name.rpartition(".")[2],
-            value=found[name],
+            role=_role(name, found),
+            value=_flat(found[name]) if name.endswith("layer_scale") else found[name],
             axes=CANONICAL,
             stored=stored.get(name, ""),
         )
         for name in names
     ), tuple(notes)
+
+
+def _role(name: str, found: Mapping[str, Array]) -> str:
+    """What a tensor is in its layer: the end of its name, or what archspec calls that."""
+    layer, _, last = name.rpartition(".")
+    role = _ROLES.get(last, last)
+    return last if f"{layer}.{role}" in found else role
+
+
+def _flat(value: Array) -> Array:
+    """A number a channel, without the axes that only make it fit a map: C,1,1."""
+    return value.reshape(-1) if value.size == max(value.shape, default=0) else value
 
 
 def wrapping(names: Iterable[str]) -> str:

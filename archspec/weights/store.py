@@ -19,7 +19,7 @@ from archspec.diagnostics import ArchspecError, shortened
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 from archspec.version import __version__
-from archspec.weights.files import damaged, elements, opened, refused, regular
+from archspec.weights.files import MAX_HEADER, damaged, elements, opened, refused, regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,20 +101,26 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, str], dict[str, str]]:
     import numpy as np
     from safetensors import SafetensorError, safe_open
 
-    regular(path)
+    size = regular(path)
+    with opened(path) as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    if size < 8 or length > size - 8:
+        raise damaged(path, f"its header would have {length:,} bytes, and the file has {size:,}")
+    if length > MAX_HEADER:
+        raise refused(path, f"has a header of {length:,} bytes: no weights need that")
     try:
         # The library checks that the header fits the file: sizes, offsets, no gaps, no overlaps.
         with safe_open(path, framework="numpy") as store:
             names = list(store.keys())
-            said = dict(store.metadata() or {})
+            said = dict(sorted((store.metadata() or {}).items()))
     except SafetensorError as error:
-        raise damaged(path, _header_fault(path) or shortened(str(error), 200)) from None
+        raise damaged(path, shortened(str(error), 200)) from None
     except OSError as error:
         raise ArchspecError(f"cannot read {path}: {error.strerror or error}") from None
     with opened(path) as stream:
-        length = int.from_bytes(stream.read(8), "little")
+        stream.seek(8)
         header: dict[str, Any] = json.loads(stream.read(length))
-    body = np.memmap(path, np.uint8, "r") if path.stat().st_size > 8 + length else b""
+    body = np.memmap(path, np.uint8, "r") if size > 8 + length else b""
     arrays: dict[str, Array] = {}
     widened: dict[str, str] = {}
     for name in names:
@@ -144,13 +150,3 @@ def widen(bits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     import numpy as np
 
     return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-def _header_fault(path: Path) -> str:
-    """What is wrong with the length of the header, which the library's message leaves open."""
-    size = path.stat().st_size
-    with opened(path) as stream:
-        length = int.from_bytes(stream.read(8), "little")
-    if size < 8 or length > size - 8:
-        return f"its header would have {length:,} bytes, and the file has {size:,}"
-    return ""

@@ -18,7 +18,7 @@ PLAN = RunPlan(
     title="AlexNet [Krizhevsky]", backend="torch", engine="PyTorch 2.13.0", device="cpu",
     data="digits", classes=10, training_images=1438, held_out_images=359, params=1_234_567,
     recipe=recipe(epochs=90), folder=Path("runs/alexnet-torch-20260101-000000"), first_epoch=1,
-    images_per_epoch=1408,
+    images_per_epoch=1408, trained_params=1_234_567,
 )  # fmt: skip
 ROW = EpochMetrics(7, 308, 12.3456, 10.2345, 0.9731, 1.0, 0.01, 12345.6, 0.01)
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -61,6 +61,24 @@ def test_a_run_from_beginning_to_end(command: Command, tmp_path: Path) -> None:
     assert len(metrics(tmp_path / "run")) == 3
 
 
+def test_fine_tuning(command: Command, tmp_path: Path) -> None:
+    assert command(*TRAIN, "--epochs", "1")[0] == 0
+    begin = ("--weights", "run", "--skip", "fc", "--freeze", "con*")
+    status, out, err = command(*TRAIN[:-1], "second", "--epochs", "1", *begin)
+    assert (status, err) == (0, "")
+    assert out.startswith("tiny, 1,490 parameters, 40 of them frozen\n")
+    assert (
+        "weights run/checkpoints/best/weights.safetensors (archspec's store)\n"
+        "        fc as the spec initialises it\n"
+    ) in out
+    spec = tmp_path / "tiny.yaml"
+    spec.write_text(TINY.replace("filters: 4", "filters: 5"))
+    status, _, err = command(*TRAIN[:-1], "third", "--weights", "run", "--skip", "fc")
+    assert status == 2
+    assert "the file has 4" in err
+    assert "everything else fits" not in err
+
+
 def test_one_epoch_of_twenty_images(command: Command, tmp_path: Path) -> None:
     status, _, err = command("tiny.yaml", "--epochs", "1", "--limit", "20", "--output", "run")
     assert (status, err) == (0, "")
@@ -82,6 +100,9 @@ def test_one_epoch_of_twenty_images(command: Command, tmp_path: Path) -> None:
         (("--backend", "numpy"), "the numpy backend cannot train; there are `keras`, `torch`"),
         (("--backend", "pytorch"), "there is no backend `pytorch`; did you mean `torch`?"),
         (("--seed", "2147483648"), "--seed 2147483648: "),
+        (("--skip", "fc"), "--skip is about the weights of a file; say which: --weights FILE"),
+        (("--freeze", "convs"), "--freeze convs: tiny has no weights of that name; did you mean"),
+        (("--weights", "nowhere.npy"), "nowhere.npy does not exist"),
         (("--resume", "nowhere"), "nowhere is not the folder of a run (no run.json)"),
     ],
 )

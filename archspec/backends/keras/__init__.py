@@ -9,19 +9,22 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import Measured, TrainableBackend
 from archspec.backends.keras.emit import TABLE, emit, layer_names, network_class
-from archspec.backends.source import contexts
+from archspec.backends.source import contexts, literal
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Trainer, Weights
+    from pathlib import Path
+
+    from archspec.backends.base import Array, Predictor, Trainer, Weights
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
 # What Keras can compute with, the first installed one unless KERAS_BACKEND says another.
@@ -37,6 +40,7 @@ class KerasBackend(TrainableBackend):
     name = "keras"
     extra = "keras"
     packages = ("keras", "numpy", "safetensors")
+    weight_files = (".weights.h5", ".keras")
 
     def missing(self) -> tuple[str, ...]:
         """The packages that are not installed; any one of Keras' engines will do."""
@@ -67,6 +71,22 @@ class KerasBackend(TrainableBackend):
             for name, (variable, axes) in variables(graph, model).items()
         }
 
+    def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
+        choose_engine()
+        with precision("float32"):
+            model = self.build(graph)
+        self.load_weights(graph, model, weights)
+        # Keras knows its endings in lower case alone.
+        lower = path.with_name(path.name.lower())
+        if lower.suffix == ".keras":
+            model.save(lower)
+        else:
+            model.save_weights(lower)
+        lower.replace(path)
+
+    def loading(self, path: Path) -> str:
+        return f"model.load_weights({literal(str(path)).text})"
+
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         choose_engine()
         with precision(dtype):
@@ -80,13 +100,13 @@ class KerasBackend(TrainableBackend):
         with precision(str(images.dtype)):
             every = keras.Model(model.inputs, outputs)
             found = (
-                every(keras.ops.convert_to_tensor(_last(images)), training=False)
+                every(keras.ops.convert_to_tensor(last(images)), training=False)
                 if _eager()
-                else every.predict_on_batch(_last(images))
+                else every.predict_on_batch(last(images))
             )
         found = found if isinstance(found, list) else [found]
         return {
-            node.name: _first(keras.ops.convert_to_numpy(value))
+            node.name: first(keras.ops.convert_to_numpy(value))
             for node, value in zip(graph.nodes, found, strict=True)
         }
 
@@ -133,7 +153,7 @@ class KerasBackend(TrainableBackend):
             # All outputs, without the weights that the network gives their losses.
             network = keras.Model(model.inputs[0], model.outputs)
             shift = Shift()
-            inputs = keras.Input(batch_shape=_last(images).shape)
+            inputs = keras.Input(batch_shape=last(images).shape)
             every = keras.Model(inputs, network(shift(inputs)))
             # The loss wrapper averages over samples, as the definition does.
             every.compile(
@@ -141,9 +161,15 @@ class KerasBackend(TrainableBackend):
                 loss=[projection for _ in cotangents],
                 run_eagerly=_eager(),
             )
-            every.train_on_batch(_last(images), [_last(c) for c in cotangents])
+            every.train_on_batch(last(images), [last(c) for c in cotangents])
         found = {name: canonical(*pair) for name, pair in trainable.items()}
-        return found | {INPUT: _first(keras.ops.convert_to_numpy(shift.zeros))}
+        return found | {INPUT: first(keras.ops.convert_to_numpy(shift.zeros))}
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        choose_engine()
+        from archspec.backends.keras.trainer import KerasPredictor
+
+        return KerasPredictor(self, graph, weights, device)
 
     def trainer(
         self,
@@ -157,6 +183,19 @@ class KerasBackend(TrainableBackend):
         from archspec.backends.keras.trainer import KerasTrainer
 
         return KerasTrainer(self, graph, recipe, weights, device, dtype)
+
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        choose_engine()
+        import keras
+
+        from archspec.backends.keras.opened import KerasOpened
+
+        keras.utils.set_random_seed(0)
+        helpers = like.helpers if isinstance(like, KerasOpened) else None
+        with precision("float64"):
+            return KerasOpened(self, graph, make(), helpers)
 
 
 def choose_engine() -> None:
@@ -285,7 +324,7 @@ def canonical(variable: Any, axes: tuple[int, ...]) -> Array:
     return np.ascontiguousarray(value.transpose(np.argsort(axes)))
 
 
-def _last(array: Array) -> Array:
+def last(array: Array) -> Array:
     """N,C,H,W as N,H,W,C; anything else stays."""
     return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
 
@@ -295,7 +334,7 @@ def _channels_first(shape: Shape) -> Shape:
     return (shape[2], *shape[:2]) if len(shape) == 3 else tuple(shape)
 
 
-def _first(array: Array) -> Array:
+def first(array: Array) -> Array:
     """N,H,W,C as N,C,H,W; anything else stays."""
     return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
 

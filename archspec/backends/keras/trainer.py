@@ -1,4 +1,4 @@
-"""Training in Keras, on whichever engine it runs."""
+"""Training and inference in Keras, on whichever engine it runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,32 @@ class CoupledSGD(keras.optimizers.SGD):
         return super().apply(grads, trainable_variables)
 
 
-class KerasTrainer:
+class KerasPredictor:
+    """A model on a device."""
+
+    def __init__(
+        self,
+        backend: TrainableBackend,
+        graph: Graph,
+        weights: Mapping[str, Array],
+        device: str,
+        dtype: str = "float32",
+    ) -> None:
+        self.engine = f"Keras {keras.__version__} on {keras.backend.backend()}"
+        self.device, place = _device(device)
+        self._scope = lambda: _scope(place, dtype)
+        self._backend, self._graph = backend, graph
+        with self._scope():
+            self._model = backend.build(graph)
+            backend.load_weights(graph, self._model, weights)
+
+    def logits(self, images: Array) -> Array:
+        with self._scope():
+            output: Array = np.asarray(self._model.predict_on_batch(images))
+        return output
+
+
+class KerasTrainer(KerasPredictor):
     """A compiled model and its own train step, one batch at a time."""
 
     def __init__(
@@ -58,15 +83,9 @@ class KerasTrainer:
         device: str,
         dtype: str = "float32",
     ) -> None:
-        engine = keras.backend.backend()
-        self.engine = f"Keras {keras.__version__} on {engine}"
-        self.device, place = _device(device)
-        self._scope = lambda: _scope(place, dtype)
-        self._backend, self._graph = backend, graph
+        super().__init__(backend, graph, weights, device, dtype)
         rule = recipe.optimizer
         with self._scope():
-            self._model = backend.build(graph)
-            backend.load_weights(graph, self._model, weights)
             self._random_states = [
                 variable
                 for variable in self._model.non_trainable_variables
@@ -93,7 +112,7 @@ class KerasTrainer:
                 optimizer=self._optimizer,
                 loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 # XLA is faster on TensorFlow and JAX; Keras has none for PyTorch.
-                jit_compile=engine != "torch",
+                jit_compile=keras.backend.backend() != "torch",
             )
         self._rate = rule.learning_rate
 
@@ -123,11 +142,6 @@ class KerasTrainer:
             for number, state in enumerate(self._random_states):
                 # A seed and a count of draws, which both engines' generators take.
                 state.assign([(seed + number * LAYER_STRIDE) % 2**31, 0])
-
-    def logits(self, images: Array) -> Array:
-        with self._scope():
-            output: Array = np.asarray(self._model.predict_on_batch(images))
-        return output
 
     def weights(self) -> dict[str, Array]:
         return self._backend.save_weights(self._graph, self._model)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.base import Backend
+from archspec.backends.base import Backend, layerwise
 from archspec.backends.numpy.layers import LAYERS
 from archspec.backends.source import (
     Call,
@@ -20,6 +20,7 @@ from archspec.backends.source import (
     flat,
     header,
     helper_source,
+    literal,
     opening,
     paragraphs,
     statement,
@@ -32,9 +33,10 @@ from archspec.layers.batch_norm import BatchNorm
 if TYPE_CHECKING:
     import numpy as np
 
-    from archspec.backends.base import Array, Trainer, Weights
+    from archspec.backends.base import Array, Predictor, Trainer, Weights
     from archspec.backends.numpy.gradients import Derivative
     from archspec.backends.numpy.tape import Recorded
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
 FUNCTIONS = Path(__file__).with_name("functions.py")
@@ -52,6 +54,7 @@ class NumpyBackend(Backend):
     name = "numpy"
     extra = "torch"
     packages = ("numpy",)
+    weight_files = (".npz",)
 
     def class_name(self, graph: Graph) -> str:
         return class_name(graph, {*TABLE.definitions(graph), *definitions(INITIAL)})
@@ -138,6 +141,23 @@ class NumpyBackend(Backend):
     def save_weights(self, graph: Graph, model: Any) -> dict[str, np.ndarray]:
         return dict(model.weights)
 
+    def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
+        """Write the model's dictionary, an array for each canonical name."""
+        import numpy as np
+
+        model = self.build(graph)
+        self.load_weights(graph, model, weights)
+        with path.open("wb") as stream:  # a path, NumPy would give its own ending
+            np.savez(stream, **model.weights)
+
+    def loading(self, path: Path) -> str:
+        return f"model.weights = dict(np.load({literal(str(path)).text}))"
+
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        model = self.build(graph)
+        self.load_weights(graph, model, weights)
+        return layerwise(self, graph, model, device)
+
     def activations(
         self, graph: Graph, model: Any, images: Array
     ) -> dict[str, np.ndarray]:
@@ -179,6 +199,15 @@ class NumpyBackend(Backend):
         Raises ArchspecError where `differentiates` says no, and for a network that is random
         in training.
         """
+        from archspec.backends.numpy.tape import refuse_noise
+
+        refuse_noise(graph)
+        return self.recorded_gradients(graph, model, images, cotangents)
+
+    def recorded_gradients(
+        self, graph: Graph, model: Any, images: Array, cotangents: Sequence[Array]
+    ) -> dict[str, np.ndarray]:
+        """The same with what the source has in the place of noise."""
         recorded = self.record(graph, model, images)
         shares = [cotangent / len(images) for cotangent in cotangents]
         recorded.back(zip(graph.outputs, shares, strict=True))
@@ -186,9 +215,8 @@ class NumpyBackend(Backend):
 
     def record(self, graph: Graph, model: Any, images: Array) -> Recorded:
         """A forward pass in training, on a tape."""
-        from archspec.backends.numpy.tape import Recorded, refuse_noise
+        from archspec.backends.numpy.tape import Recorded
 
-        refuse_noise(graph)
         still = frozenset(
             node.name
             for node in graph.nodes
@@ -217,6 +245,13 @@ class NumpyBackend(Backend):
         from archspec.backends.numpy.trainer import NumpyTrainer
 
         return NumpyTrainer(self, graph, recipe, weights, device, dtype)
+
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        from archspec.backends.numpy.opened import NumpyOpened
+
+        return NumpyOpened(self, graph, make())
 
 
 def trained(graph: Graph) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from archspec.backends.numpy import trained
+from archspec.backends.numpy.tape import refuse_noise
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.batch_norm import BatchNorm
@@ -39,6 +40,7 @@ class NumpyTrainer:
             raise ArchspecError(
                 f"--device {device}: the NumPy reference runs on the CPU"
             )
+        refuse_noise(graph)
         self.engine, self.device = f"NumPy {np.__version__}", "cpu"
         self._backend, self._graph, self._recipe = backend, graph, recipe
         self._dtype = np.dtype(dtype)

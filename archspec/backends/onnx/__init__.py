@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends.base import ComparableBackend
 from archspec.backends.onnx.emit import OPSET, batch, emit, values, weight_names
+from archspec.backends.onnx.model import Session, at_inference, keep, save, session
 from archspec.backends.source import contexts
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
@@ -20,8 +20,6 @@ from archspec.spec.fields import INPUT
 if TYPE_CHECKING:
     from archspec.backends.base import Array, Weights
 
-# What a protobuf message may hold; a model with more has its weights in a file beside it.
-LIMIT = 2**31 - 1
 # The ending of files with ONNX's text.
 TEXT = ".onnxtxt"
 
@@ -62,7 +60,10 @@ class OnnxBackend(ComparableBackend):
         from archspec.backends.numpy.initial import initial_weights
 
         model = self.parse(graph)
-        self.load_weights(graph, model, initial_weights(graph, 0))
+        drawn = initial_weights(graph, 0)
+        # One by one, or the weights would be held twice in float64 and float32.
+        single = {name: drawn.pop(name).astype("float32") for name in [*drawn]}
+        self.load_weights(graph, model, single)
         return model
 
     def parse(self, graph: Graph) -> Any:
@@ -92,15 +93,21 @@ class OnnxBackend(ComparableBackend):
         self, graph: Graph, model: Any, weights: Mapping[str, Array]
     ) -> None:
         import numpy as np
-        import onnx.numpy_helper
+        import onnx
 
-        declared = weight_names(contexts(graph))
-        arrays = {name: weights[name] for name in declared}
-        _keep(model.graph.input, lambda value: value.name not in declared)
-        _keep(model.graph.initializer, lambda value: value.name not in declared)
+        shapes = weight_names(contexts(graph))
+        arrays = {name: weights[name] for name in shapes}
         for name, array in arrays.items():
-            single = np.ascontiguousarray(array, dtype="float32")
-            model.graph.initializer.append(onnx.numpy_helper.from_array(single, name))
+            if array.shape != shapes[name]:
+                raise ValueError(f"{name} is {shapes[name]}, not {array.shape}")
+        keep(model.graph.input, lambda value: value.name not in arrays)
+        keep(model.graph.initializer, lambda value: value.name not in arrays)
+        for name, array in arrays.items():
+            tensor = model.graph.initializer.add()
+            tensor.name = name
+            tensor.data_type = onnx.TensorProto.FLOAT
+            tensor.dims.extend(array.shape)
+            tensor.raw_data = np.ascontiguousarray(array, dtype="<f4").tobytes()
 
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         import onnx.numpy_helper
@@ -124,13 +131,12 @@ class OnnxBackend(ComparableBackend):
             )
         lean = at_inference(graph, model)
         files = save(lean, path)
-        size = sum(file.stat().st_size for file in files)
         weights = sum(math.prod(tensor.dims) for tensor in lean.graph.initializer)
         words = [
             f"opset {OPSET}",
             f"{len(lean.graph.node):,} nodes",
             f"{weights:,} weights",
-            _bytes(size),
+            _bytes(sum(file.stat().st_size for file in files)),
         ]
         if len(files) > 1:
             words.append(f"the weights in {files[1].name} beside it")
@@ -138,8 +144,19 @@ class OnnxBackend(ComparableBackend):
             words.append(f"without {len(graph.training_only)} layers of training alone")
         return ", ".join(words)
 
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Session:
+        """A session, made once. Raises ArchspecError for another device than the CPU."""
+        if device == "cuda":
+            raise ArchspecError(
+                "--device cuda: the onnx backend computes on the CPU; use --device cpu"
+            )
+        model = self.parse(graph)
+        self.load_weights(graph, model, weights)
+        return Session(at_inference(graph, model))
+
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
-        return self.build(graph)
+        """A model that still has to be given its weights."""
+        return self.parse(graph)
 
     def activations(self, graph: Graph, model: Any, images: Array) -> dict[str, Array]:
         called = values(graph)
@@ -158,75 +175,9 @@ class OnnxBackend(ComparableBackend):
         }
 
 
-def at_inference(graph: Graph, model: Any) -> Any:
-    """The model without the layers that are used in training alone, which would be run as well."""
-    if not graph.training_only:
-        return model
-    import onnx
-
-    lean = onnx.ModelProto()
-    lean.CopyFrom(model)
-    needed = {value.name for value in lean.graph.output}
-    for node in reversed(lean.graph.node):
-        if not needed.isdisjoint(node.output):
-            needed.update(node.input, node.output)
-    _keep(lean.graph.node, lambda node: not needed.isdisjoint(node.output))
-    _keep(lean.graph.initializer, lambda tensor: tensor.name in needed)
-    _keep(lean.graph.value_info, lambda value: value.name in needed)
-    return lean
-
-
-def session(model: Any, *, optimised: bool = True) -> Any:
-    """An onnxruntime session of a model on the CPU, with one thread.
-
-    Without optimisations every node is run as it stands, none is fused with the next.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    if not optimised:
-        levels = onnxruntime.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_DISABLE_ALL
-    arguments = {"sess_options": options, "providers": ["CPUExecutionProvider"]}
-    if not _too_large(model):
-        return onnxruntime.InferenceSession(model.SerializeToString(), **arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        save(model, path)
-        return onnxruntime.InferenceSession(path, **arguments)
-
-
-def save(model: Any, path: Path) -> tuple[Path, ...]:
-    """Write a model. Returns its files: two where its weights are too many for one."""
-    import onnx
-
-    if not _too_large(model):
-        path.write_bytes(model.SerializeToString(deterministic=True))
-        return (path,)
-    data = path.with_name(f"{path.name}.data")
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)  # what is moved out is taken from the model
-    data.unlink(missing_ok=True)  # onnx appends
-    onnx.save_model(
-        copy, path, save_as_external_data=True, location=data.name, size_threshold=0
-    )
-    return path, data
-
-
 def _bytes(size: int) -> str:
     number, unit = (size / 1e6, "MB") if size >= 1e6 else (size / 1e3, "kB")
     return f"{number:,.{1 if number < 10 else 0}f} {unit}"
-
-
-def _too_large(model: Any) -> bool:
-    return sum(len(tensor.raw_data) for tensor in model.graph.initializer) > LIMIT
-
-
-def _keep(items: Any, wanted: Any) -> None:
-    kept = [item for item in items if wanted(item)]
-    del items[:]
-    items.extend(kept)
 
 
 BACKEND = OnnxBackend()

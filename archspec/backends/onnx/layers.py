@@ -121,8 +121,11 @@ def _avg_pool2d(c: LayerContext, x: list[Tensor]) -> Op:
 
 
 def _padded(source: Operand, sides: Sides) -> Op:
+    # With its axes named, onnxruntime leaves it alone. Otherwise 1.20 to 1.31 fuse a border of
+    # zeros with a pool behind it, as padding that does not count: other numbers.
     top, bottom, left, right = sides
-    return op("Pad", source, Constant("pads", (0, 0, top, left, 0, 0, bottom, right)))
+    pads = Constant("pads", (top, left, bottom, right))
+    return op("Pad", source, pads, None, Constant("axes", (2, 3)))
 
 
 def _adaptive_avg_pool2d(c: LayerContext, x: list[Tensor]) -> Op:
@@ -267,6 +270,18 @@ def _upsample2d(c: LayerContext, x: list[Tensor]) -> Op:
     return op("Resize", *x, None, scales, axes=(2, 3), **how)
 
 
+def _gelu(c: LayerContext, x: list[Tensor]) -> Op:
+    # The operator of that name came with opset 20.
+    half, one = Constant("half", 0.5), Constant("one", 1.0)
+    if c.layer.approximate == "none":
+        share = op("Erf", op("Div", *x, Constant("root", math.sqrt(2))))
+    else:
+        cube = op("Mul", op("Mul", op("Mul", *x, *x), *x), Constant("cubed", 0.044715))
+        inner = op("Add", *x, cube)
+        share = op("Tanh", op("Mul", inner, Constant("root", math.sqrt(2 / math.pi))))
+    return op("Mul", op("Mul", *x, half), op("Add", share, one))
+
+
 def _channel_shuffle(c: LayerContext, x: list[Tensor]) -> Op:
     (channels, *size), groups = c.output, c.layer.groups
     dealt = op(
@@ -322,7 +337,7 @@ LAYERS: dict[str, Entry] = {
     "dense": _dense,
     "dropout": _dropout,
     "flatten": _plain("Flatten", axis=1),
-    "gelu": lambda c, x: op("Gelu", *x, approximate=c.layer.approximate),
+    "gelu": _gelu,
     "global_avg_pool2d": _global_avg_pool2d,
     "group_norm": _group_norm,
     "hard_sigmoid": _plain("HardSigmoid", alpha=1 / 6, beta=0.5),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,10 +75,11 @@ def string(text: str) -> str:
 
 
 def number(value: int | float) -> str:
-    """A number as source. Raises ArchspecError for one that float32 cannot hold."""
-    if isinstance(value, float):
-        single(value)
-    return repr(value)
+    """A number as source. Raises ArchspecError for one that float32 cannot hold.
+
+    What float32 has as zero is written so: older parsers of ONNX refuse it otherwise.
+    """
+    return repr(value) if isinstance(value, int) or single(value) else "0.0"
 
 
 def single(value: float) -> float:
@@ -102,61 +103,68 @@ def nodes(name: str, output: Op, comment: str) -> list[str]:
 
     What it reads goes by the names `name/Operator` and `name/role`; no layer's name has a slash.
     """
-    lines: list[str] = []
-    names: dict[int, list[str]] = {}
-    constants: dict[Constant, str] = {}
-    taken: set[str] = set()
+    layer = _Layer(name)
+    layer.write(output, [name], comment)
+    return layer.lines
 
-    def free(wanted: str) -> str:
-        found, count = wanted, 1
-        while found in taken:
-            count += 1
-            found = f"{wanted}_{count}"
-        taken.add(found)
-        return found
 
-    def reference(operand: Operand) -> str:
+class _Layer:
+    """The nodes of one layer, as far as they are written."""
+
+    def __init__(self, name: str) -> None:
+        self.lines: list[str] = []
+        self._name = name
+        self._taken: set[str] = set()
+        self._constants: dict[Constant, str] = {}
+        self._outputs: dict[Op, list[str]] = {}
+
+    def write(self, node: Op, outputs: list[str], comment: str = "") -> None:
+        """Write a node, and before it those that it reads."""
+        inputs = [self._reference(operand) for operand in node.inputs]
+        while inputs and not inputs[-1]:
+            inputs.pop()
+        attributes = [
+            f"{key} = {_literal(value)}" for key, value in node.attributes.items()
+        ]
+        target = ", ".join(map(quoted, outputs))
+        self.lines += _statement(target, node.type, attributes, inputs, comment)
+
+    def _reference(self, operand: Operand) -> str:
+        """What a node calls one of its inputs, which is written first."""
         match operand:
             case None:
                 return ""
             case Tensor():
                 return quoted(operand.name)
             case Constant():
-                if operand not in constants:
-                    constants[operand] = free(f"{name}/{operand.role}")
-                    target = quoted(constants[operand])
-                    lines.extend(
-                        _statement(
-                            target, "Constant", [f"value = {_tensor(operand)}"], [], ""
-                        )
-                    )
-                return quoted(constants[operand])
+                return quoted(self._constant(operand))
             case Part():
-                write(operand.op)
-                return quoted(names[id(operand.op)][operand.index])
+                return quoted(self._node(operand.op)[operand.index])
             case Op():
-                write(operand)
-                return quoted(names[id(operand)][0])
+                return quoted(self._node(operand)[0])
 
-    def write(node: Op, called: str = "", note: str = "") -> None:
-        if id(node) in names:
-            return
-        inputs = [reference(operand) for operand in node.inputs]
-        while inputs and not inputs[-1]:
-            inputs.pop()
-        one = f"{name}/{node.type}"
-        several = (
-            [f"{one}_{i}" for i in range(node.outputs)] if node.outputs > 1 else [one]
-        )
-        names[id(node)] = [called] if called else [free(wanted) for wanted in several]
-        target = ", ".join(map(quoted, names[id(node)]))
-        attributes = [
-            f"{key} = {_literal(value)}" for key, value in node.attributes.items()
-        ]
-        lines.extend(_statement(target, node.type, attributes, inputs, note))
+    def _constant(self, constant: Constant) -> str:
+        if constant not in self._constants:
+            name = self._constants[constant] = self._free(constant.role)
+            value = f"value = {_tensor(constant)}"
+            self.lines += _statement(quoted(name), "Constant", [value], [], "")
+        return self._constants[constant]
 
-    write(output, name, comment)
-    return lines
+    def _node(self, node: Op) -> list[str]:
+        if node not in self._outputs:
+            several = [f"{node.type}_{i}" for i in range(node.outputs)]
+            wanted = several if node.outputs > 1 else [node.type]
+            self._outputs[node] = [self._free(name) for name in wanted]
+            self.write(node, self._outputs[node])
+        return self._outputs[node]
+
+    def _free(self, role: str) -> str:
+        found, count = f"{self._name}/{role}", 1
+        while found in self._taken:
+            count += 1
+            found = f"{self._name}/{role}_{count}"
+        self._taken.add(found)
+        return found
 
 
 def _literal(value: Any) -> str:
@@ -201,22 +209,14 @@ def _statement(
 
 def _filled(items: Sequence[str], opening: str, closing: str) -> list[str]:
     """`opening` a, b, c `closing`, broken behind commas where a line is full."""
-    return list(_wrapped(_words(items, opening, closing), " " * len(opening)))
-
-
-def _words(items: Sequence[str], opening: str, closing: str) -> Iterator[str]:
-    """The pieces between which a line may be broken."""
-    text = opening + ", ".join(items) + closing
-    # Behind a comma; names have none, and neither have the few words that are attributes.
-    yield from re.split(r"(?<=,) ", text)
-
-
-def _wrapped(words: Iterator[str], margin: str) -> Iterator[str]:
-    line = next(words)
+    line, *words = (
+        (opening + ", ".join(items) + closing).replace(", ", ",\n").split("\n")
+    )
+    lines = []
     for word in words:
         if len(line) + 1 + len(word) > WIDTH:
-            yield line
-            line = margin + word
+            lines.append(line)
+            line = " " * len(opening) + word
         else:
             line += " " + word
-    yield line
+    return [*lines, line]

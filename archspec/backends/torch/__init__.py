@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import TrainableBackend
+from archspec.backends.source import literal
 from archspec.backends.torch.emit import attributes, emit, network_class
 from archspec.graph import Graph
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Mask, Measured, Trainer, Weights
+    from archspec.backends.base import (
+        Array,
+        Mask,
+        Measured,
+        Predictor,
+        Trainer,
+        Weights,
+    )
+    from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
 
@@ -34,11 +43,15 @@ class TorchBackend(TrainableBackend):
     def load_weights(
         self, graph: Graph, model: Any, weights: Mapping[str, Array]
     ) -> None:
+        import numpy as np
         import torch
 
         with torch.no_grad():
             for name, tensor in tensors(graph, model).items():
-                tensor.copy_(torch.from_numpy(weights[name]))
+                # PyTorch warns of arrays that cannot be written, such as parts of a file.
+                tensor.copy_(
+                    torch.from_numpy(np.require(weights[name], requirements="W"))
+                )
 
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
         return {
@@ -57,6 +70,9 @@ class TorchBackend(TrainableBackend):
         # Into a stream: by a path, the file would hold its own name.
         with path.open("wb") as stream:
             torch.save(model.state_dict(), stream)
+
+    def loading(self, path: Path) -> str:
+        return f"model.load_state_dict(torch.load({literal(str(path)).text}, weights_only=True))"
 
     def build_for_verification(self, graph: Graph, dtype: str) -> Any:
         import torch
@@ -133,6 +149,11 @@ class TorchBackend(TrainableBackend):
         }
         return {name: gradient.numpy().copy() for name, gradient in found.items()}
 
+    def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
+        from archspec.backends.torch.trainer import TorchPredictor
+
+        return TorchPredictor(self, graph, weights, device)
+
     def trainer(
         self,
         graph: Graph,
@@ -144,6 +165,17 @@ class TorchBackend(TrainableBackend):
         from archspec.backends.torch.trainer import TorchTrainer
 
         return TorchTrainer(self, graph, recipe, weights, device, dtype)
+
+    def open(
+        self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
+    ) -> Opened:
+        import torch
+
+        from archspec.backends.torch.opened import TorchOpened
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return TorchOpened(self, graph, make().to(torch.float64).eval())
 
 
 def outputs(found: Any) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Training in PyTorch."""
+"""Training and inference in PyTorch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,45 @@ if TYPE_CHECKING:
     from archspec.backends.base import Array, Labels, TrainableBackend
 
 
-class TorchTrainer:
+class TorchPredictor:
+    """A model on a device."""
+
+    def __init__(
+        self,
+        backend: TrainableBackend,
+        graph: Graph,
+        weights: Mapping[str, Array],
+        device: str,
+        dtype: str = "float32",
+    ) -> None:
+        self.device = _device(device)
+        self.engine = f"PyTorch {torch.__version__}"
+        self._backend, self._graph = backend, graph
+        # Recorded behind each step: a step on CUDA returns before it is computed.
+        self._done = torch.cuda.Event() if self.device == "cuda" else None
+        self._model = backend.build(graph)
+        self._model.to(self.device, getattr(torch, dtype))
+        backend.load_weights(graph, self._model, weights)
+
+    def logits(self, images: Array) -> Array:
+        self._model.eval()
+        with torch.no_grad():
+            output: Array = self._model(self._maps(images)).cpu().numpy()
+        return output
+
+    def _maps(self, images: Array) -> torch.Tensor:
+        """N,H,W,C as N,C,H,W on the device."""
+        return self._on_device(images).permute(0, 3, 1, 2).contiguous()
+
+    def _on_device(self, array: Array | Labels) -> torch.Tensor:
+        """A copy on the device, which on CUDA is made while the step before still runs."""
+        tensor = torch.from_numpy(array)
+        if self._done is None:
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+class TorchTrainer(TorchPredictor):
     """A model with `torch.optim.SGD`.
 
     PyTorch keeps the learning rate outside the buffer b that it calls momentum, w <- w - lr b,
@@ -34,12 +72,7 @@ class TorchTrainer:
         device: str,
         dtype: str = "float32",
     ) -> None:
-        self.device = _device(device)
-        self.engine = f"PyTorch {torch.__version__}"
-        self._backend, self._graph = backend, graph
-        self._model = backend.build(graph)
-        self._model.to(self.device, getattr(torch, dtype))
-        backend.load_weights(graph, self._model, weights)
+        super().__init__(backend, graph, weights, device, dtype)
         rule = recipe.optimizer
         self._parameters = _named_parameters(backend, graph, self._model)
         self._scales = {name: recipe.multipliers(name) for name in self._parameters}
@@ -47,8 +80,6 @@ class TorchTrainer:
         for name, parameter in self._parameters.items():
             groups.setdefault(self._scales[name], []).append(parameter)
         self._rate = rule.learning_rate
-        # Recorded behind each step: a step on CUDA returns before it is computed.
-        self._done = torch.cuda.Event() if self.device == "cuda" else None
         self._optimizer = torch.optim.SGD(
             [
                 {
@@ -90,12 +121,6 @@ class TorchTrainer:
     def reseed(self, seed: int) -> None:
         torch.manual_seed(seed)
 
-    def logits(self, images: Array) -> Array:
-        self._model.eval()
-        with torch.no_grad():
-            output: Array = self._model(self._maps(images)).cpu().numpy()
-        return output
-
     def weights(self) -> dict[str, Array]:
         return self._backend.save_weights(self._graph, self._model)
 
@@ -136,17 +161,6 @@ class TorchTrainer:
                 if buffer is not None:
                     buffer.mul_(self._rate / rate)
         self._rate = rate
-
-    def _maps(self, images: Array) -> torch.Tensor:
-        """N,H,W,C as N,C,H,W on the device."""
-        return self._on_device(images).permute(0, 3, 1, 2).contiguous()
-
-    def _on_device(self, array: Array | Labels) -> torch.Tensor:
-        """A copy on the device, which on CUDA is made while the step before still runs."""
-        tensor = torch.from_numpy(array)
-        if self._done is None:
-            return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True)
 
 
 def _named_parameters(

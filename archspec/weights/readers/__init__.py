@@ -76,6 +76,7 @@ def read(path: Path) -> Foreign:
         raise files.refused(
             path, f"has {len(found.tensors):,} tensors, more than {files.MAX_TENSORS:,}"
         )
+    files.allow_sharing(path, sum(tensor.value.nbytes for tensor in found.tensors))
     return found
 
 

@@ -7,13 +7,14 @@ it is a row of pickles followed by the storages. The pickles go through `archspe
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from archspec.diagnostics import shortened
 from archspec.weights import pickles, state_dict, store
-from archspec.weights.files import Archive, Head, damaged, elements, opened, refused
+from archspec.weights.files import Archive, Head, allow_sharing, damaged, elements, opened, refused
 from archspec.weights.foreign import Foreign
 from archspec.weights.pickles import STORAGES, Name, Storage, Stored, Strided
 from archspec.weights.readers import Format
@@ -36,7 +37,9 @@ def sniff(head: Head) -> bool:
     """A zip archive with `data.pkl`, or a pickle."""
     if head.members:
         return any(name.rpartition("/")[2] == "data.pkl" for name in head.members)
-    return head.first[:1] == b"\x80" and head.first[1:2] in (b"\2", b"\3", b"\4", b"\5")
+    # The length at the beginning of a safetensors file may look alike, but for the zeros behind.
+    versions = (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")
+    return head.first[:2] in versions and head.first[2:3] != b"\0"
 
 
 def read(path: Path) -> Foreign:
@@ -140,8 +143,11 @@ def _foreign(path: Path, value: Any, stored: _Bytes) -> Foreign:
         notes.append(f"Left out of the checkpoint: {', '.join(shortened(k, 40) for k in left)}.")
     arrays: dict[str, Array] = {}
     widened: dict[str, str] = {}
+    total = 0
     for name, entry in found.items():
         if isinstance(entry, Strided):
+            total += 4 * elements(path, name, entry.shape, entry.storage.count)
+            allow_sharing(path, total)  # before bfloat16 is widened
             arrays[name], wide = _tensor(path, name, entry, stored)
             widened |= {name: wide} if wide else {}
         else:
@@ -185,7 +191,7 @@ def _tensor(path: Path, name: str, tensor: Strided, stored: _Bytes) -> tuple[Arr
     first = storage.start * size
     if storage.start < 0 or storage.count < 0 or first + storage.count * size > len(data):
         raise damaged(path, f"the storage of {shortened(name)} lies outside of the file's bytes")
-    count = elements(path, name, shape, storage.count)
+    count = math.prod(shape)
     last = tensor.offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     if tensor.offset < 0 or any(s < 0 for s in strides) or (count and last >= storage.count):
         raise damaged(path, f"{shortened(name)} reaches out of its storage")
