@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
-from archspec.backends import get_backend
+from archspec.backends import get_backend, trainable_backends
 from archspec.backends.base import TrainableBackend
 from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing
@@ -274,7 +274,8 @@ def _backend(name: str) -> TrainableBackend:
 
     backend = get_backend(name)
     if not isinstance(backend, TrainableBackend):
-        raise ArchspecError(f"the {name} backend has no gradients and cannot train")
+        can = [backend.name for backend in trainable_backends()]
+        raise ArchspecError(f"the {name} backend cannot train; there are {listing(can)}")
     backend.require()
     needed = {"grain": "grain", "PIL": "pillow", "sklearn": "scikit-learn"}
     missing = [name for module, name in needed.items() if not importlib.util.find_spec(module)]
