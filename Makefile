@@ -32,6 +32,7 @@ demo: $(READY)
 	$(BIN)/archspec draw specs/alexnet.yaml --output $(DEMO)/alexnet.svg
 	$(BIN)/archspec build --backend torch --output $(DEMO)/alexnet_torch.py
 	$(BIN)/archspec build --backend keras --output $(DEMO)/alexnet_keras.py
+	$(BIN)/archspec build --backend onnx --output $(DEMO)/alexnet.onnx
 	$(BIN)/archspec verify alexnet
 	@rm -rf $(DEMO)/torch $(DEMO)/keras
 	$(BIN)/archspec train alexnet-small --backend torch --output $(DEMO)/torch
@@ -42,6 +43,7 @@ demo: $(READY)
 	@echo "  alexnet.html                       the same as one page, with figure and charts"
 	@echo "  alexnet.svg                        the paper's figure"
 	@echo "  alexnet_torch.py, alexnet_keras.py  the models; python $(DEMO)/alexnet_torch.py runs one"
+	@echo "  alexnet.onnx                       the same for ONNX runtimes"
 	@echo "  torch/, keras/                     the runs: metrics.jsonl, checkpoints, model source"
 
 test: $(READY) lint types

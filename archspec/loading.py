@@ -10,6 +10,8 @@ from typing import Any
 
 from archspec import analysis, catalog, expand, rules, source
 from archspec.analysis import Analysis
+from archspec.analysis.batches import norms_of_one
+from archspec.analysis.shapes import infer_shapes
 from archspec.diagnostics import ArchspecError, Diagnostic, ProblemsFound, Silenced, SpecError
 from archspec.expressions import Value
 from archspec.files import SpecFiles
@@ -119,6 +121,16 @@ def buildable(spec: Spec) -> Graph:
     if found.has_errors:
         raise SpecError([d for d in found.diagnostics if d.severity == "error"])
     return found.graph
+
+
+def require_batches(graph: Graph, batch: int) -> None:
+    """Raise ArchspecError where the network cannot be trained on batches of `batch` images."""
+    alone = norms_of_one(graph, infer_shapes(graph), batch)
+    if alone:
+        raise ArchspecError(
+            f"{alone[0]} normalises over the batch, and in batches of one image each of its "
+            "channels has a single number, which PyTorch refuses to train; take at least two images"
+        )
 
 
 def parse_shape(given: str | Sequence[int]) -> Shape:

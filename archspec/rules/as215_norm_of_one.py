@@ -2,8 +2,8 @@
 
 A number minus its own mean is 0: where a group holds one number, the output is the shift alone, the
 same for every image, and no gradient passes. A layer normalisation of one channel and a group
-normalisation with as many groups as features are such; batch normalisation in batches of one image
-is AS509.
+normalisation with as many groups as features are such, and batch normalisation of a vector or a map
+of 1 x 1 in batches of one image, which PyTorch refuses to train (of a larger map it is AS509).
 
 Example:
 
@@ -32,6 +32,7 @@ import math
 from collections.abc import Iterator
 
 from archspec.analysis import Analysis
+from archspec.analysis.batches import norms_of_one
 from archspec.diagnostics import Problem
 from archspec.layers.affine import AffineLayer
 from archspec.layers.base import Shape, show
@@ -56,6 +57,16 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
                 else "normalise where there are several channels, or use `batch_norm`",
                 layer=node.name,
                 field="groups" if grouped else "type",
+            )
+    recipe = analysis.graph.spec.training
+    if recipe is not None:
+        for name in norms_of_one(analysis.graph, analysis.shapes, recipe.batch_size):
+            yield Problem(
+                "norm-of-one",
+                f"{name}: in batches of one image each channel has one number, of which training "
+                "makes 0; PyTorch refuses to",
+                "use a larger batch_size, or normalise before the map is pooled",
+                layer=name,
             )
 
 

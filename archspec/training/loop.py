@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
-from archspec.backends import get_backend
+from archspec.backends import get_backend, trainable_backends
 from archspec.backends.base import TrainableBackend
 from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing
@@ -175,6 +175,7 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
     thawed = _graph(spec, options, source)
     graph = frozen(thawed, options.freeze)
     recipe = _recipe(graph.spec.training or DEFAULT_RECIPE, options)
+    loading.require_batches(graph, recipe.batch_size)
     loaded = origin = None
     if options.weights is not None:
         command = options.command(spec.name if isinstance(spec, Graph) else spec)
@@ -273,7 +274,8 @@ def _backend(name: str) -> TrainableBackend:
 
     backend = get_backend(name)
     if not isinstance(backend, TrainableBackend):
-        raise ArchspecError(f"the {name} backend has no gradients and cannot train")
+        can = [backend.name for backend in trainable_backends()]
+        raise ArchspecError(f"the {name} backend cannot train; there are {listing(can)}")
     backend.require()
     needed = {"grain": "grain", "PIL": "pillow", "sklearn": "scikit-learn"}
     missing = [name for module, name in needed.items() if not importlib.util.find_spec(module)]

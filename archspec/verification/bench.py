@@ -15,8 +15,8 @@ from archspec.verification.errors import (
     GradientError,
     OutputError,
     error,
+    gradient_scales,
     layer_of,
-    layer_scales,
     over,
 )
 from archspec.verification.rounding import LAMBDA, PROMISE, Roundings, bound, moved
@@ -108,7 +108,7 @@ class Bench:
             if dtype not in known:
                 known[dtype] = self._judgement(judge, dtype)
             expected, bounds = known[dtype]
-            scales = layer_scales(expected)
+            scales = gradient_scales(expected, self._cotangents)
             found = self._slopes(backend, dtype)
             for name in expected | found:
                 pair = error(found.get(name), expected.get(name), scales.get(layer_of(name)))
@@ -166,7 +166,7 @@ class Bench:
         bounds = {name: bound(count(name, slope.size)) for name, slope in expected.items()}
         if judge is not REFERENCE:  # it rounds too
             return expected, {name: 2 * allowed for name, allowed in bounds.items()}
-        scales = layer_scales(expected)
+        scales = gradient_scales(expected, self._cotangents)
         moves: dict[str, float] = {}
         for draw in range(DRAWS):
             for name, slope in self._slopes(judge, dtype, self._moved(dtype, draw)).items():

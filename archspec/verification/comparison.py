@@ -19,6 +19,7 @@ from archspec.backends import comparable_backends, get_backend
 from archspec.backends.base import ComparableBackend, TrainableBackend
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.loading import require_batches
 from archspec.verification.bench import REFERENCE, Bench, without_noise
 from archspec.verification.checks import CHECKS, Check, Subject
 from archspec.verification.errors import GradientError, OutputError, finite
@@ -107,7 +108,7 @@ def verify(
 
     `backends` names those to compare instead of all that are installed, `steps` says how many steps
     of training to compare. Raises ArchspecError when one of the backends, or every framework, is
-    missing, and where the network cannot be trained for `steps`.
+    missing, and where the network cannot be trained for `steps`, or on batches of that size.
     """
     chosen, missing, unable = _chosen(graph, backends)
     learners = [backend for backend in chosen if isinstance(backend, TrainableBackend)]
@@ -115,6 +116,8 @@ def verify(
         raise ArchspecError(
             "--steps compares training, and none of these backends trains; add --backend torch"
         )
+    if learners:
+        require_batches(graph, batch)
     network, classes = trained_network(without_noise(graph)) if steps else (graph, 0)
     bench = Bench(graph, batch, seed, dtype)
     outputs = [error for backend in chosen for error in bench.outputs(backend)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,11 @@ from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array
+
+
+# A gradient that is smaller than this beside the largest of a network is zero. Rounding leaves some
+# 1e-16 of each of the terms that cancel.
+NOTHING = 1e-12
 
 
 class Bounded:
@@ -50,8 +55,8 @@ class GradientError(Bounded):
     """How far the gradient of one parameter in `backend` is from that in `against`.
 
     `parameter` is "input" for the images. `relative` is the largest absolute error over the largest
-    absolute gradient of the layer: a bias before batch normalisation has the gradient 0, and each
-    framework other crumbs of it.
+    absolute gradient of the layer (see `gradient_scales`): a bias before batch normalisation has
+    the gradient 0, and each framework other crumbs of it.
     """
 
     parameter: str
@@ -75,6 +80,20 @@ def layer_scales(tensors: Mapping[str, Array]) -> dict[str, float]:
         largest = float(abs(tensor).max(initial=0.0))
         scales[layer] = max(scales.get(layer, 0.0), largest)
     return scales
+
+
+def gradient_scales(
+    gradients: Mapping[str, Array], cotangents: Sequence[Array]
+) -> dict[str, float]:
+    """What the errors of the gradients of each layer are relative to: the largest of the layer.
+
+    Where that is nothing beside the largest gradient of the network, it is zero and its digits are
+    what rounding leaves, as behind the normalisation of a single number: there it is the latter.
+    """
+    scales = layer_scales(gradients)
+    tops = [float(abs(one).max(initial=0.0)) / len(one) for one in cotangents]
+    largest = max([*tops, *scales.values()])
+    return {k: scale if scale > NOTHING * largest else largest for k, scale in scales.items()}
 
 
 def error(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import secrets
 import stat
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -276,11 +277,11 @@ def written(path: Path) -> Iterator[Path]:
     A process that dies leaves the file before. Everybody may read the new one whom the umask
     lets. Raises ArchspecError where nothing can be written.
     """
+    target = _target(path)
     try:
-        if path.exists() and not path.is_file():
-            raise ArchspecError(f"cannot write {shown(path)}: it is no regular file")
-        target = path.resolve()  # what a link leads to, not the link
-        new = target.with_name(f".{os.getpid()}.new.{path.name}")
+        new = target.with_name(f".{secrets.token_hex(4)}.new.{path.name}")
+        # Made here, so that nobody else's link of that name is followed.
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         with contextlib.ExitStack() as stack:
             stack.callback(_forget, new)
             yield new
@@ -293,6 +294,18 @@ def written(path: Path) -> Iterator[Path]:
         raise ArchspecError(
             f"cannot write {shown(path)}: {reason if missing else error.strerror or error}"
         ) from None
+
+
+def _target(path: Path) -> Path:
+    """What is written when `path` is: the file that a link leads to, and not the link."""
+    try:
+        target = path.resolve()
+        usable = target.is_file() or not target.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, no path at all
+        raise ArchspecError(f"cannot write {shown(path)}: {_reason(error)}") from None
+    if not usable:
+        raise ArchspecError(f"cannot write {shown(path)}: it is no regular file")
+    return target
 
 
 def _forget(path: Path) -> None:

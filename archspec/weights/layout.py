@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.graph import Node
 from archspec.weights.foreign import CANONICAL, Layout
-from archspec.weights.orders import Order
+from archspec.weights.orders import Order, outputs, owners
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from archspec.weights.orders import Indices
 
     Array = npt.NDArray[Any]
 
@@ -65,14 +67,49 @@ def feature_axis(node: Node, rank: int) -> int | None:
     return 0  # normalisations and factors have a number for each feature
 
 
+def reorders(node: Node, rank: int) -> bool:
+    """Whether a layer has an array of that rank in the order of the features that it reads."""
+    return feature_axis(node, rank) is not None or _groups(node) > 1
+
+
+def _groups(node: Node) -> int:
+    """The groups of a convolution; a normalisation has an array for all of its groups."""
+    return getattr(node.layer, "groups", 1) if node.layer.type in LETTERS else 1
+
+
 def _by_features(
     array: Array, node: Node, reads: Mapping[str, Order], *, back: bool
 ) -> Array | None:
     import numpy as np
 
-    order, axis = reads.get(node.name), feature_axis(node, array.ndim)
-    if order is None or axis is None:
+    order = reads.get(node.name)
+    if order is None or not reorders(node, array.ndim):
         return array
-    if order.indices is None or array.shape[axis] != len(order.indices):
+    if order.indices is None:
         return None
-    return np.take(array, np.argsort(order.indices) if back else order.indices, axis)
+    indices = np.argsort(order.indices) if back else order.indices
+    axis, groups = feature_axis(node, array.ndim), _groups(node)
+    if axis is None:  # a number for each output of a grouped convolution
+        moved = outputs(indices, groups, array.shape[0])
+        return None if moved is None else np.take(array, moved, 0)
+    if groups > 1 and axis == 1:
+        return _by_groups(array, indices, groups)
+    if array.shape[axis] != len(indices):
+        return None
+    return np.take(array, indices, axis)
+
+
+def _by_groups(array: Array, indices: Indices, groups: int) -> Array | None:
+    """The weight of a grouped convolution, O,I,H,W: the blocks of its groups, each for itself."""
+    import numpy as np
+
+    moved = owners(indices, groups)
+    if moved is None:
+        return None
+    gives, reads = array.shape[0] // groups, len(indices) // groups
+    return np.concatenate(
+        [
+            array[o * gives : (o + 1) * gives, indices[k * reads : (k + 1) * reads] - o * reads]
+            for k, o in enumerate(moved)
+        ]
+    )

@@ -26,7 +26,7 @@ from archspec.weights.aliases import alias
 from archspec.weights.alignment import align
 from archspec.weights.files import refused, shown
 from archspec.weights.foreign import CANONICAL, Colours, Flatten, Foreign, Layout, Tensor
-from archspec.weights.layout import GUESSES, LETTERS, converted, permutation
+from archspec.weights.layout import GUESSES, LETTERS, converted, permutation, reorders
 from archspec.weights.loaded import NAMED, How, Loaded, Match, Misfit, few
 from archspec.weights.orders import Order, orders
 from archspec.weights.selection import selected
@@ -514,7 +514,7 @@ class _Conversion:
                 f"({what}) is not to be followed through the layers before it",
                 [node.name],
             )
-        if order is not None and (array.ndim > 1 or node.layer.type not in LETTERS):
+        if order is not None and reorders(node, array.ndim):
             for why in sorted(order.why):
                 changes.append(_WORDS[why])
                 self.changed.setdefault(why, [])

@@ -112,7 +112,8 @@ def _after(
     if kind in ("conv2d", "conv2d_transpose", "dense"):
         if groups == 1:
             return None
-        return Order(None, reads.why)
+        moved = None if reads.indices is None else outputs(reads.indices, groups, after[0])
+        return Order(moved, reads.why)
     if kind == "split" and reads.indices is not None:
         first, end = node.layer.model_dump()["channels"]
         kept = reads.indices[first:end] - first
@@ -123,6 +124,30 @@ def _after(
     if after[0] == before[0] and kind not in _MIXING:
         return reads
     return Order(None, reads.why)
+
+
+def owners(indices: Indices, groups: int) -> Indices | None:
+    """For each group of a convolution the file's group that reads its features.
+
+    None where the features of one group are spread over several of the file's.
+    """
+    each = len(indices) // groups
+    found: Indices = indices.reshape(groups, each) // each
+    return found[:, 0] if (found == found[:, :1]).all() else None
+
+
+def outputs(indices: Indices, groups: int, count: int) -> Indices | None:
+    """The order of the `count` outputs of a grouped convolution, by that of its inputs.
+
+    Its groups stand in the order of what they read. None where that cannot be told.
+    """
+    import numpy as np
+
+    moved = owners(indices, groups)
+    if moved is None:
+        return None
+    each = count // groups
+    return (moved[:, None] * each + np.arange(each)).ravel()
 
 
 # They may keep the number of channels and move them about.

@@ -157,6 +157,10 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ArchspecError, match=expected):
             weights.save(path, GRAPH, WEIGHTS)
+    (tmp_path / "circle.npy").symlink_to(tmp_path / "circle.npy")
+    for path in (tmp_path / "circle.npy", Path("a\0b.npy")):
+        with pytest.raises(ArchspecError, match="cannot write"):
+            weights.save(path, GRAPH, WEIGHTS)
     (tmp_path / "net.npy").mkdir()
     with pytest.raises(ArchspecError, match="it is no regular file"):
         weights.save(tmp_path / "net.npy", GRAPH, WEIGHTS)
@@ -290,10 +294,51 @@ def test_features_that_cannot_be_followed_are_refused(tmp_path: Path) -> None:
     weights.save(tmp_path / "net.safetensors", graph, arrays)
     with pytest.raises(ArchspecError, match=r"fc\.weight reads features whose order \(flatten\)"):
         weights.load(tmp_path / "net.safetensors", graph, flatten="HWC")
-    grouped = network([layer("conv", "conv2d", filters=3, kernel_size=3, groups=3)])
+    grouped = network(
+        [
+            layer("one", "conv2d", filters=1, kernel_size=1),
+            layer("both", "concat", "input", "one"),
+            layer("mixed", "conv2d", filters=4, kernel_size=3, groups=2),
+        ]
+    )
     weights.save(tmp_path / "net.safetensors", grouped, random_weights(grouped))
-    with pytest.raises(ArchspecError, match=r"conv\.weight reads features whose order \(colours\)"):
+    match = r"mixed\.weight reads features whose order \(colours\)"
+    with pytest.raises(ArchspecError, match=match):
         weights.load(tmp_path / "net.safetensors", grouped, colours="BGR")
+
+
+def test_colours_are_followed_through_every_layer(tmp_path: Path) -> None:
+    """The network of the file gives on B,G,R images what the converted one gives on R,G,B."""
+    norm = {"eps": 1e-3, "decay": 0.9}
+    graph = network(
+        [
+            layer("scaled", "scale", bias=True),
+            layer("each", "conv2d", filters=6, kernel_size=3, groups=3),
+            layer("norm", "batch_norm", **norm),
+            layer("relu", "relu"),
+            layer("larger", "conv2d_transpose", filters=9, kernel_size=2, stride=2, groups=3),
+            layer("pool", "max_pool2d", kernel_size=2),
+            layer("twice", "concat", "pool", "relu"),
+            layer("means", "global_avg_pool2d"),
+            layer("norm2", "batch_norm", **norm),
+            layer("fc", "dense", units=4),
+        ],
+        (3, 6, 6),
+    )
+    arrays = random_weights(graph)
+    path = tmp_path / "net.npy"
+    weights.save(path, graph, arrays)
+    same(weights.load(path, graph).weights, arrays)
+    theirs = weights.load(path, graph, colours="RGB").weights
+    assert any((theirs[name] != arrays[name]).any() for name in ("each.bias", "larger.bias"))
+    reference = get_backend("numpy")
+    images = np.random.default_rng(0).random((2, 3, 6, 6))
+    found = []
+    for some, seen in ((arrays, images), (theirs, images[:, ::-1])):
+        built = reference.build(graph)
+        reference.load_weights(graph, built, {k: v.astype("float64") for k, v in some.items()})
+        found.append(built(seen))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
 
 
 @pytest.mark.slow
