@@ -111,6 +111,7 @@ class _Reader:
                 self.readers.setdefault(name, []).append(node)
         self.tensors: list[Tensor] = []
         self.layers: set[str] = set()
+        self.eps: dict[str, float] = {}
         self.used: set[str] = set()  # initialisers
         self.seen: set[tuple[str, ...]] = set()  # names of one layer's together
         self.flattened: set[Flatten] = set()
@@ -137,7 +138,7 @@ class _Reader:
                 "was assumed."
             )
         flatten: Flatten = "HWC" if self.flattened == {"HWC"} else "CHW"
-        return Foreign("ONNX", tuple(self.tensors), flatten, notes=tuple(notes))
+        return Foreign("ONNX", tuple(self.tensors), flatten, notes=tuple(notes), eps=self.eps)
 
     # Layers.
 
@@ -212,6 +213,8 @@ class _Reader:
         self.seen.add(key)
         self.used.update(constant.origin for constant in found.values())
         layer = self._layer(node, next(iter(found.values())))
+        if node.op_type in NORMS:
+            self.eps[layer] = _options(node).get("epsilon", 1e-5)
         for role, c in found.items():
             layout = axes if role == "weight" else CANONICAL
             self.tensors.append(Tensor(c.name, layer, role, c.value, layout, kind, c.stored))
@@ -374,7 +377,7 @@ def _options(node: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for attribute in node.attribute:
         match attribute.name:
-            case "alpha" | "beta":
+            case "alpha" | "beta" | "epsilon":
                 found[attribute.name] = attribute.f
             case "transA" | "transB":
                 found[attribute.name] = attribute.i
