@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.numpy import BACKEND
+from archspec.backends.source import LayerContext, contexts
 from archspec.graph import Graph
 from archspec.spec.fields import INPUT
 from archspec.verification.errors import (
@@ -71,6 +73,7 @@ class Bench:
         self.measured[backend.name] = backend.measure(self._graph, model)
         found[INPUT] = images
         expected = self._outputs(dtype)
+        right = _Layers(self._graph, lambda: self._model(REFERENCE, self._graph, dtype))
         errors = []
         for node in self._graph.nodes:
             name = node.name
@@ -83,7 +86,7 @@ class Bench:
             if not one.within:
                 one = replace(
                     one,
-                    own=self._own(name, found, dtype),
+                    own=right.error(name, found, {INPUT: images, **expected}),
                     own_bound=_allowed(self._roundings.own[name], dtype),
                 )
             errors.append(one)
@@ -154,18 +157,6 @@ class Bench:
             self._expected[dtype] = REFERENCE.activations(self._graph, model, images)
         return self._expected[dtype]
 
-    def _own(self, name: str, found: Mapping[str, Array], dtype: str) -> float | None:
-        """The relative error that a layer adds to those of its inputs."""
-        expected = {INPUT: self._images, **self._outputs(dtype)}
-        inputs = []
-        for source in self._graph.by_name[name].inputs:
-            if source not in found or found[source].shape != expected[source].shape:
-                return None
-            inputs.append(found[source].astype("float64"))
-        model = self._model(REFERENCE, self._graph, dtype)
-        right = REFERENCE.layer_output(self._graph, model, name, inputs)
-        return error(found.get(name), right)[1]
-
     def _judgement(self, judge: Any, dtype: str) -> tuple[dict[str, Array], dict[str, float]]:
         """The gradients to compare with, and how far off those in `dtype` may be."""
         expected = self._slopes(judge, dtype)
@@ -210,6 +201,36 @@ class Bench:
             model = backend.build_for_verification(graph, dtype)
         backend.load_weights(graph, model, weights)
         return model
+
+
+class _Layers:
+    """The layers of the reference one by one, built when the first is asked for."""
+
+    def __init__(self, graph: Graph, build: Callable[[], Any]) -> None:
+        self._graph, self._build = graph, build
+
+    @cached_property
+    def _model(self) -> Any:
+        return self._build()
+
+    @cached_property
+    def _contexts(self) -> dict[str, LayerContext]:
+        return {context.node.name: context for context in contexts(self._graph)}
+
+    def error(
+        self, name: str, found: Mapping[str, Array], expected: Mapping[str, Array]
+    ) -> float | None:
+        """The relative error that a layer adds to those of its inputs.
+
+        None where one of them has another shape than it should.
+        """
+        inputs = []
+        for source in self._graph.by_name[name].inputs:
+            if source not in found or found[source].shape != expected[source].shape:
+                return None
+            inputs.append(found[source].astype("float64"))
+        right = REFERENCE.layer_output(self._model, self._contexts[name], inputs)
+        return error(found.get(name), right)[1]
 
 
 def without_noise(graph: Graph) -> Graph:

@@ -11,6 +11,8 @@ from archspec.spec.fields import INPUT
 from archspec.verification.errors import Bounded, GradientError, OutputError, layer_of
 from archspec.verification.steps import DROP, Training, WeightError
 
+# A layer whose gradients are so small beside the largest one's is left with their rounding.
+SMALL = 1e-6
 # So many names are written out in a sentence.
 NAMED = 4
 
@@ -122,6 +124,13 @@ def _gradients(
     text = f"{backend}: the gradient of {what} differs from that in {error.against}{_by(error)}."
     if math.isinf(error.absolute):
         text += " One of the two has no such gradient, or one that is not finite."
+    elif _scale(error) < SMALL * max(_scale(e) for e in errors):
+        text += (
+            f" It is the rest of what almost cancels: the layer's largest gradient is "
+            f"{_scale(error):.1e}, and {max(_scale(e) for e in errors):.1e} elsewhere. Batch "
+            "normalisation over two or three numbers leaves nothing but rounding; try a larger "
+            "--batch or --input."
+        )
     if outputs_differ:
         text += " So do outputs, from which gradients follow."
     else:
@@ -154,6 +163,13 @@ def _gradients(
         error.bound,
         text,
     )
+
+
+def _scale(error: GradientError) -> float:
+    """The largest gradient of its layer, as far as an error tells."""
+    if error.relative == 0.0 or math.isinf(error.relative):
+        return 0.0
+    return error.absolute / error.relative
 
 
 def _between(graph: Graph, name: str, agreeing: set[str]) -> list[str]:

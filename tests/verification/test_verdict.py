@@ -225,3 +225,20 @@ def test_a_judge_that_cannot_build_the_network_is_left_out(
 def test_training_needs_a_framework() -> None:
     with pytest.raises(ArchspecError, match="none of these backends trains; add --backend torch"):
         verification.verify(archspec.load("lenet-5"), backends=(), steps=2)
+
+
+def test_what_cancels_is_called_rounding() -> None:
+    """Each of two numbers becomes 1 or -1, whatever the weights are: their gradient is 0."""
+    graph = network(
+        [
+            layer("conv1", "conv2d", filters=16, kernel_size=8),
+            layer("norm1", "batch_norm", eps=1e-12, decay=0.9),
+            layer("flatten", "flatten"),
+            layer("fc2", "dense", units=4),
+        ]
+    )
+    (difference,) = verify(graph).differences
+    assert difference.layer == "conv1"
+    assert "It is the rest of what almost cancels" in difference.message
+    assert "try a larger --batch" in difference.message
+    assert verify(graph, batch=5).differences == ()

@@ -19,10 +19,12 @@ import archspec
 from archspec import cli, verification
 from archspec.backends import get_backend
 from archspec.backends.keras import layers as keras_layers
+from archspec.backends.numpy import BACKEND as NUMPY
 from archspec.backends.source import LayerContext, call
 from archspec.backends.torch import layers as torch_layers
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
+from archspec.report import verification as report
 from archspec.verification import bench, errors
 
 SMALL = """
@@ -201,7 +203,7 @@ def test_batch_norm_tensors_that_are_swapped_are_found(
 def test_nan_and_infinity_are_unequal(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = network([layer("conv", "conv2d", filters=2, kernel_size=3)])
     spoiled = {"conv.weight": np.full((2, 3, 3, 3), value), "conv.bias": np.zeros(2)}
-    monkeypatch.setattr(bench, "_uneven", lambda weights, numbers: spoiled)
+    monkeypatch.setattr(bench, "uneven", lambda weights, numbers: spoiled)
     found = verification.verify(graph, backends=("torch",))
     assert not found.equal
     assert found.outputs[0].relative == math.inf
@@ -285,6 +287,7 @@ def test_what_is_not_installed_is_left_out_and_said(
     assert status == 0
     assert "keras is left out: keras not installed" in out
     hide(monkeypatch, "torch")
+    hide(monkeypatch, "onnx")
     status, out, err = run("verify", "small.yaml")
     assert (status, out) == (2, "")
     assert "pip install 'archspec-nn[torch,keras]'" in err
@@ -333,3 +336,48 @@ def test_a_gradient_that_is_zero_is_compared_with_the_others() -> None:
     zero, one = np.full(2, 1e-17), np.array([[1.0, 0.5]])
     scales = errors.gradient_scales({"a.weight": zero, "b.weight": 0.1 * one}, [one])
     assert scales == {"a": 1.0, "b": 0.1}
+
+
+def test_steps_are_printed_within_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    options = ("--dtype", "float32", "--steps", "20", "--backend", "torch", "--backend", "keras")
+    status, out, err = run("verify", "small.yaml", *options)
+    assert (status, err) == (0, "")
+    table = out[: out.index("torch outputs against")]
+    assert max(map(len, table.splitlines())) <= 80
+    assert "20 steps of archspec's own recipe (learning rate 0.01, momentum 0.9" in table
+    assert "divided by 10 before step 11" in table
+    lines = table.splitlines()
+    heading = next(line for line in lines if line.lstrip().startswith("step "))
+    assert heading.split().count("bound") == 2
+    rows = lines[lines.index(heading) + 2 :]
+    shown = [int(row.split()[0]) for row in rows[: rows.index("")]]
+    assert {1, 2, 10, 11, 20} <= set(shown)
+    for what in ("losses", "weights"):
+        assert f"torch {what} against the reference" in out
+
+
+def test_what_is_judged_otherwise_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(NUMPY), "differentiates", lambda self, graph: False)
+    _, out, _ = run("verify", "small.yaml", "--backend", "torch")
+    assert "gradients are not compared: they need a second framework" in out
+    _, out, _ = run("verify", "small.yaml", "--backend", "torch", "--backend", "keras")
+    assert "torch judges gradients and training: the reference lacks the derivative" in out
+    assert "keras gradients against torch: largest error" in out
+
+
+def test_gradients_that_float32_does_not_determine_are_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "LOOSE", 1e-6)
+    _, out, _ = run("verify", "small.yaml", "--dtype", "float32", "--backend", "torch")
+    assert "rounding alone moves 5 of these gradients by more than" in out
+    _, out, _ = run("verify", "small.yaml", "--backend", "torch")
+    assert "rounding alone" not in out
+
+
+@pytest.mark.parametrize("steps", ["-1", "many"])
+def test_wrong_steps_are_refused(steps: str, run: Run) -> None:
+    status, out, err = run("verify", "small.yaml", "--steps", steps)
+    assert (status, out) == (2, "")
+    assert "--steps" in err

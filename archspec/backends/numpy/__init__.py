@@ -166,13 +166,12 @@ class NumpyBackend(Backend):
         return out
 
     def layer_output(
-        self, graph: Graph, model: Any, name: str, inputs: Sequence[Array]
+        self, model: Any, context: LayerContext, inputs: Sequence[Array]
     ) -> np.ndarray:
         """One layer's output, as the emitted line computes it, for other inputs than the model's.
 
-        There is one for each of the layer's `inputs`, in their order.
+        There is one for each of the layer's inputs, in their order.
         """
-        context = next(c for c in contexts(graph) if c.node.name == name)
         scope = {
             "w": model.weights,
             "out": dict(zip(context.node.inputs, inputs, strict=True)),
