@@ -199,7 +199,12 @@ def _training(graph: Graph, backend: str, training: Training, agreed: bool) -> l
             f"{backend}: the loss of step {step} is {loss.loss:.6g} and differs from that in "
             f"{training.judge}{_by(loss)}."
         )
-        if step == 1 and agreed:
+        if not math.isfinite(training.expected[step - 1]):
+            text += (
+                " That is not finite either: training itself diverges, and there is nothing left "
+                "to compare; let the recipe have a lower learning rate."
+            )
+        elif step == 1 and agreed:
             text += (
                 " It is computed before anything is updated, and outputs and gradients agree: the "
                 "losses are put together in another way, or the network computes otherwise in "
