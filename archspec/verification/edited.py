@@ -43,6 +43,8 @@ Result = TypeVar("Result")
 # perhaps in another order.
 OUTPUTS, GRADIENTS = 1e-12, 1e-10
 SCHEMA_VERSION = 1
+# So many parameters are named in the terminal.
+SHOWN = 4
 # Above this, a Kolmogorov-Smirnov distance in units of sqrt((n + m) / (n m)) is no accident: the
 # chance of it is 2 exp(-2 x 2.7^2), one in a million.
 _UNLIKELY = 2.7
@@ -68,8 +70,9 @@ class Edited:
     """What `--source` found.
 
     `outputs` and `gradients` are the largest relative errors of the whole network against the
-    source as archspec emits it; None where they could not be compared, `failure` says why. `lines`
-    are those of the file that are not what archspec writes.
+    source as archspec emits it; None where they could not be compared, `failure` says why. `wrong`
+    are the parameters whose gradients differ ("input" for the images), `lines` are those of the
+    file that are not what archspec writes.
     """
 
     graph: Graph
@@ -80,6 +83,7 @@ class Edited:
     findings: tuple[Finding, ...]
     outputs: float | None
     gradients: float | None
+    wrong: tuple[str, ...]
     failure: str | None
     lines: tuple[tuple[int, int], ...]
 
@@ -107,6 +111,7 @@ class Edited:
             **finite({"outputs": self.outputs, "gradients": self.gradients}),
             "output_bound": OUTPUTS,
             "gradient_bound": GRADIENTS,
+            "wrong_gradients": list(self.wrong),
             "failure": self.failure,
             "lines": [list(pair) for pair in self.lines],
             "equal": self.equal,
@@ -135,6 +140,9 @@ class Edited:
                 yield f"{what}: largest error {found:.1e}, bound {bound:.0e}, {verdict}"
             else:
                 yield f"{what}: not compared"
+        if self.wrong:
+            more = f" and {len(self.wrong) - SHOWN} more" if len(self.wrong) > SHOWN else ""
+            yield f"other gradients of {', '.join(self.wrong[:SHOWN])}{more}"
         if self.lines:
             ranges = [str(a) if a == b else f"{a}-{b}" for a, b in self.lines]
             yield f"lines that archspec writes otherwise: {', '.join(ranges)}"
@@ -300,6 +308,7 @@ class _Comparison:
         if replay is not None:
             self._look_at(replay)
         outputs = gradients = None
+        wrong: tuple[str, ...] = ()
         if self._failure is None:
             outputs = self._tried(lambda: self._outputs(images))
         for node in graph.nodes:  # training moves running statistics
@@ -309,16 +318,20 @@ class _Comparison:
             cotangents = [
                 numbers.standard_normal(self._values[name].shape) for name in graph.outputs
             ]
-            gradients = self._tried(lambda: self._gradients(images, cotangents))
+            errors = self._tried(lambda: self._gradients(images, cotangents))
+            if errors is not None:
+                gradients = max(errors.values(), default=0.0)
+                wrong = tuple(name for name, error in errors.items() if error > GRADIENTS)
         return Edited(
             graph,
             self._source.name,
             self._backend.name,
             self._batch,
             self._seed,
-            tuple(self._findings()),
+            tuple(self._findings(bool(wrong))),
             outputs,
             gradients,
+            wrong,
             self._failure,
             self._source.differences(self._backend.emit(graph)),
         )
@@ -335,12 +348,14 @@ class _Comparison:
             self._failure = self._failure or str(error)
             return None
 
-    def _findings(self) -> Iterator[Finding]:
+    def _findings(self, wrong: bool) -> Iterator[Finding]:
+        # What seems harmless is not where the gradients differ for no other reason.
+        guilty = wrong and not any(self._changes.values())
         for name in dict.fromkeys([*self._changes, *self._asides]):
             changes, asides = self._changes.get(name, []), self._asides.get(name, [])
             noisy = name in self._graph.by_name and self._graph.by_name[name].layer.noise_off
             if changes or asides:
-                yield Finding(name, (*asides, *changes), bool(changes or noisy))
+                yield Finding(name, (*asides, *changes), bool(changes or noisy or guilty))
 
     def _structure(self) -> bool:
         """Compare layers and tensors; whether the model has all that the spec's has."""
@@ -500,19 +515,17 @@ class _Comparison:
             return math.inf
         return max(_apart(a, b) for a, b in zip(found, expected, strict=True))
 
-    def _gradients(self, images: Array, cotangents: Sequence[Array]) -> float:
+    def _gradients(self, images: Array, cotangents: Sequence[Array]) -> dict[str, float]:
+        """The error of every gradient that both have."""
         expected = self._plain.gradients(images, cotangents)
         found = self._edited.gradients(images, cotangents)
         scales = layer_scales(expected)
         # A parameter that learns in one of them alone was told already.
-        return max(
-            (
-                _apart(found[name], slope, scales[layer_of(name)])
-                for name, slope in expected.items()
-                if name in found
-            ),
-            default=0.0,
-        )
+        return {
+            name: _apart(found[name], slope, scales[layer_of(name)])
+            for name, slope in expected.items()
+            if name in found
+        }
 
 
 def _alike(mine: Part, theirs: Part) -> bool:

@@ -50,7 +50,8 @@ class Foreign:
     `ordered` is false: then by name, and the order says nothing more. `flatten` is the order in
     which a dense layer behind a map reads it, `colours` that of the channels of the first
     convolution (None: not known). `notes` say, in whole sentences, what was left out, or could
-    not be known. `metadata` is what the file says of itself.
+    not be known. `metadata` is what the file says of itself, `eps` what it says that normalisations
+    add to the variance, by layer.
     """
 
     format: str
@@ -60,3 +61,4 @@ class Foreign:
     notes: tuple[str, ...] = ()
     ordered: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict)
+    eps: Mapping[str, float] = field(default_factory=dict)

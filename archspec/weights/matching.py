@@ -9,6 +9,7 @@ shapes and with what would fit.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -181,6 +182,7 @@ class _Matching:
                     )
                 )
         self._absorb(pairs, how, weights, matches, missing, used)
+        self._compare_eps(pairs)
         if not matches and len(self.skipped) < sum(len(p.weights) for p in self.places):
             raise self._nothing_fits(0)
         extra = tuple(t.name for t in self.foreign.tensors if t.name not in used)
@@ -249,13 +251,35 @@ class _Matching:
                 "training starts without their statistics."
             )
 
+    def _compare_eps(self, pairs: Mapping[int, Source]) -> None:
+        """Say which normalisations compute something else with these weights."""
+        other: dict[tuple[float, float], list[str]] = {}
+        for number, source in sorted(pairs.items()):
+            place = self.places[number]
+            theirs, ours = (
+                self.foreign.eps.get(source.layer),
+                getattr(place.node.layer, "eps", None),
+            )
+            if (
+                theirs
+                and ours
+                and not math.isclose(theirs, ours, rel_tol=1e-6)
+                and not place.skipped
+            ):
+                other.setdefault((theirs, ours), []).append(place.node.name)
+        for (theirs, ours), names in other.items():
+            self.notes.append(
+                f"eps: {theirs:.6g} in the file and {ours:g} here, of {few(tuple(names))}: outputs "
+                "differ unless the spec has the file's."
+            )
+
     def _introduce(self) -> None:
         """Say what the file says of itself."""
         self.notes += self.foreign.notes
         said = self.foreign.metadata
         if store.HASH_KEY in said and said[store.HASH_KEY] != self.graph.hash:
             self.notes.append(
-                f"The store was written for `{shortened(said.get(store.NETWORK_KEY, '?'))}` with "
+                f"The file was written for `{shortened(said.get(store.NETWORK_KEY, '?'))}` with "
                 f"the hash {shortened(said[store.HASH_KEY], 15)}; this network's is "
                 f"{self.graph.hash[:12]}: it computes something else, and its weights fit."
             )

@@ -391,12 +391,12 @@ def test_a_model_says_where_it_comes_from() -> None:
     assert model.producer_version == archspec.__version__
     assert model.doc_string == "A network with branches"
     assert {p.key: p.value for p in model.metadata_props} == {
-        "archspec.spec": "branching",
-        "archspec.sha256": graph.hash,
+        "archspec.network": "branching",
+        "archspec.hash": graph.hash,
     }
     meta = session(model).get_modelmeta()
     assert meta.graph_name == "branching"
-    assert meta.custom_metadata_map["archspec.sha256"] == graph.hash
+    assert meta.custom_metadata_map["archspec.hash"] == graph.hash
     called = [node.name for node in model.graph.node]
     assert len(set(called)) == len(called)
     assert {node.name for node in graph.nodes} <= set(called)
@@ -438,7 +438,17 @@ def test_the_reader_of_weight_files_finds_the_weights_of_every_layer(
     weights_file.save(tmp_path / "net.onnx", graph, weights)
     found = weights_file.load(tmp_path / "net.onnx", graph)
     assert not found.missing
+    assert not found.notes  # nothing had to be assumed
     assert all(found.weights[name].tobytes() == array.tobytes() for name, array in weights.items())
+
+
+def test_the_weights_of_another_network_are_said(tmp_path: Path) -> None:
+    conv = {"filters": 2, "kernel_size": 3}
+    one = network([layer("conv", "conv2d", **conv)], name="one")
+    other = network([layer("conv", "conv2d", padding=1, **conv)], name="other")
+    weights_file.save(tmp_path / "one.onnx", one, uneven_weights(one))
+    (note,) = weights_file.load(tmp_path / "one.onnx", other).notes
+    assert "was written for `one`" in note
 
 
 def test_weights_in_float64_are_rounded_once() -> None:

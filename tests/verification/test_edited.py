@@ -183,6 +183,14 @@ TORCH = {
         ("return x, aux1_fc, aux2_fc, early", "return x, aux1_fc, early"),
         fc="the network returns 3 outputs, not 4",
     ),
+    "a gradient that stops": edit(
+        noisy,
+        ("x = self.norm(x)", "x = self.norm(x).detach()"),
+        act="reads what is no layer's output, in the spec norm",
+    ),
+    "an output without a gradient": edit(
+        noisy, ("        return x\n\n\ndef main", "        return x.detach()\n\n\ndef main")
+    ),
     "a layer thawed": edit(
         sgd_network,
         ("        self.still.requires_grad_(False)\n", ""),
@@ -462,6 +470,24 @@ def test_a_backend_whose_models_cannot_be_taken_apart_says_so() -> None:
 
     with pytest.raises(ArchspecError, match="the onnx backend cannot be taken apart"):
         ONNX.open(noisy(), lambda: None)
+
+
+@pytest.mark.parametrize("what", ["None", "[x]", "{}"])
+def test_a_forward_pass_that_returns_no_tensor_is_told(what: str, tmp_path: Path) -> None:
+    end = "        return x\n\n\ndef main"
+    found = edited(tmp_path, "torch", noisy(), (end, end.replace("return x", f"return {what}")))
+    assert found.failure is not None
+    assert "instead of a tensor" in found.failure
+
+
+def test_the_gradients_that_differ_are_named(tmp_path: Path) -> None:
+    found = edited(tmp_path, "torch", noisy(), ("x = self.norm(x)", "x = self.norm(x).detach()"))
+    expected = {"conv.weight", "norm.weight", "norm.bias", "input"}
+    assert expected <= set(found.wrong) <= {*expected, "conv.bias"}
+    assert any(
+        note.startswith("other gradients of conv.weight") for note in found.sections()[0].notes
+    )
+    assert found.to_json()["wrong_gradients"] == list(found.wrong)
 
 
 def test_the_lines_that_differ_are_told(tmp_path: Path) -> None:

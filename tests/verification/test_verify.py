@@ -323,6 +323,21 @@ def test_alexnet_itself_agrees_in_float64() -> None:
     assert len(found.gradients) == 2 * 17
 
 
+def test_a_gradient_that_is_zero_is_compared_with_the_others() -> None:
+    """Behind the normalisation of one number frameworks find crumbs, each another of them."""
+    layers = [
+        layer("conv", "conv2d", filters=4, kernel_size=3),
+        layer("pool", "global_avg_pool2d"),
+        layer("norm", "group_norm", groups=4, eps=1.0e-3),
+        layer("fc", "dense", units=3),
+    ]
+    for batch in (1, 2):
+        assert verification.verify(network(layers, (2, 6, 6)), batch=batch).equal
+    zero, one = np.full(2, 1e-17), np.array([[1.0, 0.5]])
+    scales = errors.gradient_scales({"a.weight": zero, "b.weight": 0.1 * one}, [one])
+    assert scales == {"a": 1.0, "b": 0.1}
+
+
 def test_steps_are_printed_within_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     options = ("--dtype", "float32", "--steps", "20", "--backend", "torch", "--backend", "keras")
@@ -366,18 +381,3 @@ def test_wrong_steps_are_refused(steps: str, run: Run) -> None:
     status, out, err = run("verify", "small.yaml", "--steps", steps)
     assert (status, out) == (2, "")
     assert "--steps" in err
-
-
-def test_a_gradient_that_is_zero_is_compared_with_the_others() -> None:
-    """Behind the normalisation of one number frameworks find crumbs, each another of them."""
-    layers = [
-        layer("conv", "conv2d", filters=4, kernel_size=3),
-        layer("pool", "global_avg_pool2d"),
-        layer("norm", "group_norm", groups=4, eps=1.0e-3),
-        layer("fc", "dense", units=3),
-    ]
-    for batch in (1, 2):
-        assert verification.verify(network(layers, (2, 6, 6)), batch=batch).equal
-    zero, one = np.full(2, 1e-17), np.array([[1.0, 0.5]])
-    scales = errors.gradient_scales({"a.weight": zero, "b.weight": 0.1 * one}, [one])
-    assert scales == {"a": 1.0, "b": 0.1}

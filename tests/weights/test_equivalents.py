@@ -140,6 +140,36 @@ def test_normalisations_that_are_in_the_file_are_not_made_up(tmp_path: Path) -> 
         weights.load(tmp_path / "net.pth", graph)
 
 
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_another_eps_is_said(tmp_path: Path, ending: str) -> None:
+    k = keras()
+    model = k.Sequential(
+        [
+            k.Input((4, 4, 3)),
+            k.layers.BatchNormalization(),
+            k.layers.BatchNormalization(epsilon=1e-5),
+        ]
+    )
+    model.save(tmp_path / f"net{ending}")
+    norms = [layer(name, "batch_norm", **NORM) for name in ("one", "two")]
+    (note,) = [
+        note
+        for note in weights.load(tmp_path / f"net{ending}", network(norms, (3, 4, 4))).notes
+        if note.startswith("eps")
+    ]
+    assert note.startswith("eps: 0.001 in the file and 1e-05 here, of `one`:")
+
+
+def test_another_eps_of_onnx_is_said(tmp_path: Path) -> None:
+    graph = network([layer("norm", "batch_norm", **NORM)], (3, 4, 4))
+    for eps in (1e-5, 2e-3):
+        path = exported(nn.BatchNorm2d(3, eps=eps).eval(), graph, tmp_path / "net.onnx")
+        said = [
+            n for n in weights.load(path, graph).notes if n.startswith("eps: 0.002 in the file")
+        ]
+        assert bool(said) is (eps == 2e-3)
+
+
 def test_a_scale_of_its_own_behind_a_batch_norm(tmp_path: Path) -> None:
     """A spec as Caffe has it: statistics in one layer, weight and bias in the next."""
     graph = network(

@@ -136,6 +136,7 @@ def test_a_whole_model(tmp_path: Path) -> None:
         assert "torch.save(model.state_dict(), ...)" in message
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_a_program_of_torchscript(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = tmp_path / "script.pt"

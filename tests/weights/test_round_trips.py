@@ -144,7 +144,7 @@ def test_another_network_of_the_same_shapes_is_said(tmp_path: Path) -> None:
     found = weights.load(tmp_path / "net.safetensors", other)
     same(found.weights, WEIGHTS)
     (note,) = found.notes
-    assert note.startswith("The store was written for `everything` with the hash ")
+    assert note.startswith("The file was written for `everything` with the hash ")
     assert GRAPH.hash[:12] in note
     assert other.hash[:12] in note
 

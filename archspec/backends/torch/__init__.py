@@ -143,11 +143,15 @@ class TorchBackend(TrainableBackend):
                 outputs(model(inputs)), cotangents, strict=True
             )
         )
-        (total / len(images)).backward()
-        found = {
-            name: tensor.grad for name, tensor in (trainable | {INPUT: inputs}).items()
+        if total.requires_grad:
+            (total / len(images)).backward()
+        # In a file that somebody edited, an output may not depend on every parameter.
+        return {
+            name: torch.zeros_like(tensor).numpy()
+            if tensor.grad is None
+            else tensor.grad.numpy().copy()
+            for name, tensor in (trainable | {INPUT: inputs}).items()
         }
-        return {name: gradient.numpy().copy() for name, gradient in found.items()}
 
     def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
         from archspec.backends.torch.trainer import TorchPredictor

@@ -107,6 +107,7 @@ class TorchOpened(Opened):
 
         def behind(name: str) -> Any:
             def replace(module: nn.Module, args: Any, output: torch.Tensor) -> Any:
+                _expect_tensor(output, name)
                 found[name] = output.numpy().copy()
                 given = values.get(name)
                 made = output if given is None else torch.from_numpy(given.copy())
@@ -157,6 +158,8 @@ class TorchOpened(Opened):
         self._model.training = bool(self._graph.auxiliary)
         with torch.no_grad():
             found = outputs(self._model(image))
+        for output in found:
+            _expect_tensor(output, "forward")
         return [output.numpy().copy() for output in found]
 
     def gradients(self, images: Array, cotangents: Sequence[Array]) -> dict[str, Array]:
@@ -171,6 +174,11 @@ def _tensors(module: nn.Module) -> dict[str, tuple[torch.Tensor, bool | None]]:
         k: (b, None) for k, b in module.named_buffers() if k != "num_batches_tracked"
     }
     return {**parameters, **buffers}
+
+
+def _expect_tensor(found: Any, who: str) -> None:
+    if not isinstance(found, torch.Tensor):
+        raise TypeError(f"{who} returned {type(found).__name__} instead of a tensor")
 
 
 def _is_leaf(module: nn.Module) -> bool:

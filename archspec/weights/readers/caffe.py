@@ -36,6 +36,7 @@ MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
         "top": (4, "bytes", True),
         "blobs": (7, "bytes", True),
         "inner_product_param": (117, "InnerProduct", False),
+        "batch_norm_param": (139, "BatchNorm", False),
     },
     "OldLayer": {
         "layer": (1, "OldestLayer", False),
@@ -49,6 +50,7 @@ MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
         "blobs": (50, "bytes", True),
     },
     "InnerProduct": {"transpose": (6, "bool", False)},
+    "BatchNorm": {"eps": (3, "float", False)},
     "Blob": {
         "num": (1, "int32", False),
         "channels": (2, "int32", False),
@@ -62,6 +64,7 @@ MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
     "Numbers": {"data": (5, "float", True), "double_data": (8, "double", True)},
     "Shape": {"dim": (1, "int64", True)},
 }
+EPS = 1e-5  # of a BatchNorm that says none
 # The layer types that have weights, by the numbers of the old generation.
 OLD_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
 OLDEST_TYPES = {"conv": "Convolution", "innerproduct": "InnerProduct"}
@@ -91,6 +94,7 @@ class Layer:
     reads: tuple[bytes, ...] = ()
     writes: tuple[bytes, ...] = ()
     transposed: bool = False
+    eps: float = EPS
 
 
 def read(path: Path) -> Foreign:
@@ -116,7 +120,8 @@ def read(path: Path) -> Foreign:
         else:
             tensors += _weights(layer)
         before = layer
-    return Foreign("Caffe", tuple(tensors), "CHW", "BGR", notes=(COLOURS,))
+    eps = {layer.name: layer.eps for layer in layers if layer.type == "BatchNorm"}
+    return Foreign("Caffe", tuple(tensors), "CHW", "BGR", notes=(COLOURS,), eps=eps)
 
 
 def _layers(path: Path, net: Any) -> list[Layer]:
@@ -136,6 +141,7 @@ def _layers(path: Path, net: Any) -> list[Layer]:
                     tuple(layer.bottom),
                     tuple(layer.top),
                     layer.inner_product_param.transpose,
+                    layer.batch_norm_param.eps or EPS,
                 )
             )
     for old in net.layers:

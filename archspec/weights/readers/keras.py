@@ -308,12 +308,15 @@ def _old_layers(
 def _foreign(path: Path, layers: list[Layer], ordered: bool) -> Foreign:
     notes: list[str] = []
     tensors: list[Tensor] = []
+    eps: dict[str, float] = {}
     layers = [part for layer in _as_made(layers) for part in _parts_of(layer)]
     often = Counter(layer.name for layer in layers)
     for layer in layers:
         called = layer.name if often[layer.name] == 1 else "/".join(layer.path)
         if layer.arrays:
             tensors += _tensors(path, layer, called, notes)
+            epsilon = layer.options.get("epsilon")
+            eps |= {called: epsilon} if isinstance(epsilon, float) else {}
     flatten = _flatten(layers)
     if flatten is None:
         notes.append(
@@ -325,7 +328,7 @@ def _foreign(path: Path, layers: list[Layer], ordered: bool) -> Foreign:
             "Keras wrote the layers in the order of their names, so that their own order is not "
             "known."
         )
-    return Foreign("Keras", tuple(tensors), flatten, notes=tuple(notes), ordered=ordered)
+    return Foreign("Keras", tuple(tensors), flatten, notes=tuple(notes), ordered=ordered, eps=eps)
 
 
 def _as_made(layers: list[Layer]) -> list[Layer]:

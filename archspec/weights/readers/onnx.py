@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.diagnostics import shortened
 from archspec.weights import files, wire
-from archspec.weights.foreign import CANONICAL, Flatten, Foreign, Layout, Tensor
+from archspec.weights.foreign import CANONICAL, Colours, Flatten, Foreign, Layout, Tensor
 from archspec.weights.readers import Format
 
 if TYPE_CHECKING:
@@ -100,6 +100,13 @@ def _names(graph: Any) -> Iterator[Any]:
 class _Reader:
     def __init__(self, path: Path, model: Any) -> None:
         self.path = path
+        # Weights are canonical in the models that archspec writes.
+        self.colours: Colours | None = "RGB" if model.producer_name == "archspec" else None
+        self.metadata = {
+            entry.key: entry.value
+            for entry in model.metadata_props
+            if isinstance(entry.key, str) and isinstance(entry.value, str)
+        }
         self.nodes = model.graph.node
         self.functions = len(model.functions)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -111,6 +118,7 @@ class _Reader:
                 self.readers.setdefault(name, []).append(node)
         self.tensors: list[Tensor] = []
         self.layers: set[str] = set()
+        self.eps: dict[str, float] = {}
         self.used: set[str] = set()  # initialisers
         self.seen: set[tuple[str, ...]] = set()  # names of one layer's together
         self.flattened: set[Flatten] = set()
@@ -137,7 +145,15 @@ class _Reader:
                 "was assumed."
             )
         flatten: Flatten = "HWC" if self.flattened == {"HWC"} else "CHW"
-        return Foreign("ONNX", tuple(self.tensors), flatten, notes=tuple(notes))
+        return Foreign(
+            "ONNX",
+            tuple(self.tensors),
+            flatten,
+            self.colours,
+            tuple(notes),
+            metadata=self.metadata,
+            eps=self.eps,
+        )
 
     # Layers.
 
@@ -212,6 +228,8 @@ class _Reader:
         self.seen.add(key)
         self.used.update(constant.origin for constant in found.values())
         layer = self._layer(node, next(iter(found.values())))
+        if node.op_type in NORMS:
+            self.eps[layer] = _options(node).get("epsilon", 1e-5)
         for role, c in found.items():
             layout = axes if role == "weight" else CANONICAL
             self.tensors.append(Tensor(c.name, layer, role, c.value, layout, kind, c.stored))
@@ -374,7 +392,7 @@ def _options(node: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for attribute in node.attribute:
         match attribute.name:
-            case "alpha" | "beta":
+            case "alpha" | "beta" | "epsilon":
                 found[attribute.name] = attribute.f
             case "transA" | "transB":
                 found[attribute.name] = attribute.i
