@@ -228,7 +228,7 @@ def test_a_loss_that_is_not_finite_is_never_equal() -> None:
     hot = RECIPE["optimizer"] | {"learning_rate": 1e200}  # type: ignore[operator]
     found = verification.verify(learner(optimizer=hot), backends=("torch",), steps=3, batch=3)
     assert not found.equal
-    assert "training itself diverges" in found.differences[0].message
+    assert "Training itself diverges" in found.differences[0].message
     document = json.loads(json.dumps(found.to_json()))
     assert None in document["training"]["expected_losses"]
 
