@@ -108,7 +108,8 @@ def error(
 
     if found is None or expected is None or found.shape != expected.shape:
         return math.inf, math.inf
-    difference = np.abs(found.astype("float64") - expected)
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(found.astype("float64") - expected)
     absolute = float(difference.max(initial=0.0))
     if not math.isfinite(absolute):
         return math.inf, math.inf

@@ -241,7 +241,11 @@ def compare(
 
 
 def _step(racer: Racer, images: Array, labels: Labels, rate: float) -> float:
-    return float(racer.trainer.step(images.astype(racer.dtype), labels, rate))
+    """The loss before an update, which may be infinite: NumPy need not warn of it."""
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(racer.trainer.step(images.astype(racer.dtype), labels, rate))
 
 
 def _worse(one: WeightError | None, other: WeightError) -> WeightError:

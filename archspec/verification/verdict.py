@@ -13,6 +13,11 @@ from archspec.verification.steps import DROP, Training, WeightError
 
 # A layer whose gradients are so small beside the largest one's is left with their rounding.
 SMALL = 1e-6
+# Where the judge's loss is not finite.
+DIVERGES = (
+    " Training itself diverges, in the judge too, and there is nothing left to compare; let the "
+    "recipe have a lower learning rate."
+)
 # So many names are written out in a sentence.
 NAMED = 4
 
@@ -199,7 +204,9 @@ def _training(graph: Graph, backend: str, training: Training, agreed: bool) -> l
             f"{backend}: the loss of step {step} is {loss.loss:.6g} and differs from that in "
             f"{training.judge}{_by(loss)}."
         )
-        if step == 1 and agreed:
+        if not math.isfinite(training.expected[step - 1]):
+            text += DIVERGES
+        elif step == 1 and agreed:
             text += (
                 " It is computed before anything is updated, and outputs and gradients agree: the "
                 "losses are put together in another way, or the network computes otherwise in "
@@ -216,7 +223,11 @@ def _training(graph: Graph, backend: str, training: Training, agreed: bool) -> l
     every = {e.tensor for e in training.tensors}
     if len(wrong) > 1:
         text += f" So do {len(wrong) - 1} of the other {len(every) - 1} tensors."
-    text += _why(step, wrong, training, agreed)
+    if math.isinf(first.absolute):
+        text += " It is not finite."
+        text += "" if all(map(math.isfinite, training.expected)) else DIVERGES
+    else:
+        text += _why(step, wrong, training, agreed)
     numbers = first.absolute, first.relative, first.bound
     kind = graph.by_name[name].layer.type
     return [Difference(backend, "training", name, kind, step, *numbers, text)]
