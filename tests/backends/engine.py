@@ -29,6 +29,7 @@ from archspec.backends.keras import BACKEND as KERAS
 from archspec.backends.keras import choose_engine
 from archspec.backends.numpy import BACKEND as NUMPY
 from archspec.backends.numpy.initial import initial_weights
+from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 
 
@@ -75,6 +76,15 @@ def at_corners() -> list[str]:
     ]
 
 
+def one_filter() -> str:
+    """What `verify` says of a convolution with one filter in float64."""
+    graph = networks.network([networks.layer("one", "conv2d", filters=1, kernel_size=3)])
+    try:
+        return "equal" if verification.verify(graph).equal else "not equal"
+    except ArchspecError as error:
+        return str(error)
+
+
 if __name__ == "__main__":
     # JAX compiles every initialiser; `verify` replaces equal numbers by uneven ones anyway.
     networks.LIVELY.update(weight_init="zeros", bias_init="zeros")
@@ -86,5 +96,6 @@ if __name__ == "__main__":
         "errors": errors(),
         "training": [training(sgd_network()), training(heads())],
         "corners": at_corners(),
+        "one_filter": one_filter(),
     }
     print(json.dumps(found))

@@ -82,6 +82,10 @@ def test_keras_agrees_on_its_other_engines(engine: str) -> None:
     assert wrong == {}
     assert found["corners"] == []
     assert max(found["training"]) < 1e-13  # weights of about 1, in float64
+    if engine == "torch":  # a fault of PyTorch's
+        assert "set KERAS_BACKEND to tensorflow or jax" in found["one_filter"]
+    else:
+        assert found["one_filter"] == "equal"
 
 
 @pytest.mark.parametrize("name", family_heads())

@@ -161,7 +161,16 @@ class KerasBackend(TrainableBackend):
                 loss=[projection for _ in cotangents],
                 run_eagerly=_eager(),
             )
-            every.train_on_batch(last(images), [last(c) for c in cotangents])
+            try:
+                every.train_on_batch(last(images), [last(c) for c in cotangents])
+            except RuntimeError as error:
+                if "grad_weight must be contiguous" not in str(error):
+                    raise
+                raise ArchspecError(
+                    "PyTorch, on which Keras runs here, does not compute the gradient of a "
+                    "convolution with one filter in float64 where channels come last; use "
+                    "--dtype float32, or set KERAS_BACKEND to tensorflow or jax"
+                ) from None
         found = {name: canonical(*pair) for name, pair in trainable.items()}
         return found | {INPUT: first(keras.ops.convert_to_numpy(shift.zeros))}
 
