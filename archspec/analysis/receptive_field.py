@@ -25,7 +25,8 @@ class ReceptiveField:
     `offset` is the first pixel that the first output sees, counted from 0 at the top left pixel
     of the image and negative where that is padding. So output i sees the pixels from
     offset + i x stride to offset + i x stride + size - 1, and the middle of its field is at
-    offset + i x stride + (size - 1)/2.
+    offset + i x stride + (size - 1)/2. Behind a gate (squeeze and excitation), which sees the whole
+    image from every position, `size` is that of the largest field, and every output sees the image.
     """
 
     size: Pair

@@ -338,6 +338,9 @@ def _place(field: ReceptiveField, axis: int, positions: int, size: int) -> tuple
     first = max(0, -(offset // stride))
     last = min(positions - 1, (size - extent - offset) // stride)
     position = (first + last) // 2 if first <= last else positions // 2
+    if extent >= size:
+        # Behind a gate that sees the whole image, no position sees less of it, wherever it is.
+        return position, (0, size - 1), False
     begin = offset + position * stride
     end = begin + extent - 1
     return position, (max(begin, 0), min(end, size - 1)), begin >= 0 and end < size

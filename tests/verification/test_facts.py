@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from networks import heads, layer, network
+from networks import branching, heads, layer, network
 
 import archspec
 from archspec.backends import get_backend
@@ -159,6 +159,13 @@ def test_a_field_that_hangs_over_the_edge_is_measured_on_a_larger_image() -> Non
     assert (bottom - top, right - left) == (10, 10)
     (section,) = found.sections()
     assert any("conv5" in note and "12 x 12" in note for note in section.notes)
+
+
+def test_what_stands_behind_a_gate_sees_the_whole_image() -> None:
+    found = measured(branching(), ["torch"])
+    assert [fact for fact in found.facts if not fact.equal] == []
+    field = next(f for f in found.facts if f.what == "receptive_field" and f.layer == "dilated")
+    assert field.measured == ((0, 10), (0, 11))
 
 
 def test_narrow_networks_of_dead_relus_and_pools_are_seen_through() -> None:
