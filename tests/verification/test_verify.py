@@ -286,7 +286,7 @@ def test_what_is_not_installed_is_left_out_and_said(
     status, out, _ = run("verify", "small.yaml")
     assert status == 0
     assert "keras is left out: keras not installed" in out
-    hide(monkeypatch, "torch")
+    hide(monkeypatch, "torch", "onnxruntime")
     hide(monkeypatch, "onnx")
     status, out, err = run("verify", "small.yaml")
     assert (status, out) == (2, "")
