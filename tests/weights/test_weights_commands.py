@@ -191,6 +191,18 @@ def test_a_full_disk(suffix: str, folder: Path, run: Any, monkeypatch: pytest.Mo
     assert sorted(folder.iterdir()) == before
 
 
+def test_more_weights_than_one_onnx_file_holds(
+    folder: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second file would lie there under the name of an unfinished one."""
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr("archspec.backends.onnx.model.LIMIT", 100)
+    status, out, err = run("convert", "tiny.safetensors", "net.onnx", "--spec", "tiny.yaml")
+    assert (status, out) == (2, "")
+    assert "too many for one ONNX file; archspec build --backend onnx --weights FILE" in err
+    assert sorted(folder.iterdir()) == before
+
+
 def test_figures_of_many_numbers(folder: Path) -> None:
     """More than are looked at at once."""
     numbers = np.random.default_rng(0).normal(5, 2, 3_000_000).astype("float32")
