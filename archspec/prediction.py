@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from archspec import catalog, loading
+from archspec.analysis.numbers import counted
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend
 from archspec.backends.outputs import ending_in_logits
@@ -19,10 +20,11 @@ from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 from archspec.spec.recipe import Preprocessing
-from archspec.training.checkpoint import RunFolder, run_around, weights_in
+from archspec.training.checkpoint import RUN, RunFolder, run_around, weights_in
 from archspec.training.data import Scaling
 from archspec.training.pixels import fitted
 from archspec.training.sources import SUFFIXES, check_images, images_below, read_image, shown
+from archspec.weights.files import regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,6 +164,8 @@ def classifier(
     _require_pillow()
     chosen = get_backend(backend)
     chosen.require()
+    file = weights_in(Path(weights))
+    regular(file)  # a name that is wrong is what to say first, and not what its spec may lack
     recipe: Preprocessing | None = None
     names: tuple[str, ...] | None = None
     run = run_around(Path(weights)) if spec is None else None
@@ -178,8 +182,14 @@ def classifier(
     scaling = _preprocessing(graph, recipe, preprocessing or {})
     if labels is not None:
         names = _labels(Path(labels), classes)
+    elif run is not None and len(names or ()) != classes:
+        raise ArchspecError(
+            f"{shown(run.path / RUN)} names {len(names or ()):,} of the {classes:,} classes that "
+            f"the network in {shown(run.spec)} has: one of the two was changed after the run had "
+            "begun; put it back, or name the classes with --labels"
+        )
     try:
-        loaded = load(weights_in(Path(weights)), graph)
+        loaded = load(file, graph)
         loaded.require_complete()
     except Misfit as error:  # its advice is to leave layers out, and a guess needs them all
         fits = f"{error.fits} fits" if error.fits else "give its spec: --spec SPEC"
@@ -241,7 +251,8 @@ def _preprocessing(
     try:
         found = Preprocessing.model_validate({**before, **given})
     except ValidationError as error:
-        problem = error.errors()[0]
+        # The deepest: the other kind that a statistic may be of, `data`, was not meant by numbers.
+        problem = max(error.errors(), key=lambda one: len(one["loc"]))
         raise ArchspecError(f"--{problem['loc'][0]}: {problem['msg']}") from None
     measured = [name for name in ("mean", "std") if getattr(found, name) == "data"]
     if measured:
@@ -295,8 +306,8 @@ def _labels(path: Path, classes: int) -> tuple[str, ...]:
         )
     if len(lines) != classes:
         raise ArchspecError(
-            f"{shown(path)} has {len(lines):,} labels, one a line, and the network has {classes:,} "
-            "classes"
+            f"{shown(path)} has {counted(len(lines), 'label')}, one a line, and the network has "
+            f"{classes:,} classes"
         )
     if all(_SYNSET.match(line) for line in lines):
         lines = [_SYNSET.sub("", line, count=1) for line in lines]

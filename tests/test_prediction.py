@@ -191,7 +191,15 @@ def test_a_run_gives_all_that_is_needed(folder: Path) -> None:
     for index in held_out:
         paths.append(folder / f"{index}.png")
         source.image(index).save(paths[-1])
-    for place in ("run", "run/checkpoints/best", "run/checkpoints/best/weights.safetensors"):
+    Path("link").symlink_to("run/checkpoints/best")
+    checkpoint = "run/checkpoints/best"
+    for place in (
+        "run",
+        checkpoint,
+        f"{checkpoint}/weights.safetensors",
+        f"{checkpoint}/../best",
+        "link",
+    ):
         found = archspec.predict(paths, place, device="cpu")
         right = sum(
             p.top[0].label == source.classes[source.labels[i]]
@@ -210,6 +218,14 @@ def test_a_run_gives_all_that_is_needed(folder: Path) -> None:
     )
     given = {"mean": (0.0,), "std": (16.0,)}
     assert archspec.predict(paths[0], "run", "digits.yaml", preprocessing=given)[0].top
+    record = json.loads(Path("run/run.json").read_text())
+    Path("run/run.json").write_text(json.dumps({**record, "classes": record["classes"][:3]}))
+    with pytest.raises(
+        ArchspecError, match=r"run\.json names 3 of the 10 classes that the network in"
+    ):
+        archspec.predict(paths, "run")
+    Path("digits.txt").write_text("\n".join(source.classes))
+    assert archspec.predict(paths[0], "run", labels="digits.txt")[0].top
 
 
 class TestLabels:
@@ -237,6 +253,7 @@ class TestLabels:
         ("content", "message"),
         [
             (b"a\nb\n", "these.txt has 2 labels, one a line, and the network has 7 classes"),
+            (b"a\n", "these.txt has 1 label, one a line, and the network has 7 classes"),
             (b"\n".join([b"x"] * 1001), "these.txt has 1,001 labels, one a line, and the network"),
             (b"a\nb\n\nc\nd\ne\nf\n", "the labels these.txt: line 3 is empty; it takes one"),
             (b"", "the labels these.txt: line 1 is empty; it takes one"),
@@ -282,7 +299,8 @@ class TestPreprocessing:
             ({"mean": (1.0,)}, "the recipe's preprocessing.mean has 1 number and the network"),
             ({"std": (1.0, 2.0, 0.0)}, "--std: a standard deviation is above 0"),
             ({"rescale": 0.0}, "--rescale: "),
-            ({"mean": (float("nan"),) * 3}, "--mean: "),
+            ({"mean": (float("nan"),) * 3}, "--mean: Input should be a finite number"),
+            ({"std": (float("inf"),) * 3}, "--std: Input should be a finite number"),
         ],
     )
     def test_numbers_that_do_not_do(
@@ -378,6 +396,8 @@ class TestNetworks:
         assert "--skip" not in message
         assert said(weights="nowhere.npy").startswith("nowhere.npy does not exist")
         assert said(weights=".").startswith(". is a folder, and neither that of a run")
+        # A name that is wrong comes before what AlexNet's spec lacks.
+        assert said(weights="nowhere", spec=None).startswith("nowhere does not exist")
 
     def test_backends_and_devices(self, folder: Path) -> None:
         assert said(backend="numpyy") == "there is no backend `numpyy`; did you mean `numpy`?"

@@ -78,8 +78,11 @@ def build(
             raise ArchspecError(f"--output is the source, and {file} a name for its weights")
     if not whole:
         source = chosen.emit(graph)
-        with opened(file) as stream:
-            stream.write(source)
+        try:
+            with opened(file) as stream:
+                stream.write(source)
+        except OSError as error:  # a full disk
+            raise unwritable(file, error) from None
         print(f"wrote {file}: {chosen.describe(graph, source)}")
     if source_only:
         return

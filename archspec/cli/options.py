@@ -92,12 +92,13 @@ def spec_or_run(spec: str | None, weights: Path | None) -> str:
     """The spec that a command is about: that of a run whose weights it is given, or AlexNet."""
     from archspec import catalog
 
-    if spec is None and weights is not None:
-        from archspec.training.checkpoint import run_around
+    if spec is not None:
+        return spec
+    if weights is None:
+        return catalog.DEFAULT
+    from archspec.training.checkpoint import spec_of
 
-        run = run_around(weights)
-        return catalog.DEFAULT if run is None else str(run.spec)
-    return catalog.DEFAULT if spec is None else spec
+    return str(spec_of(weights))
 
 
 def console(file: TextIO | None = None, *, stderr: bool = False) -> Console:

@@ -110,8 +110,22 @@ def inspect(
     Examples: archspec weights inspect alexnet.pth; archspec weights inspect net.npz --spec my.yaml
     """
     from archspec import api
+    from archspec.diagnostics import ArchspecError, listing
     from archspec.weights.inspection import inspect as look
 
+    options = {
+        "--set": set_,
+        "--skip": skip,
+        "--colours": colours,
+        "--flatten": flatten,
+        "--root": root,
+    }
+    given = [name for name, value in options.items() if value is not None]
+    if spec is None and given:
+        raise ArchspecError(
+            f"{listing(given)} {'says' if len(given) == 1 else 'say'} how the file fits a network; "
+            "name it: --spec SPEC"
+        )
     graph = None if spec is None else api.buildable(load(spec, set_, None, root))
     found = look(file, look_for_specs=graph is None)
     sections = list(found.sections())

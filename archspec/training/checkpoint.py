@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from archspec import catalog
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
@@ -248,13 +249,21 @@ def weights_in(path: Path) -> Path:
 
 def run_around(path: Path) -> RunFolder | None:
     """The run whose folder, checkpoint or file of weights a path is; None if it is of no run."""
-    path = path.absolute()
-    if (path / RUN).is_file():
-        return RunFolder(path)
-    checkpoint = path if path.is_dir() else path.parent
-    run = checkpoint.parent.parent
-    of_a_run = checkpoint.parent.name == CHECKPOINTS and (run / RUN).is_file()
-    return RunFolder(run) if of_a_run else None
+    # As it is called, and then where `..` and links lead, which hide the names of its folders.
+    for place in (path.absolute(), Path(os.path.realpath(path))):
+        if (place / RUN).is_file():
+            return RunFolder(place)
+        checkpoint = place if place.is_dir() else place.parent
+        run = checkpoint.parent.parent
+        if checkpoint.parent.name == CHECKPOINTS and (run / RUN).is_file():
+            return RunFolder(run)
+    return None
+
+
+def spec_of(weights: Path) -> str | Path:
+    """What spec is meant where none is named: that of the run the weights are of, or AlexNet."""
+    run = run_around(weights)
+    return catalog.DEFAULT if run is None else run.spec
 
 
 def _replace(new: Path, target: Path) -> None:

@@ -22,7 +22,14 @@ from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
-from archspec.training.checkpoint import Checkpoint, Origin, RunFolder, RunRecord, State
+from archspec.training.checkpoint import (
+    Checkpoint,
+    Origin,
+    RunFolder,
+    RunRecord,
+    State,
+    spec_of,
+)
 from archspec.training.clock import Clock
 from archspec.training.data import Data, prepare
 from archspec.training.finetuning import (
@@ -62,15 +69,16 @@ def run(
 ) -> RunSummary:
     """Train a network and leave a run folder, or go on with the run of a folder.
 
-    `spec` is AlexNet where it is None; with `options.resume` it must be None. Raises SpecError
-    for a spec that cannot be built, ArchspecError when something is missing or does not fit (an
-    extra, a folder, an image, the number of classes) or the loss is not finite.
+    Where `spec` is None it is that of the run whose weights this one begins with, or AlexNet;
+    with `options.resume` it must be None. Raises SpecError for a spec that cannot be built,
+    ArchspecError when something is missing or does not fit (an extra, a folder, an image, the
+    number of classes) or the loss is not finite.
     """
     options, watcher = options or RunOptions(), watcher or Silent()
     if options.resume is not None:
         start = _resumed(spec, options, options.resume)
     else:
-        start = _new(spec if spec is not None else catalog.DEFAULT, options)
+        start = _new(spec if spec is not None else _unnamed(options), options)
     folder, recipe, data = start.folder, start.recipe, start.data
     metrics = list(start.checkpoint.state.metrics) if start.checkpoint else []
     began = time.perf_counter()
@@ -199,6 +207,11 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
         origin=origin,
         freeze=options.freeze,
     )
+
+
+def _unnamed(options: RunOptions) -> str | Path:
+    """The spec where none is given: that of the run whose weights it begins with, or AlexNet."""
+    return catalog.DEFAULT if options.weights is None else spec_of(options.weights)
 
 
 def _resumed(spec: str | Path | Graph | None, options: RunOptions, path: Path) -> _Start:

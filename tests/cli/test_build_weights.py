@@ -197,6 +197,11 @@ def test_skipped_layers_begin_as_the_spec_says(command: Command) -> None:
             ("--weights", "net.safetensors", "--output", "net.pth"),
             "--output is the source, and net.pth a name for its weights",
         ),
+        pytest.param(
+            ("--source-only", "--output", "/dev/full"),
+            "cannot write /dev/full: No space left on device",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device"),
+        ),
     ],
 )
 def test_mistakes(arguments: tuple[str, ...], message: str, command: Command) -> None:

@@ -175,6 +175,17 @@ def test_weights_of_another_run(place: str, tmp_path: Path) -> None:
     assert tensors(tmp_path / "run")[0] == tensors(first, "last" if "last" in place else "best")[0]
 
 
+def test_without_a_spec_a_run_brings_its_own(tmp_path: Path) -> None:
+    first = train(tmp_path, epochs=1, output=tmp_path / "first").folder
+    options = RunOptions(
+        weights=first, freeze=("conv",), limit=60, device="cpu", output=tmp_path / "second"
+    )
+    assert run(None, options).epochs == 1
+    values, after = last(first), last(tmp_path / "second")
+    np.testing.assert_array_equal(after["conv.weight"], values["conv.weight"])
+    assert (after["fc.weight"] != values["fc.weight"]).any()
+
+
 def test_other_pixel_values_than_the_weights_know(tmp_path: Path) -> None:
     class Plan(Silent):
         notes: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,54 @@ def test_figures_of_a_file(folder: Path, run: Any) -> None:
     assert (tensors["fc.one"]["shape"], tensors["fc.one"]["std"]) == ([], 0.0)
     out = run("inspect", "odd.npz")[1]
     assert "Not finite (NaN or infinite): 3 numbers in 2 tensors; no command loads them." in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--skip", "fc"], "`--skip` says how the file fits a network; name it: --spec SPEC"),
+        (["--colours", "bgr", "--flatten", "hwc"], "`--colours`, `--flatten` say how the file"),
+        (["--set", "classes=3"], "`--set` says how the file fits"),
+    ],
+)
+def test_what_only_a_network_gives_a_meaning(
+    options: list[str], message: str, folder: Path, run: Any
+) -> None:
+    status, out, err = run("inspect", "tiny.safetensors", *options)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"archspec: {message}")
+
+
+@pytest.mark.xdist_group("keras")
+@pytest.mark.parametrize("suffix", [".pth", ".weights.h5", ".keras", ".npz", ".npy", ".onnx"])
+def test_a_full_disk(suffix: str, folder: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's limit for a file's size stands for it: both fail in the middle of writing."""
+    resource = pytest.importorskip("resource")
+    run("convert", "tiny.safetensors", f"whole{suffix}", "--spec", "tiny.yaml")
+    before = sorted(folder.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        status, out, err = run("convert", "tiny.safetensors", f"net{suffix}", "--spec", "tiny.yaml")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (status, out) == (2, "")
+    assert err == f"archspec: cannot write net{suffix}: File too large\n"
+    assert sorted(folder.iterdir()) == before
+
+
+def test_more_weights_than_one_onnx_file_holds(
+    folder: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second file would lie there under the name of an unfinished one."""
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr("archspec.backends.onnx.model.LIMIT", 100)
+    status, out, err = run("convert", "tiny.safetensors", "net.onnx", "--spec", "tiny.yaml")
+    assert (status, out) == (2, "")
+    assert "too many for one ONNX file; archspec build --backend onnx --weights FILE" in err
+    assert sorted(folder.iterdir()) == before
 
 
 def test_figures_of_many_numbers(folder: Path) -> None:

@@ -9,7 +9,9 @@ import math
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.backends.base import Measured, TrainableBackend
@@ -21,8 +23,6 @@ from archspec.layers.base import Shape
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from archspec.backends.base import Array, Predictor, Trainer, Weights
     from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
@@ -76,13 +76,18 @@ class KerasBackend(TrainableBackend):
         with precision("float32"):
             model = self.build(graph)
         self.load_weights(graph, model, weights)
-        # Keras knows its endings in lower case alone.
-        lower = path.with_name(path.name.lower())
-        if lower.suffix == ".keras":
-            model.save(lower)
-        else:
-            model.save_weights(lower)
-        lower.replace(path)
+        # A folder of its own, so that nothing stays behind: Keras knows its ending in lower case
+        # alone, and `save_weights` would let the HDF5 library write to the disk, which crashes
+        # when that is full. What it writes is a part of the archive, where Keras makes it in
+        # memory.
+        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+            whole = Path(folder, "model.keras")
+            model.save(whole)
+            if path.suffix.lower() == whole.suffix:
+                whole.replace(path)
+            else:
+                with zipfile.ZipFile(whole) as archive:
+                    path.write_bytes(archive.read("model.weights.h5"))
 
     def loading(self, path: Path) -> str:
         return f"model.load_weights({literal(str(path)).text})"

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends.base import ComparableBackend
 from archspec.backends.onnx.emit import OPSET, batch, emit, values, weight_names
-from archspec.backends.onnx.model import Session, at_inference, keep, save, session
+from archspec.backends.onnx.model import (
+    Session,
+    at_inference,
+    keep,
+    save,
+    session,
+    too_large,
+)
 from archspec.backends.source import contexts
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
@@ -119,9 +126,15 @@ class OnnxBackend(ComparableBackend):
         }
 
     def write_weights(self, graph: Graph, weights: Weights, path: Path) -> None:
-        """Write the model with these weights."""
+        """Write the model. Raises ArchspecError where one file cannot hold the weights."""
         model = self.parse(graph)
         self.load_weights(graph, model, weights)
+        if too_large(model):
+            # The second file would keep the name that `path` has until it is finished.
+            raise ArchspecError(
+                f"the weights of {graph.name} are too many for one ONNX file; archspec build "
+                "--backend onnx --weights FILE writes the model and a file with them beside it"
+            )
         save(model, path)
 
     def write_model(self, graph: Graph, model: Any, path: Path) -> str:

@@ -68,7 +68,7 @@ def session(model: Any, *, optimised: bool = True) -> Any:
         levels = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = levels.ORT_DISABLE_ALL
     arguments = {"sess_options": options, "providers": ["CPUExecutionProvider"]}
-    if not _too_large(model):
+    if not too_large(model):
         return onnxruntime.InferenceSession(model.SerializeToString(), **arguments)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
@@ -80,7 +80,7 @@ def save(model: Any, path: Path) -> tuple[Path, ...]:
     """Write a model. Returns its files: two where its weights are too many for one."""
     import onnx
 
-    if not _too_large(model):
+    if not too_large(model):
         path.write_bytes(model.SerializeToString(deterministic=True))
         return (path,)
     data = path.with_name(f"{path.name}.data")
@@ -93,7 +93,8 @@ def save(model: Any, path: Path) -> tuple[Path, ...]:
     return path, data
 
 
-def _too_large(model: Any) -> bool:
+def too_large(model: Any) -> bool:
+    """Whether the weights are too many for the one file that Protocol Buffers can write."""
     return sum(len(tensor.raw_data) for tensor in model.graph.initializer) > LIMIT
 
 

@@ -63,13 +63,18 @@ class TorchBackend(TrainableBackend):
         self, graph: Graph, weights: Mapping[str, Array], path: Path
     ) -> None:
         """Write the emitted model's state dict, as torch.save does."""
+        import io
+
         import torch
 
         model = self.build(graph)
         self.load_weights(graph, model, weights)
-        # Into a stream: by a path, the file would hold its own name.
+        # Into memory: by a path, the file would hold its own name, and where the disk is full,
+        # PyTorch raises an error of its own archive for what the system said.
+        content = io.BytesIO()
+        torch.save(model.state_dict(), content)
         with path.open("wb") as stream:
-            torch.save(model.state_dict(), stream)
+            stream.write(content.getbuffer())
 
     def loading(self, path: Path) -> str:
         return f"model.load_state_dict(torch.load({literal(str(path)).text}, weights_only=True))"
