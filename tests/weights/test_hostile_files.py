@@ -148,12 +148,16 @@ def test_a_program_of_torchscript(tmp_path: Path) -> None:
     ("data", "expected"),
     [
         (b"\x80\x02" + b"]" * 20_000 + b"a" * 19_999 + b".", "no dictionary of tensors"),
-        (b"\x80\x02" + b")" + b"\x86" * 0 + b"2\x86" * 60 + b"." , "no dictionary of tensors"),
+        (b"\x80\x02" + b")" + b"2\x86" * 60 + b".", "no dictionary of tensors"),
         (b"\x80\x02}" + b")" + b"2\x86" * 60 + b"K\x01s.", "a key that is neither text nor number"),
         (b"\x80\x02}r\xff\xff\xff\x7f.", "no dictionary of tensors"),
         (b"\x80\x02j\xff\xff\xff\x7f.", "its pickle breaks off or is none"),
         (b"\x80\x05\x8e" + b"\xff" * 7 + b"\x7f" + b".", "its pickle breaks off or is none"),
         (b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f" + b".", "its pickle breaks off or is none"),
+        *(
+            (b"\x80\x05" + code + (1 << 40).to_bytes(8, "little") + b".", "breaks off or is none")
+            for code in (b"\x8d", b"\x8e", b"\x96")
+        ),
         (b"\x80\x02(" * 10 + b".", "takes a value where there is none"),
         (b"\x80\x02.", "its pickle breaks off or is none"),
         (b"\x80\x02R.", "its pickle breaks off or is none"),
@@ -275,7 +279,16 @@ def test_a_zip_bomb_that_lies_about_its_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../net.npy", "a/../../net.npy", "/etc/net.npy", "..\\net.npy", "C:\\net.npy"]
+    "name",
+    [
+        "../net.npy",
+        "a/../../net.npy",
+        "/etc/net.npy",
+        "//etc/net.npy",
+        "..\\net.npy",
+        "C:\\net.npy",
+        "C:net.npy",
+    ],
 )
 def test_an_archive_path_that_climbs(tmp_path: Path, name: str) -> None:
     path = archived(tmp_path / "net.npz", name, b"")
