@@ -276,6 +276,20 @@ def test_another_eps_is_said(tmp_path: Path, eps: float | None) -> None:
     assert bool(notes) is (eps == 1.05e-5)
 
 
+def test_a_scale_that_reads_something_else_is_a_layer_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "net.caffemodel"
+    norm = modern("bn", "BatchNorm", [np.ones(3), np.ones(3), np.ones(1)])
+    path.write_bytes(net(norm, modern("factor", "Scale", [np.ones(3)])))  # both read `below`
+    found = {(tensor.layer, tensor.kind) for tensor in readers.read(path).tensors}
+    assert found == {("bn", "batch_norm"), ("factor", "scale")}
+
+
+def test_an_old_deconvolution(tmp_path: Path) -> None:
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(net(old("up", "Deconvolution", [np.ones((2, 2, 2, 2))])))
+    assert [tensor.kind for tensor in readers.read(path).tensors] == ["conv2d_transpose"]
+
+
 def test_statistics_of_no_batch_are_zero(tmp_path: Path) -> None:
     path = tmp_path / "net.caffemodel"
     blobs = [np.ones(3), np.ones(3), np.zeros(1)]
