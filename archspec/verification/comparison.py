@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archspec.backends import comparable_backends, get_backend
 from archspec.backends.base import ComparableBackend, TrainableBackend
@@ -25,9 +25,6 @@ from archspec.verification.checks import CHECKS, Check, Subject
 from archspec.verification.errors import GradientError, OutputError, finite
 from archspec.verification.steps import Training, compare, trained_network
 from archspec.verification.verdict import Difference, differences
-
-if TYPE_CHECKING:
-    pass
 
 SCHEMA_VERSION = 2
 

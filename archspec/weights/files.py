@@ -166,6 +166,15 @@ def elements(path: Path, name: str, shape: Sequence[int], stored: int | None = N
     return count
 
 
+def climbs(name: str) -> bool:
+    r"""Whether a path in a file leads out of the folder that it is meant to be in.
+
+    It may be one of POSIX or of Windows: ``../net``, ``/net``, ``a\..\..\net``, ``C:net``.
+    """
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return ".." in parts or any(part.startswith("/") or ":" in part for part in parts[:1])
+
+
 class Archive:
     """A zip archive whose directory was looked through before anything is unpacked.
 
@@ -225,8 +234,7 @@ class Archive:
             raise refused(self.path, f"has {len(infos):,} entries, more than {MAX_MEMBERS:,}")
         for info in infos:
             name, entry = info.filename, f"its entry `{shortened(info.filename)}`"
-            parts = PurePosixPath(name.replace("\\", "/")).parts
-            if ".." in parts or parts[:1] == ("/",) or (parts and parts[0].endswith(":")):
+            if climbs(name):
                 raise refused(self.path, f"is refused: {entry} climbs out of the archive")
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise refused(self.path, f"is refused: {entry} is a link")

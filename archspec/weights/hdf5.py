@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from archspec.diagnostics import ArchspecError, shortened
-from archspec.weights import files
+from archspec.weights import files, store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,8 +136,7 @@ class Hdf5:
             # HDF5 would make up the rest.
             files.elements(self.path, dataset.name, dataset.shape, stored // size)
         if bfloat16:
-            bits = dataset[()].view(np.uint16).astype(np.uint32) << np.uint32(16)
-            return bits.view(np.float32), "bfloat16"
+            return store.widen(dataset[()].view(np.uint16)), "bfloat16"
         return dataset[()], ""
 
     def text(self, of: Any, attribute: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.analysis.section import Column, Section
@@ -79,7 +79,7 @@ class Loaded:
     missing: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def require_complete(self) -> None:
         """Raise ArchspecError, naming what is missing and what to do, unless nothing is."""

@@ -8,16 +8,22 @@ What a name stands for is decided by the tables at the end, and by nothing else.
 
 Memory is bounded by the file: each instruction takes bytes of it, and arrays are described, not
 made, until their bytes are there.
+
+`pickle.Unpickler` with a `find_class` of its own would refuse the same names, but it hashes a key
+before anybody can look at it, which takes 2^60 steps for a tuple of sixty levels that holds each
+twice, and it makes room for whatever place in its memo and whatever length a file names. What could
+be left to it is the stack, a third of this module, behind a scan as long as that.
 """
 
 from __future__ import annotations
 
+import os
 import pickletools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, cast
 
 from archspec.diagnostics import ArchspecError, shortened
 from archspec.layers.base import Shape
@@ -111,6 +117,20 @@ class Stored:
         self.shape, self.dtype, self.fortran, self.data = shape, dtype.code, bool(fortran), data
 
 
+@dataclass(frozen=True, slots=True)
+class _Bounded:
+    """A stream that is never asked for more than its `size` bytes: Python makes room first."""
+
+    stream: IO[bytes]
+    size: int
+
+    def read(self, count: int) -> bytes:
+        return self.stream.read(min(count, self.size))
+
+    def readline(self) -> bytes:
+        return self.stream.readline()
+
+
 Found = Any  # None, bool, int, float, str, bytes, list, tuple, dict, or one of the classes above
 
 
@@ -121,10 +141,10 @@ class _Mark:
 
 @dataclass(slots=True)
 class _Machine:
-    """The stack machine. `names` are the functions and classes that may stand in the file."""
+    """The stack machine. `storage` is that of `read`."""
 
     path: Path
-    storage: Callable[[Any, _Machine], Storage] | None
+    storage: Callable[[Any], Storage] | None
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
@@ -133,9 +153,11 @@ class _Machine:
         return damaged(self.path, what)
 
     def run(self, stream: IO[bytes]) -> Found:
-        count = 0
+        count, begin = 0, stream.tell()
+        bounded = cast("IO[bytes]", _Bounded(stream, stream.seek(0, os.SEEK_END)))
+        stream.seek(begin)
         try:
-            for opcode, argument, _ in pickletools.genops(stream):
+            for opcode, argument, _ in pickletools.genops(bounded):
                 count += 1
                 if count > MAX_INSTRUCTIONS:
                     raise refused(
@@ -248,7 +270,7 @@ class _Machine:
         """A storage, which PyTorch keeps outside of the pickle."""
         if self.storage is None:
             raise refused(self.path, "is refused: its pickle refers to something outside of it")
-        self.stack.append(self.storage(identity, self))
+        self.stack.append(self.storage(identity))
 
 
 def _collect_dict(machine: _Machine, items: list[Any]) -> dict[Any, Any]:
@@ -363,8 +385,7 @@ def read(path: Path, stream: IO[bytes], storage: Callable[[Any], Storage] | None
     `storage` makes a `Storage` of what a file of PyTorch refers to; without it a pickle that
     refers to anything outside of it is refused. Raises ArchspecError.
     """
-    reader = None if storage is None else lambda identity, machine: storage(identity)
-    return _Machine(path, reader).run(stream)
+    return _Machine(path, storage).run(stream)
 
 
 def array(path: Path, name: str, stored: Stored) -> Array:

@@ -7,7 +7,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archspec.weights.alignment import align
+from archspec.weights.alignment import Alignment, align
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -67,6 +67,19 @@ def test_layers_without_an_order(file: list[int], network: list[int]) -> None:
         assert matched == list(zip(rows, columns, strict=False))
         unsure = [pair for pair in found.unsure if pair[0] in rows]
         assert unsure == (matched if len(rows) != len(columns) else [])
+
+
+def test_a_layer_that_is_not_wanted_costs_no_other_its_place() -> None:
+    """The first layer of the file could be the skipped one, but only without the second."""
+    found = align(
+        ["old head", "conv"],
+        ["conv", "skipped head"],
+        lambda i, j: (i, j) == (1, 0),
+        lambda i, j: (i, j) == (0, 1),
+        ordered=True,
+        types=["conv", "dense"],
+    )
+    assert found == Alignment([(1, 0)], True, [])
 
 
 def test_thousands_of_layers() -> None:

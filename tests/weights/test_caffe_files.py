@@ -262,7 +262,7 @@ def test_batch_norm_and_scale_become_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("eps", [None, 1e-5, 0.001])
+@pytest.mark.parametrize("eps", [None, 1e-5, 1.05e-5])
 def test_another_eps_is_said(tmp_path: Path, eps: float | None) -> None:
     graph = network([layer("bn", "batch_norm", eps=1e-5, decay=0.9, affine=False)], (3, 2, 2))
     said = b"" if eps is None else chunk(139, varint(3 << 3 | 5) + struct.pack("<f", eps))
@@ -271,9 +271,23 @@ def test_another_eps_is_said(tmp_path: Path, eps: float | None) -> None:
     notes = [
         note
         for note in weights.load(path, graph).notes
-        if note.startswith("eps: 0.001 in the file and 1e-05 here, of `bn`")
+        if note.startswith("eps: 1.05e-05 in the file and 1e-05 here, of `bn`")
     ]
-    assert bool(notes) is (eps == 0.001)
+    assert bool(notes) is (eps == 1.05e-5)
+
+
+def test_a_scale_that_reads_something_else_is_a_layer_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "net.caffemodel"
+    norm = modern("bn", "BatchNorm", [np.ones(3), np.ones(3), np.ones(1)])
+    path.write_bytes(net(norm, modern("factor", "Scale", [np.ones(3)])))  # both read `below`
+    found = {(tensor.layer, tensor.kind) for tensor in readers.read(path).tensors}
+    assert found == {("bn", "batch_norm"), ("factor", "scale")}
+
+
+def test_an_old_deconvolution(tmp_path: Path) -> None:
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(net(old("up", "Deconvolution", [np.ones((2, 2, 2, 2))])))
+    assert [tensor.kind for tensor in readers.read(path).tensors] == ["conv2d_transpose"]
 
 
 def test_statistics_of_no_batch_are_zero(tmp_path: Path) -> None:

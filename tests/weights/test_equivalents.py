@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from foreign_files import random_weights, same
 from models import images, keras, torch_outputs
 from networks import layer, network
 from torch import nn
@@ -99,6 +100,27 @@ def test_a_bias_with_nowhere_to_go_is_not_dropped(tmp_path: Path) -> None:
     assert loaded.extra == ("0.weight", "0.bias")
 
 
+@pytest.mark.parametrize("read", ["by another layer", "as an output"])
+def test_a_bias_that_others_see_stays_what_it_is(tmp_path: Path, read: str) -> None:
+    """The mean behind it can only take it where nothing else reads what it was added to."""
+    layers = [layer("first", "dense", "flat", units=4, bias=False), layer("norm", "batch_norm")]
+    if read == "by another layer":
+        layers += [layer("sum", "add", "first", "norm")]
+        sections: dict[str, Any] = {}
+    else:
+        layers += [layer("last", "dense", units=4)]
+        sections = {"auxiliary": [{"layer": "first", "loss_weight": 0.3}]}
+    for one in layers:
+        if one["type"] == "batch_norm":
+            one.update(NORM)
+    graph = network([layer("flat", "flatten"), *layers], (3, 2, 2), **sections)
+    arrays = random_weights(graph)
+    np.savez(tmp_path / "net.npz", **arrays, **{"first.bias": np.ones(4, "f4")})
+    loaded = weights.load(tmp_path / "net.npz", graph)
+    assert loaded.extra == ("first.bias",)
+    same(loaded.weights, arrays)
+
+
 def exported(net: nn.Module, graph: Graph, path: Path) -> Path:
     """As PyTorch exports by itself: normalisations folded into the convolutions before."""
     with warnings.catch_warnings():
@@ -168,6 +190,8 @@ def test_another_eps_of_onnx_is_said(tmp_path: Path) -> None:
             n for n in weights.load(path, graph).notes if n.startswith("eps: 0.002 in the file")
         ]
         assert bool(said) is (eps == 2e-3)
+        without = weights.load(path, graph, skip=["norm"]).notes
+        assert not [note for note in without if note.startswith("eps")]
 
 
 def test_a_scale_of_its_own_behind_a_batch_norm(tmp_path: Path) -> None:

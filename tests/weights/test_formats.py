@@ -94,6 +94,12 @@ def test_a_checkpoint_with_everything_around_the_weights(tmp_path: Path) -> None
     assert "begins with `module._orig_mod.`" in said
 
 
+def test_a_state_dict_with_a_dictionary_of_its_own(tmp_path: Path) -> None:
+    """One that is smaller than what stands around it is not where the weights are."""
+    torch.save(state_dict() | {"net": {"seen": torch.ones(2)}}, tmp_path / "net.pth")
+    same(weights.load(tmp_path / "net.pth", GRAPH).weights, WEIGHTS)
+
+
 def test_averages_beside_the_weights_are_left_out(tmp_path: Path) -> None:
     tensors = state_dict()
     tensors |= {f"ema_model.{name}": tensor + 1 for name, tensor in state_dict().items()}

@@ -148,12 +148,16 @@ def test_a_program_of_torchscript(tmp_path: Path) -> None:
     ("data", "expected"),
     [
         (b"\x80\x02" + b"]" * 20_000 + b"a" * 19_999 + b".", "no dictionary of tensors"),
-        (b"\x80\x02" + b")" + b"\x86" * 0 + b"2\x86" * 60 + b"." , "no dictionary of tensors"),
+        (b"\x80\x02" + b")" + b"2\x86" * 60 + b".", "no dictionary of tensors"),
         (b"\x80\x02}" + b")" + b"2\x86" * 60 + b"K\x01s.", "a key that is neither text nor number"),
         (b"\x80\x02}r\xff\xff\xff\x7f.", "no dictionary of tensors"),
         (b"\x80\x02j\xff\xff\xff\x7f.", "its pickle breaks off or is none"),
         (b"\x80\x05\x8e" + b"\xff" * 7 + b"\x7f" + b".", "its pickle breaks off or is none"),
         (b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f" + b".", "its pickle breaks off or is none"),
+        *(
+            (b"\x80\x05" + code + (1 << 40).to_bytes(8, "little") + b".", "breaks off or is none")
+            for code in (b"\x8d", b"\x8e", b"\x96")
+        ),
         (b"\x80\x02(" * 10 + b".", "takes a value where there is none"),
         (b"\x80\x02.", "its pickle breaks off or is none"),
         (b"\x80\x02R.", "its pickle breaks off or is none"),
@@ -162,6 +166,7 @@ def test_a_program_of_torchscript(tmp_path: Path) -> None:
         (b"\x80\x02K\x01K\x02a.", "adds to something that is no collection"),
         (b"\x80\x02\x82\x01.", "has the instruction EXT1"),
         (b"\x80\x05\x97.", "has the instruction NEXT_BUFFER"),
+        (b"\x80\x04ctorch\nSize\n)}X\x01\x00\x00\x00aK\x01s\x92.", "with named arguments"),
         (b"\x80\x02K\x01Q.", "refers to something outside of it"),
         (b"\x80\x02X\x02\x00\x00\x00\xff\xff.", "its pickle breaks off or is none"),
         (b"\x80\x02I" + b"9" * 10_000 + b"\n.", "its pickle breaks off or is none"),
@@ -186,11 +191,13 @@ def test_too_many_instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 # Tensors that reach where they may not.
 
 
-def rebuilt(offset: int, size: str, stride: str, numel: int, kind: str = "FloatStorage") -> bytes:
-    """A state dict with one tensor over the storage `0`, written by hand."""
+def rebuilt(
+    offset: int, size: str, stride: str, numel: int, kind: str = "FloatStorage", view: str = ""
+) -> bytes:
+    """A state dict with one tensor over the storage `0`, or a view of it, written by hand."""
     return (
         b"\x80\x02}X\x0c\x00\x00\x00conv1.weightctorch._utils\n_rebuild_tensor_v2\n((U\x07storage"
-        + f"ctorch\n{kind}\nU\x010U\x03cpuL{numel}L\ntQL{offset}L\n".encode()
+        + f"ctorch\n{kind}\nU\x010U\x03cpuL{numel}L\n{view}tQL{offset}L\n".encode()
         + f"({size}t({stride}t\x89Nt".encode("latin1")
         + b"Rs."
     )
@@ -234,11 +241,40 @@ def test_one_tensor_that_is_right(tmp_path: Path) -> None:
     assert readers.read(huge).tensors[0].value.shape == (1,)
 
 
+def legacy(data: bytes, count: bytes, numbers: bytes, **system: bool) -> bytes:
+    """A file as PyTorch wrote it before 1.6, with the storage `0`."""
+    head = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, system)]
+    return b"".join([*head, data, pickle.dumps(["0"], 2), count, numbers])
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_files_of_machines_with_the_other_order_of_bytes(tmp_path: Path, big: bool) -> None:
+    whole = rebuilt(0, "K\x04", "K\x01", 4)
+    numbers = np.arange(4, dtype=">f4" if big else "<f4").tobytes()
+    zipped = torch_zip(tmp_path / "net.pth", whole, _0=numbers)
+    with zipfile.ZipFile(zipped, "a") as archive:
+        archive.writestr("archive/byteorder", "big" if big else "little")
+    count = struct.pack(">q" if big else "<q", 4)
+    old = written(tmp_path / "old.pth", legacy(whole, count, numbers, little_endian=not big))
+    for path in (zipped, old):
+        np.testing.assert_array_equal(readers.read(path).tensors[0].value, [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("start", [1, -1, 2])
+def test_a_view_of_a_storage(tmp_path: Path, start: int) -> None:
+    """Older files have storages that are a part of another one."""
+    whole = rebuilt(0, "K\x03", "K\x01", 4, view=f"(U\x01vL{start}L\nL3L\nt")
+    path = torch_zip(tmp_path / "net.pth", whole, _0=np.arange(4, dtype="<f4").tobytes())
+    if start == 1:
+        np.testing.assert_array_equal(readers.read(path).tensors[0].value, [1, 2, 3])
+    else:
+        assert "the storage of conv1.weight lies outside of the file's bytes" in said(path)
+
+
 @pytest.mark.parametrize("numel", [5, 2**40, 2**63 - 1])
 def test_a_legacy_file_whose_storage_is_short(tmp_path: Path, numel: int) -> None:
-    head = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {})]
-    data = b"".join(head) + rebuilt(0, "K\x04", "K\x01", 4) + pickle.dumps(["0"], 2)
-    path = written(tmp_path / "old.pth", data + struct.pack("<q", numel) + bytes(16))
+    whole = rebuilt(0, "K\x04", "K\x01", 4)
+    path = written(tmp_path / "old.pth", legacy(whole, struct.pack("<q", numel), bytes(16)))
     assert "it ends within the storage 0" in said(path)
 
 
@@ -275,7 +311,16 @@ def test_a_zip_bomb_that_lies_about_its_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../net.npy", "a/../../net.npy", "/etc/net.npy", "..\\net.npy", "C:\\net.npy"]
+    "name",
+    [
+        "../net.npy",
+        "a/../../net.npy",
+        "/etc/net.npy",
+        "//etc/net.npy",
+        "..\\net.npy",
+        "C:\\net.npy",
+        "C:net.npy",
+    ],
 )
 def test_an_archive_path_that_climbs(tmp_path: Path, name: str) -> None:
     path = archived(tmp_path / "net.npz", name, b"")

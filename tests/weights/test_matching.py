@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from foreign_files import everything, random_weights, same, small_alexnet
 from networks import layer, network
+from safetensors.numpy import save_file
 
 import archspec
 from archspec import weights
@@ -158,17 +159,18 @@ def test_paths_of_the_emitted_module() -> None:
     same(match(graph, renamed(arrays, {"train": path})).weights, arrays)
 
 
-def test_a_network_whose_names_look_wrapped(tmp_path: Path) -> None:
-    """A block called `model` is not taken for what wraps the names."""
-    graph = network(
-        [
-            layer("model.first", "conv2d", filters=4, kernel_size=3),
-            layer("model.second", "conv2d", filters=4, kernel_size=3),
-        ]
-    )
+@pytest.mark.parametrize(
+    "names", [("model.first", "model.second"), ("ema.first", "ema.second"), ("net",)]
+)
+def test_a_network_whose_names_look_like_others(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Neither a block nor a layer is taken for what wraps the names, or for averaged copies."""
+    graph = network([layer(name, "conv2d", filters=4, kernel_size=3) for name in names])
     arrays = random_weights(graph)
-    weights.save(tmp_path / "net.safetensors", graph, arrays)
-    same(weights.load(tmp_path / "net.safetensors", graph).weights, arrays)
+    save_file(arrays, tmp_path / "net.safetensors")
+    found = weights.load(tmp_path / "net.safetensors", graph)
+    same(found.weights, arrays)
+    assert not [n for n in found.notes if "Left out" in n]
+    assert bool([n for n in found.notes if "taken off" in n]) is (names[0] == "model.first")
 
 
 # By order and shape.

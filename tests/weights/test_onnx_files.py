@@ -338,6 +338,18 @@ def test_a_layer_that_is_used_twice_is_one_layer(tmp_path: Path) -> None:
     assert [t.name for t in found.tensors] == ["w"]
 
 
+@pytest.mark.parametrize("kind", ["BatchNormalization", "LayerNormalization"])
+def test_the_eps_that_onnx_has_where_a_node_says_none(tmp_path: Path, kind: str) -> None:
+    """By its own schema."""
+    from onnx.defs import get_schema
+
+    default = get_schema(kind).attributes["epsilon"].default_value.f
+    roles = "x w b m v" if kind == "BatchNormalization" else "x w b"
+    values = [tensor(name, np.ones(4, "f4")) for name in roles.split()[1:]]
+    path = saved(tmp_path / "net.onnx", [node(kind, roles, "y")], values, (4, 3, 3))
+    assert [*readers.read(path).eps.values()] == pytest.approx([default])
+
+
 def test_a_factor_and_a_layer_norm(tmp_path: Path) -> None:
     graph = network([layer("norm", "layer_norm", eps=1e-5), layer("gamma", "scale")], (4, 3, 3))
     numbers = np.random.default_rng(0).random((3, 4), "f4")

@@ -63,6 +63,7 @@ def through_file(ending: str) -> Callable[[Path, Arrays], Arrays]:
         weights.save(path, GRAPH, arrays)
         found = weights.load(path, GRAPH)
         assert (found.missing, found.extra) == ((), ())
+        assert all(weight.flags.writeable for weight in found.weights.values())
         return found.weights
 
     return step
@@ -307,6 +308,24 @@ def test_features_that_cannot_be_followed_are_refused(tmp_path: Path) -> None:
         weights.load(tmp_path / "net.safetensors", grouped, colours="BGR")
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        [layer("one", "conv2d", filters=3, kernel_size=1), layer("sum", "add", "input", "one")],
+        [
+            layer("each", "conv2d", filters=6, kernel_size=1, groups=3),
+            layer("shuffle", "channel_shuffle", groups=2),
+        ],
+    ],
+    ids=["a sum with colours in both orders", "channels that are dealt out"],
+)
+def test_what_mixes_orders_is_refused(tmp_path: Path, before: list[Any]) -> None:
+    graph = network([*before, layer("last", "conv2d", filters=4, kernel_size=1)])
+    weights.save(tmp_path / "net.safetensors", graph, random_weights(graph))
+    with pytest.raises(ArchspecError, match=r"last\.weight reads features whose order \(colours\)"):
+        weights.load(tmp_path / "net.safetensors", graph, colours="BGR")
+
+
 def test_colours_are_followed_through_every_layer(tmp_path: Path) -> None:
     """The network of the file gives on B,G,R images what the converted one gives on R,G,B."""
     norm = {"eps": 1e-3, "decay": 0.9}
@@ -339,6 +358,23 @@ def test_colours_are_followed_through_every_layer(tmp_path: Path) -> None:
         reference.load_weights(graph, built, {k: v.astype("float64") for k, v in some.items()})
         found.append(built(seen))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("flatten", ["CHW", "HWC"])
+def test_colours_are_followed_through_a_flattened_image(tmp_path: Path, flatten: Any) -> None:
+    """A dense layer reads the image itself: columns by pixel and colour, both other ones."""
+    graph = network([layer("flat", "flatten"), layer("fc", "dense", units=4)], (3, 2, 5))
+    arrays = random_weights(graph)
+    weights.save(tmp_path / "net.safetensors", graph, arrays)
+    options = {"colours": "BGR", "flatten": flatten}
+    found = weights.load(tmp_path / "net.safetensors", graph, **options).weights
+    images = np.random.default_rng(0).random((2, 3, 2, 5))
+    theirs = images[:, ::-1] if flatten == "CHW" else images[:, ::-1].transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(
+        images.reshape(2, -1) @ found["fc.weight"].T,
+        theirs.reshape(2, -1) @ arrays["fc.weight"].T,
+        rtol=1e-12,
+    )
 
 
 @pytest.mark.slow

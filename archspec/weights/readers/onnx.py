@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from archspec.diagnostics import shortened
-from archspec.weights import files, wire
+from archspec.weights import files, store, wire
 from archspec.weights.foreign import CANONICAL, Colours, Flatten, Foreign, Layout, Tensor
 from archspec.weights.readers import Format
 
@@ -339,16 +339,14 @@ class _Reader:
                 self.path, f"`{shortened(name)}` has {flat.size:,} numbers and the shape {said}"
             )
         if kind == BFLOAT16:
-            wide = flat.astype(np.uint32) << np.uint32(16)
-            return wide.view(np.float32).reshape(shape), "bfloat16"
+            return store.widen(flat).reshape(shape), "bfloat16"
         return flat.reshape(shape), ""
 
     def _outside(self, tensor: Any, shape: list[int], size: int) -> bytes:
         """The bytes of a tensor that are in a file beside the model."""
         said = {entry.key: entry.value for entry in tensor.external_data}
         where, name = said.get("location", ""), shortened(tensor.name)
-        parts = PurePosixPath(where.replace("\\", "/")).parts
-        if not parts or ".." in parts or parts[0].startswith("/") or ":" in parts[0]:
+        if not PurePosixPath(where).name or files.climbs(where):
             raise files.refused(
                 self.path,
                 f"is refused: the numbers of `{name}` are in `{shortened(where)}`, outside of the "
@@ -356,7 +354,7 @@ class _Reader:
                 "export it again, with its data in the model or beside it",
             )
         folder = self.path.resolve().parent
-        file = folder.joinpath(*parts)
+        file = folder / where.replace("\\", "/")
         try:
             inside = file.resolve().is_relative_to(folder)
         except (OSError, ValueError, RuntimeError):  # no path, or links in a circle
