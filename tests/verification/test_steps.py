@@ -210,8 +210,8 @@ def test_float32_stays_within_what_rounding_explains() -> None:
     found = trained(learner(), dtype="float32", backends=("torch", "keras"), steps=20)
     assert found.equal
     assert max(e.relative for e in found.losses) > 1e-9  # it is float32
-    bounds = [e.bound for e in found.losses]
-    assert max(bounds) < 1e-3
+    for errors in (found.losses, found.weights):  # the bounds are no larger than they need be
+        assert 0.01 < max(e.relative / e.bound for e in errors) < 0.5
 
 
 def test_a_wrong_momentum_is_found_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
