@@ -131,6 +131,8 @@ def main() -> None:
             raise
         _write_no_more()
         _fail(f"cannot write the result: {error.strerror}")
+    except MemoryError:
+        _fail("there is too little memory for this; try a smaller batch or input")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -55,6 +55,7 @@ class Sigmoid(Activation):
     """1 / (1 + exp(-x)). FLOPs an element: 4."""
 
     type: Literal["sigmoid"]
+    elementary = 1
     flops_each = 4
     keeps = ("output",)
 
@@ -82,6 +83,7 @@ class Silu(Activation):
     """x / (1 + exp(-x)), also called swish. FLOPs an element: 4."""
 
     type: Literal["silu"]
+    elementary = 1
     flops_each = 4
 
 
@@ -93,6 +95,7 @@ class Gelu(Activation):
     """
 
     type: Literal["gelu"]
+    elementary = 1
     approximate: Literal["none", "tanh"] = Field(
         default="none",
         description="`none`: the error function; `tanh`: the approximation of the paper",
@@ -107,6 +110,7 @@ class Tanh(Activation):
     """The hyperbolic tangent. FLOPs an element: 1."""
 
     type: Literal["tanh"]
+    elementary = 1
     keeps = ("output",)
 
 
@@ -118,6 +122,7 @@ class Softmax(Layer):
     """
 
     type: Literal["softmax"]
+    elementary = 1
     keeps = ("output",)
     arranges = "in order"
     examples = _ANY

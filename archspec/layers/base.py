@@ -102,8 +102,9 @@ class Layer(SpecModel):
     its output, so that a ReLU behind it may work in place; `arranges` says how PyTorch lays out
     its output in memory.
     each time; it is empty for all others. `commutes` says that the order of its inputs does not
-    matter. `computed_from` names the fields that an entry of `computed` follows from, where it
-    is not the field of that name.
+    matter, `elementary` how many exponentials, powers and the like stand behind one output.
+    `computed_from` names the fields that an entry of `computed` follows from, where it is not the
+    field of that name.
     """
 
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
@@ -113,6 +114,7 @@ class Layer(SpecModel):
     overwritable: ClassVar[bool] = False
     arranges: ClassVar[Arranging] = "alike"
     commutes: ClassVar[bool] = False
+    elementary: ClassVar[int] = 0
     computed_from: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     examples: ClassVar[tuple[Example, ...]] = ()
     beside: ClassVar[tuple[str, ...]] = ENTRY_KEYS

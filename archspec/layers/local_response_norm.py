@@ -24,6 +24,7 @@ class LocalResponseNorm(Layer):
     """
 
     type: Literal["local_response_norm"]
+    elementary = 1
     size: Annotated[int, Field(ge=1, le=4095)] = Field(description="channels in the window, odd")
     alpha: NonNegative = Field(
         description="the factor of the squares: 1e-4 in AlexNet; `alpha_mode` says of what"

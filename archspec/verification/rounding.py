@@ -5,8 +5,9 @@ network. An operation rounds its result by at most u of it, u = 2^-24. The error
 results are as good as independent, so they add up like a random walk, to lambda sqrt(n) u, where
 lambda is how many standard deviations are granted (Higham and Mary, "A new approach to
 probabilistic rounding error analysis", SIAM J. Sci. Comput. 41(5), 2019). A layer makes n roundings
-for each of its outputs, its FLOPs over its outputs, at least one, and carries on those of what it
-reads. So, with N the largest sum of n along a path from the image to the layer,
+for each of its outputs, its FLOPs over its outputs, at least one, and 16 more for an exponential, a
+power and the like, which libraries compute within some 4 units in the last place; it carries on
+those of what it reads. So, with N the largest sum of n along a path from the image to the layer,
 
     output bound = lambda sqrt(N) u,    lambda = 4,
 
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 UNIT = {"float64": 2.0**-53, "float32": 2.0**-24}
 # Standard deviations of rounding that are granted.
 LAMBDA = 4.0
+# Roundings that an exponential, a power or another elementary function counts as.
+ELEMENTARY = 16
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Roundings:
         self._flops = {
             name: costs.flops for name, costs in layer_costs(graph, shapes, batch).items()
         }
+        self._elementary = {node.name: node.layer.elementary for node in graph.nodes}
         sizes = {INPUT: math.prod(graph.input_shape)}
         sizes |= {node.name: math.prod(shapes.of(node.name)) for node in graph.nodes}
         self.own = {name: self._each(name, sizes[name]) for name in self._flops}
@@ -113,7 +117,8 @@ class Roundings:
 
     def _each(self, layer: str, size: int, times: int = 1) -> int:
         """A layer's operations, shared out among so many results."""
-        return max(1, math.ceil(times * self._flops[layer] / size))
+        each = max(1, math.ceil(times * self._flops[layer] / size))
+        return each + ELEMENTARY * self._elementary[layer]
 
 
 def bound(roundings: int) -> float:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from strategies import MAPS, VECTORS, Drawn, alike, candidates, coverings, network, options
 
 from archspec import verification
@@ -23,20 +23,23 @@ from archspec.layers.base import Layer, Shape
 BATCH = 5
 
 DRAWS = os.environ.get("ARCHSPEC_DRAWS")
+# What `make test` draws is the same each time. It is not shrunk, which takes minutes: what fails is
+# named, and the variable finds the smallest.
 profile = settings(
     max_examples=int(DRAWS or 4),
-    derandomize=not DRAWS,
+    phases=tuple(Phase) if DRAWS else (Phase.generate,),
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+# How often it is drawn until every option was run.
+ROUNDS = 4
 
 
 def disagreements(drawn: Sequence[Drawn]) -> list[str]:
     """The drawn layers at which the backends differ, each with its fields and its errors."""
-    found = verification.verify(network(drawn), batch=BATCH)
+    found = verification.verify(network(drawn), backends=("torch", "keras"), batch=BATCH)
     assert found.judge == "numpy"
-    assert {"torch", "keras"} <= {*found.backends}
     assert found.unable == {}
     wrong = [
         *((e.layer, e) for e in found.outputs if not e.within),
@@ -67,7 +70,10 @@ def test_the_backends_agree_on_every_option(kind: str) -> None:
         wrong = disagreements(drawn)
         assert not wrong, "\n".join(wrong)
 
-    agree()
+    for number in range(ROUNDS):
+        (agree if DRAWS else seed(number)(agree))()
+        if not list(unseen(kind, run)):
+            return
     assert list(unseen(kind, run)) == []
 
 
