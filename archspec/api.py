@@ -77,7 +77,7 @@ def build(
     ArchspecError when the framework is not installed or the file does not fit.
     """
     from archspec.backends import get_backend
-    from archspec.backends.numpy.initial import initial_weights
+    from archspec.backends.initial import initial_weights
 
     graph = buildable(spec)
     chosen = get_backend(backend)

@@ -45,7 +45,7 @@ def rows() -> Iterator[Row]:
 def _trainer(backend: str, device: str) -> Callable[[], object]:
     from archspec.backends import get_backend
     from archspec.backends.base import TrainableBackend
-    from archspec.backends.numpy.initial import initial_weights
+    from archspec.backends.initial import initial_weights
 
     net = archspec.load("alexnet")
     recipe = net.spec.training

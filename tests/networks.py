@@ -14,7 +14,7 @@ import numpy as np
 import archspec
 from archspec import catalog, expand, source
 from archspec.analysis.shapes import infer_shapes
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.graph import Graph
 from archspec.layers import layer_types
 from archspec.layers.base import Example

@@ -17,7 +17,7 @@ from PIL import Image
 import archspec
 from archspec import cli, prediction, weights
 from archspec.backends import backend_names, get_backend
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.training import RunOptions, run

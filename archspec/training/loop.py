@@ -341,7 +341,7 @@ def _free_path(name: str) -> Path:
 
 def _trainer(start: _Start, device: str) -> tuple[Trainer, Schedule]:
     """The trainer and the schedule: new, or where a checkpoint left them."""
-    from archspec.backends.numpy.initial import initial_weights
+    from archspec.backends.initial import initial_weights
 
     graph, recipe, checkpoint = start.graph, start.recipe, start.checkpoint
     if checkpoint is None:

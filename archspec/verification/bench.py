@@ -53,7 +53,7 @@ class Bench:
     def __init__(self, graph: Graph, batch: int, seed: int, dtype: str) -> None:
         import numpy as np
 
-        from archspec.backends.numpy.initial import initial_weights
+        from archspec.backends.initial import initial_weights
 
         numbers = np.random.default_rng(seed)
         self.silent = without_noise(graph)

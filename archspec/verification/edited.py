@@ -288,8 +288,8 @@ class _Comparison:
     def run(self) -> Edited:
         import numpy as np
 
+        from archspec.backends.initial import initial_weights
         from archspec.backends.numpy import BACKEND as REFERENCE
-        from archspec.backends.numpy.initial import initial_weights
 
         graph = self._graph
         self._plain = self._backend.open(graph, lambda: self._backend.build(graph))

@@ -374,7 +374,7 @@ def _seen(
 
 def _weights(graph: Graph, seed: int) -> Weights:
     """Weights that hand on signals of about the size they get, whatever the spec begins with."""
-    from archspec.backends.numpy.initial import DRAW, generator
+    from archspec.backends.initial import DRAW, generator
 
     shapes = infer_shapes(graph)
     weights = {}

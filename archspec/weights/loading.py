@@ -103,7 +103,7 @@ def completed(loaded: Loaded, graph: Graph, seed: int) -> Weights:
 
     Raises ArchspecError where the file has not all others.
     """
-    from archspec.backends.numpy.initial import initial_weights
+    from archspec.backends.initial import initial_weights
 
     loaded.require_complete()
     drawn = initial_weights(graph, seed, loaded.skipped)

@@ -25,10 +25,10 @@ from networks import (
 )
 
 from archspec import verification
+from archspec.backends.initial import initial_weights
 from archspec.backends.keras import BACKEND as KERAS
 from archspec.backends.keras import choose_engine
 from archspec.backends.numpy import BACKEND as NUMPY
-from archspec.backends.numpy.initial import initial_weights
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 

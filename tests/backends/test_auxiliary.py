@@ -12,7 +12,7 @@ from networks import Layers, heads, layer, network
 import archspec
 from archspec import verification
 from archspec.backends import get_backend
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.graph import Graph
 
 HEADS = {"aux1.pool", "aux1.fc", "aux2.conv", "aux2.norm", "aux2.relu", "aux2.flatten", "aux2.fc"}

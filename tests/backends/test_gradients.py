@@ -27,9 +27,9 @@ from networks import (
 )
 
 from archspec.backends import get_backend
+from archspec.backends.initial import initial_weights
 from archspec.backends.numpy import BACKEND as NUMPY
 from archspec.backends.numpy import functions, gradients
-from archspec.backends.numpy.initial import initial_weights
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers import layer_types

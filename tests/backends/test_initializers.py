@@ -11,8 +11,8 @@ import torch
 from networks import branching, layer, network
 
 from archspec.backends import get_backend
+from archspec.backends.initial import initial_weights
 from archspec.backends.numpy import BACKEND as NUMPY
-from archspec.backends.numpy.initial import initial_weights
 from archspec.graph import Graph
 
 # Of the two layers below: kernel height x width x channels a group, height x width x filters.

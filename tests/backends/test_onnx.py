@@ -44,8 +44,8 @@ from archspec import weights as weights_file
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend
 from archspec.backends.base import ComparableBackend
+from archspec.backends.initial import initial_weights
 from archspec.backends.numpy import BACKEND as NUMPY
-from archspec.backends.numpy.initial import initial_weights
 from archspec.backends.onnx import BACKEND
 from archspec.backends.onnx import layers as table
 from archspec.backends.onnx import model as models

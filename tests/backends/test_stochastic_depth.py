@@ -11,7 +11,7 @@ import torch
 from networks import layer, network, recipe
 
 from archspec.backends import get_backend
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 
 RATE, IMAGES = 0.25, 4000
 

@@ -11,7 +11,7 @@ from networks import heads, layer, network, recipe, sgd_network
 
 from archspec.backends import get_backend
 from archspec.backends.base import Trainer
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.backends.torch import tensors
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph

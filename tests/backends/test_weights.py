@@ -12,7 +12,7 @@ from networks import branching, layer, network
 from archspec import verification
 from archspec.backends import get_backend
 from archspec.backends.base import Backend, TrainableBackend
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.graph import Graph
 
 BACKENDS = [

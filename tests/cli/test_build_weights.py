@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 import archspec
 from archspec import cli, prediction, weights
 from archspec.backends import backend_names
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.graph import Graph
 from archspec.plain import plain_spec
 from archspec.training import RunOptions, run

@@ -16,7 +16,7 @@ from small_runs import BACKENDS, metrics
 import archspec
 from archspec.backends import get_backend
 from archspec.backends.base import TrainableBackend
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 
 pytestmark = pytest.mark.slow
 both = pytest.mark.parametrize("backend", BACKENDS)

@@ -19,7 +19,7 @@ from small_runs import TINY, figures, resume, tensors, train, write_spec
 import archspec
 from archspec import weights
 from archspec.backends import get_backend
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.training import RunOptions, run

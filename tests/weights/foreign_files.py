@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from networks import layer, network
 
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.graph import Graph
 
 Arrays = dict[str, np.ndarray]

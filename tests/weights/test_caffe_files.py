@@ -17,8 +17,8 @@ from networks import layer, network
 import archspec
 from archspec import weights
 from archspec.analysis.shapes import infer_shapes
+from archspec.backends.initial import initial_weights
 from archspec.backends.numpy import BACKEND as REFERENCE
-from archspec.backends.numpy.initial import initial_weights
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.weights import readers

@@ -12,7 +12,7 @@ import pytest
 from foreign_files import bvlc_dictionary, python2_npy, random_weights, same, small_alexnet
 
 from archspec import weights
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.weights import readers
 
 torch = pytest.importorskip("torch")

@@ -12,7 +12,7 @@ from test_caffe_files import caffemodel
 
 import archspec
 from archspec import weights
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.backends.torch import BACKEND as TORCH
 from archspec.graph import Graph
 

@@ -14,8 +14,8 @@ from models import images, keras, mixed, random_like, torch_outputs
 from networks import branching, heads, layer, network
 
 from archspec import weights
+from archspec.backends.initial import initial_weights
 from archspec.backends.keras import BACKEND as KERAS
-from archspec.backends.numpy.initial import initial_weights
 from archspec.graph import Graph
 from archspec.weights import readers
 

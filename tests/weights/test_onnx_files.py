@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from archspec import weights
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.weights import readers

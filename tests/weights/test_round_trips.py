@@ -20,7 +20,7 @@ from networks import layer, network
 import archspec
 from archspec import weights
 from archspec.backends import backend_names, get_backend
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.diagnostics import ArchspecError
 from archspec.weights import readers
 

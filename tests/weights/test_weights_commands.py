@@ -14,7 +14,7 @@ from foreign_files import random_weights, same
 
 import archspec
 from archspec import catalog, weights
-from archspec.backends.numpy.initial import initial_weights
+from archspec.backends.initial import initial_weights
 from archspec.cli import main
 from archspec.weights.inspection import inspect
 

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 FUNCTIONS = Path(__file__).with_name("functions.py")
 TABLE = Table("numpy", LAYERS, FUNCTIONS, {"math", "np"})
-INITIAL = Path(__file__).with_name("initial.py")
+# Read as text: emitting needs no NumPy.
+INITIAL = Path(__file__).parents[1] / "initial.py"
 
 
 class NumpyBackend(Backend):

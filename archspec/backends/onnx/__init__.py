@@ -57,7 +57,7 @@ class OnnxBackend(ComparableBackend):
         return f"{run}, images in float32, N x {shape}"
 
     def build(self, graph: Graph) -> Any:
-        from archspec.backends.numpy.initial import initial_weights
+        from archspec.backends.initial import initial_weights
 
         model = self.parse(graph)
         drawn = initial_weights(graph, 0)
