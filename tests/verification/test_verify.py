@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -346,6 +347,14 @@ def test_what_is_not_installed_is_left_out_and_said(
     status, out, err = run("verify", "small.yaml")
     assert (status, out) == (2, "")
     assert "pip install 'archspec-nn[torch,keras]'" in err
+
+
+def test_an_unknown_engine_of_keras_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    status, out, err = run("verify", "small.yaml", "--backend", "keras")
+    assert (status, out) == (2, "")
+    assert "KERAS_BACKEND is 'theano'" in err
 
 
 def test_an_unknown_backend_is_one_line(run: Run) -> None:
