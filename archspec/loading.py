@@ -123,6 +123,16 @@ def buildable(spec: Spec) -> Graph:
     return found.graph
 
 
+def has_trained_weights(graph: Graph) -> bool:
+    """Whether any weight of the network learns."""
+    shapes = infer_shapes(graph)
+    return any(
+        weight.trainable and not weight.buffer
+        for node in graph.nodes
+        for weight in node.layer.weights(shapes.inputs(node))
+    )
+
+
 def require_batches(graph: Graph, batch: int) -> None:
     """Raise ArchspecError where the network cannot be trained on batches of `batch` images."""
     alone = norms_of_one(graph, infer_shapes(graph), batch)

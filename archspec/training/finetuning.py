@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archspec.analysis.shapes import infer_shapes
 from archspec.diagnostics import ArchspecError, shortened
 from archspec.graph import Graph
+from archspec.loading import has_trained_weights
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import Preprocessing
 from archspec.training.checkpoint import Origin, run_around, weights_in
@@ -96,16 +96,6 @@ def frozen(graph: Graph, patterns: Sequence[str]) -> Graph:
         said = " ".join(f"--freeze {shortened(pattern)}" for pattern in patterns)
         raise ArchspecError(f"{said} leaves nothing to train: every layer with weights is frozen")
     return found
-
-
-def has_trained_weights(graph: Graph) -> bool:
-    """Whether any weight of the network learns."""
-    shapes = infer_shapes(graph)
-    return any(
-        weight.trainable and not weight.buffer
-        for node in graph.nodes
-        for weight in node.layer.weights(shapes.inputs(node))
-    )
 
 
 def _said(preprocessing: Preprocessing) -> str:

@@ -32,12 +32,7 @@ from archspec.training.checkpoint import (
 )
 from archspec.training.clock import Clock
 from archspec.training.data import Data, prepare
-from archspec.training.finetuning import (
-    first_weights,
-    frozen,
-    has_trained_weights,
-    with_remark,
-)
+from archspec.training.finetuning import first_weights, frozen, with_remark
 from archspec.training.metrics import score
 from archspec.training.options import (
     EpochMetrics,
@@ -309,7 +304,7 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
             written = loading.load(spec, root=options.root, **chosen, classes=classes)
         spec = written
     graph = ending_in_logits(loading.buildable(spec))
-    if graph.output == INPUT or not has_trained_weights(graph):
+    if graph.output == INPUT or not loading.has_trained_weights(graph):
         raise ArchspecError(f"the network {graph.name} has no weights to train")
     shapes = infer_shapes(graph)
     wrong = [name for name in graph.outputs if shapes.of(name) != (classes,)]

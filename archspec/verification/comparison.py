@@ -107,6 +107,8 @@ def verify(
     of training to compare. Raises ArchspecError when one of the backends, or every framework, is
     missing, and where the network cannot be trained for `steps`, or on batches of that size.
     """
+    import numpy as np
+
     chosen, missing, unable = _chosen(graph, backends)
     learners = [backend for backend in chosen if isinstance(backend, TrainableBackend)]
     if steps and not learners:
@@ -116,14 +118,18 @@ def verify(
     if learners:
         require_batches(graph, batch)
     network, classes = trained_network(without_noise(graph)) if steps else (graph, 0)
-    bench = Bench(graph, batch, seed, dtype)
-    outputs = [error for backend in chosen for error in bench.outputs(backend)]
-    # What computes other shapes is found wrong already, and its gradients are of something else.
-    strange = {e.backend for e in outputs if e.layer in graph.outputs and math.isinf(e.absolute)}
-    learners = [backend for backend in learners if backend.name not in strange]
-    judge, gradients = bench.gradients(learners)
-    entrants = bench.entrants(network, learners) if steps else None
-    training = compare(network, classes, entrants, steps, batch, seed) if entrants else None
+    # What overflows is found not to be finite; NumPy need not warn of it.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        bench = Bench(graph, batch, seed, dtype)
+        outputs = [error for backend in chosen for error in bench.outputs(backend)]
+        # What computes other shapes is found wrong already; its gradients are of something else.
+        strange = {
+            e.backend for e in outputs if e.layer in graph.outputs and math.isinf(e.absolute)
+        }
+        learners = [backend for backend in learners if backend.name not in strange]
+        judge, gradients = bench.gradients(learners)
+        entrants = bench.entrants(network, learners) if steps else None
+        training = compare(network, classes, entrants, steps, batch, seed) if entrants else None
     subject = Subject(graph, tuple(chosen), dtype, batch, seed, bench.measured)
     checks = [check(subject) for check in CHECKS]
     return Verification(

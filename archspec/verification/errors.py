@@ -38,7 +38,7 @@ class OutputError(Bounded):
     `relative` is the largest absolute error over the largest absolute value of the layer; it may be
     `bound`. Where it is more, `own` is the part that the layer adds: its distance from what the
     reference computes from the inputs that the layer had in this backend, which may be `own_bound`.
-    It is None where nothing can be computed from those.
+    It is None where nothing can be computed from those. `reason` says why an error is infinite.
     """
 
     layer: str
@@ -48,6 +48,7 @@ class OutputError(Bounded):
     bound: float
     own: float | None = None
     own_bound: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,23 @@ def error(
     if scale is None:
         scale = float(np.abs(expected).max(initial=0.0))
     return absolute, over(absolute, scale)
+
+
+def reason(found: Array | None, expected: Array, dtype: str) -> str:
+    """Why the error of what a backend computes in `dtype` is infinite."""
+    import numpy as np
+
+    if found is None or found.shape != expected.shape:
+        return "has another shape"
+    if not np.isfinite(expected).all():
+        return (
+            "is not finite in the reference either, so that nothing can be compared: numbers "
+            "overflow, and smaller ones in `weight_init` would not"
+        )
+    largest = float(np.abs(expected).max(initial=0.0))
+    if largest > np.finfo(dtype).max:
+        return f"has numbers of up to {largest:.1e}, which are beyond {dtype}"
+    return "has numbers that are not finite"
 
 
 def over(absolute: float, scale: float) -> float:

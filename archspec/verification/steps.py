@@ -30,6 +30,7 @@ from archspec.backends.source import contexts
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
+from archspec.loading import has_trained_weights
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import DEFAULT_RECIPE, Preprocessing, Recipe
 from archspec.verification.errors import Bounded, error, finite, layer_of, layer_scales, over
@@ -144,9 +145,15 @@ class Entrants:
 def trained_network(graph: Graph) -> tuple[Graph, int]:
     """The network as it is trained, ending in logits, and its number of classes.
 
-    Raises ArchspecError where cross-entropy is not defined for what it puts out.
+    Raises ArchspecError where no weight learns, and where cross-entropy is not defined for what it
+    puts out.
     """
     network = ending_in_logits(graph)
+    if not has_trained_weights(network):
+        raise ArchspecError(
+            "--steps compares what training makes of the weights, and none of this network learns; "
+            "leave --steps out"
+        )
     shapes = infer_shapes(network)
     sizes = {name: shapes.of(name) for name in network.outputs}
     first = sizes[network.output]
@@ -241,11 +248,8 @@ def compare(
 
 
 def _step(racer: Racer, images: Array, labels: Labels, rate: float) -> float:
-    """The loss before an update, which may be infinite: NumPy need not warn of it."""
-    import numpy as np
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(racer.trainer.step(images.astype(racer.dtype), labels, rate))
+    """The loss before an update, which may be infinite."""
+    return float(racer.trainer.step(images.astype(racer.dtype), labels, rate))
 
 
 def _worse(one: WeightError | None, other: WeightError) -> WeightError:

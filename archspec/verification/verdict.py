@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from archspec.analysis.shapes import infer_shapes
 from archspec.graph import Graph
 from archspec.spec.fields import INPUT
 from archspec.verification.errors import Bounded, GradientError, OutputError, layer_of
@@ -74,8 +75,8 @@ def _outputs(graph: Graph, backend: str, wrong: Sequence[OutputError]) -> list[D
             text = f"{backend}: {what} is the first layer whose output differs{_by(error)}."
         else:
             text = f"{backend}: the output of {what} differs too{_by(error)}."
-        if math.isinf(error.absolute):
-            text += " It has another shape, or numbers that are not finite."
+        if error.reason is not None:
+            text += f" It {error.reason}."
         elif error.own is None or error.own_bound is None:
             text += " Its inputs have other shapes already."
         elif _by_itself(error):
@@ -145,7 +146,14 @@ def _gradients(
         whole = len(here) == len([e for e in errors if layer_of(e.parameter) == name])
         if not whole:
             right = [e.parameter for e in errors if e.within and layer_of(e.parameter) == name]
-            text += f" {_named(right)} of the same layer agrees, so it is how this one is derived."
+            text += f" {_named(right)} of the same layer agrees, so it is how this one is derived"
+            moody = _other_in_training(graph, name)
+            if moody:
+                text += (
+                    f", or what the layer reads in training, where {_named(moody)} before it "
+                    f"{'computes' if len(moody) == 1 else 'compute'} otherwise than at inference"
+                )
+            text += "."
         elif between:
             text += (
                 f" Gradients are computed from the output backwards, and behind it they agree: it "
@@ -189,6 +197,21 @@ def _between(graph: Graph, name: str, agreeing: set[str]) -> list[str]:
     return [node.name for node in graph.nodes if node.name in found]
 
 
+def _other_in_training(graph: Graph, name: str) -> list[str]:
+    """The layers before `name` that compute otherwise in training than at inference."""
+    shapes = infer_shapes(graph)
+    needed = {name}
+    found = []
+    for node in reversed(graph.nodes):
+        if node.name not in needed:
+            continue
+        needed.update(node.inputs)
+        weights = node.layer.weights(shapes.inputs(node))
+        if node.name != name and (node.layer.noise_off or any(w.buffer for w in weights)):
+            found.append(node.name)
+    return found[::-1]
+
+
 def _training(graph: Graph, backend: str, training: Training, agreed: bool) -> list[Difference]:
     """The first step after which something differs; weights are compared after the loss."""
     losses = [e for e in training.losses if e.backend == backend and not e.within]
@@ -206,6 +229,11 @@ def _training(graph: Graph, backend: str, training: Training, agreed: bool) -> l
         )
         if not math.isfinite(training.expected[step - 1]):
             text += DIVERGES
+        elif not math.isfinite(loss.loss):
+            text += (
+                f" That is {training.expected[step - 1]:.6g}: only here numbers overflow, as those "
+                "of float32 do from 3.4e38 on. A lower learning rate in the recipe avoids it."
+            )
         elif step == 1 and agreed:
             text += (
                 " It is computed before anything is updated, and outputs and gradients agree: the "

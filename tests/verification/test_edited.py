@@ -32,6 +32,17 @@ def noisy() -> Graph:
     return network(layers, (3, 5, 5), "noisy", defaults={"bias_init": "zeros"})
 
 
+def clipped() -> Graph:
+    """No number gets to 6 where the clip is."""
+    layers = [
+        layer("conv", "conv2d", filters=4, kernel_size=3),
+        layer("clip", "relu6"),
+        layer("flatten", "flatten"),
+    ]
+    tame = {"weight_init": {"type": "uniform", "low": -0.1, "high": 0.1}}
+    return network(layers, (3, 5, 5), "clipped", defaults=tame)
+
+
 def edited(folder: Path, backend: str, graph: Graph, *edits: tuple[str, str]) -> Edited:
     """What is found in the emitted source with some of its text replaced."""
     text = get_backend(backend).emit(graph)
@@ -62,6 +73,11 @@ def edit(graph: Callable[[], Graph], *replace: tuple[str, str], **layers: str) -
 
 
 TORCH = {
+    "a bend that no number gets to": edit(
+        clipped,
+        ("nn.ReLU6()", "nn.ReLU()"),
+        clip="is ReLU, in the spec ReLU6; between -10 and 10, another output",
+    ),
     "a setting": edit(
         sgd_network, ("k=2", "k=1"), response1="k is 1.0, in the spec 2.0; computes something else"
     ),

@@ -109,6 +109,14 @@ def test_what_cannot_be_trained_is_one_line() -> None:
     )
     with pytest.raises(ArchspecError, match="the output early is 3"):
         verification.verify(other, backends=("torch",), steps=2)
+    for layers in (
+        [layer("flatten", "flatten"), layer("drop", "dropout", rate=0.5)],
+        [layer("flatten", "flatten"), layer("fc", "dense", units=4, trainable=False)],
+    ):
+        idle = network(layers)
+        assert verification.verify(idle, backends=("torch",)).equal
+        with pytest.raises(ArchspecError, match="none of this network learns; leave --steps out"):
+            verification.verify(idle, backends=("torch",), steps=2)
 
 
 def with_recipe(**optimizer: Any) -> Callable[[Graph, Recipe], tuple[Graph, Recipe]]:

@@ -14,7 +14,7 @@ import archspec
 from archspec import verification
 from archspec.backends.base import ComparableBackend
 from archspec.backends.numpy import BACKEND as NUMPY
-from archspec.backends.source import LayerContext
+from archspec.backends.source import LayerContext, call
 from archspec.backends.torch import BACKEND as TORCH
 from archspec.backends.torch import layers as torch_layers
 from archspec.diagnostics import ArchspecError
@@ -126,6 +126,28 @@ def test_a_wrong_derivative_of_one_parameter(monkeypatch: pytest.MonkeyPatch) ->
     (difference,) = verify(chain()).differences
     assert "the gradient of conv1.bias (conv2d) differs" in difference.message
     assert "conv1.weight of the same layer agrees" in difference.message
+
+
+def test_what_computes_otherwise_in_training_is_suspected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gradient of a weight has the layer's inputs in it, and that of a bias has not."""
+    graph = network(
+        [
+            layer("conv1", "conv2d", filters=4, kernel_size=3),
+            layer("norm1", "batch_norm", eps=1e-3, decay=0.9),
+            layer("flatten", "flatten"),
+            layer("drop1", "dropout", rate=0.5),
+            layer("fc2", "dense", units=4),
+        ]
+    )
+    monkeypatch.setitem(torch_layers.LAYERS, "dropout", lambda context: call("nn.Dropout", 0.9))
+    (difference,) = verify(graph).differences
+    assert (difference.about, difference.layer) == ("gradients", "fc2")
+    assert (
+        "fc2.bias of the same layer agrees, so it is how this one is derived, or what the layer "
+        "reads in training, where norm1 and drop1 before it compute otherwise than at inference."
+    ) in difference.message
 
 
 def test_a_wrong_gradient_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:

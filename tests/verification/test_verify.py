@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -198,7 +199,6 @@ def test_batch_norm_tensors_that_are_swapped_are_found(
     assert not verification.verify(graph, backends=("torch",)).equal
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_nan_and_infinity_are_unequal(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = network([layer("conv", "conv2d", filters=2, kernel_size=3)])
@@ -207,6 +207,62 @@ def test_nan_and_infinity_are_unequal(value: float, monkeypatch: pytest.MonkeyPa
     found = verification.verify(graph, backends=("torch",))
     assert not found.equal
     assert found.outputs[0].relative == math.inf
+
+
+def overflowing(std: float) -> Graph:
+    wild = {"weight_init": {"type": "normal", "std": std}}
+    layers = [layer("flatten", "flatten"), layer("fc1", "dense", units=4, **wild)]
+    return network([*layers, layer("fc2", "dense", units=4, **wild)])
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_overflows_is_told_and_not_warned_of() -> None:
+    nowhere = verification.verify(overflowing(1e200), backends=("torch",))
+    assert not nowhere.equal
+    (difference,) = nowhere.differences
+    assert difference.layer == "fc2"
+    assert "is not finite in the reference either" in difference.message
+    assert "`weight_init`" in difference.message
+    json.dumps(nowhere.to_json(), allow_nan=False)
+
+    assert verification.verify(overflowing(1e30), backends=("torch",)).equal
+    single = verification.verify(overflowing(1e30), backends=("torch",), dtype="float32")
+    assert single.differences[0].layer == "fc2"
+    assert "which are beyond float32" in single.differences[0].message
+    assert (single.outputs[-1].reason or "").startswith("has numbers of up to")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_bend_that_no_number_gets_to_is_compared(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = network(
+        [
+            layer("conv", "conv2d", filters=4, kernel_size=3),
+            layer("clip", "relu6"),
+            layer("flatten", "flatten"),
+        ],
+        defaults={"weight_init": {"type": "uniform", "low": -0.1, "high": 0.1}},
+    )
+    assert verification.verify(graph, backends=("torch", "keras"), dtype=dtype).equal
+    monkeypatch.setitem(torch_layers.LAYERS, "relu6", lambda context: call("nn.ReLU"))
+    found = verification.verify(graph, backends=("torch",), dtype=dtype)
+    assert not found.equal
+    (difference,) = found.differences
+    assert (difference.about, difference.layer) == ("outputs", "clip")
+    # At 10, where a relu6 is 6.
+    assert difference.relative == pytest.approx(4 / 6, rel=1e-3)
+
+
+def test_elementwise_functions_are_equal_from_end_to_end() -> None:
+    kinds = [
+        *({"type": kind} for kind in ("tanh", "sigmoid", "silu", "relu6", "hard_swish")),
+        *({"type": "hard_sigmoid"}, {"type": "leaky_relu", "negative_slope": 0.3}),
+        *({"type": "gelu"}, {"type": "gelu", "approximate": "tanh"}),
+    ]
+    graph = network([{"name": f"act{number}", **kind} for number, kind in enumerate(kinds)])
+    for dtype in ("float64", "float32"):
+        assert verification.verify(graph, dtype=dtype).equal
 
 
 def test_errors_are_relative_to_the_largest_value() -> None:
@@ -291,6 +347,14 @@ def test_what_is_not_installed_is_left_out_and_said(
     status, out, err = run("verify", "small.yaml")
     assert (status, out) == (2, "")
     assert "pip install 'archspec-nn[torch,keras]'" in err
+
+
+def test_an_unknown_engine_of_keras_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    status, out, err = run("verify", "small.yaml", "--backend", "keras")
+    assert (status, out) == (2, "")
+    assert "KERAS_BACKEND is 'theano'" in err
 
 
 def test_an_unknown_backend_is_one_line(run: Run) -> None:

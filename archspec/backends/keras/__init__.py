@@ -213,7 +213,10 @@ class KerasBackend(TrainableBackend):
 
 
 def choose_engine() -> None:
-    """Set KERAS_BACKEND to an engine that is installed, unless the user has set one."""
+    """Set KERAS_BACKEND to an engine that is installed, unless the user has set one.
+
+    Raises ArchspecError where that is none of ENGINES, or not installed.
+    """
     if "KERAS_BACKEND" not in os.environ:
         for engine in ENGINES:
             if importlib.util.find_spec(engine):
@@ -222,6 +225,12 @@ def choose_engine() -> None:
     if os.environ["KERAS_BACKEND"] == "jax":
         os.environ.setdefault("JAX_ENABLE_X64", "1")  # float64 for `verify`
     if "keras" not in sys.modules:
+        installed = [engine for engine in ENGINES if importlib.util.find_spec(engine)]
+        if os.environ["KERAS_BACKEND"] not in installed:
+            raise ArchspecError(
+                f"KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}, which is no engine of Keras "
+                f"that is installed; set it to {' or '.join(installed)}, or unset it"
+            )
         with _quiet_start():
             keras = importlib.import_module("keras")
             keras.random.uniform((1,), seed=0)  # TensorFlow looks for devices now
