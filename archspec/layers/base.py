@@ -100,8 +100,7 @@ class Layer(SpecModel):
     each time; it is empty for all others. `keeps` is what PyTorch keeps for the layer's backward
     pass; both where a layer does not say. `overwritable` says that nothing but its readers needs
     its output, so that a ReLU behind it may work in place; `arranges` says how PyTorch lays out
-    its output in memory.
-    each time; it is empty for all others. `commutes` says that the order of its inputs does not
+    its output in memory. `commutes` says that the order of its inputs does not
     matter, `elementary` how many exponentials, powers and the like stand behind one output.
     `computed_from` names the fields that an entry of `computed` follows from, where it is not the
     field of that name.
