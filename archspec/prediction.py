@@ -269,7 +269,10 @@ def _preprocessing(
 def _files(images: Iterable[str | Path]) -> list[Path]:
     """The files that are named, and those below the folders that are. Raises ArchspecError."""
     found: list[Path] = []
-    for image in map(Path, images):
+    for name in images:
+        image = Path(name)
+        if not str(name):  # Path("") is this folder, and an unset variable of the shell means none
+            raise ArchspecError("an image has no name: one of the arguments is empty")
         try:
             if not image.is_dir():
                 found.append(image)

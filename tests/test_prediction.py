@@ -322,6 +322,7 @@ class TestImages:
     def test_what_is_no_image(self, folder: Path) -> None:
         Path("empty").mkdir()
         assert said("empty") == "the folder empty has no images (.jpg, .jpeg, .png)"
+        assert said("") == "an image has no name: one of the arguments is empty"
         assert said("nowhere.png").startswith("cannot read the image nowhere.png: No such file")
         Path("text.png").write_text("hello")
         Path("nothing.png").write_bytes(b"")

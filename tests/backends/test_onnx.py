@@ -7,6 +7,7 @@ examples stays within 1e-6, networks of some hundred layers within 1e-5.
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import itertools
 import json
@@ -639,6 +640,26 @@ def test_build_writes_a_model_that_runs(run: Run, tmp_path: Path) -> None:
         None, {"input": np.zeros((5, 3, 9, 9), "float32")}
     )
     assert found[0].shape == (5, 4)
+
+
+def test_a_full_disk_leaves_the_model_before(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("small-net.onnx").write_text("the one before")
+
+    def cut_off(self: Path, data: bytes) -> int:
+        with self.open("wb") as stream:
+            stream.write(data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", cut_off)
+    status, _, err = run("build", "small.yaml", "--backend", "onnx")
+    assert (status, err) == (
+        2,
+        "archspec: cannot write small-net.onnx: No space left on device\n",
+    )
+    assert Path("small-net.onnx").read_text() == "the one before"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["small-net.onnx", "small.yaml"]
 
 
 def test_build_writes_the_text(run: Run) -> None:

@@ -81,7 +81,12 @@ def save(model: Any, path: Path) -> tuple[Path, ...]:
     import onnx
 
     if not too_large(model):
-        path.write_bytes(model.SerializeToString(deterministic=True))
+        new = path.with_name(f".{path.name}.new")
+        try:  # a full disk leaves the model before
+            new.write_bytes(model.SerializeToString(deterministic=True))
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
         return (path,)
     data = path.with_name(f"{path.name}.data")
     copy = onnx.ModelProto()
