@@ -107,8 +107,6 @@ def verify(
     of training to compare. Raises ArchspecError when one of the backends, or every framework, is
     missing, and where the network cannot be trained for `steps`, or on batches of that size.
     """
-    import numpy as np
-
     chosen, missing, unable = _chosen(graph, backends)
     learners = [backend for backend in chosen if isinstance(backend, TrainableBackend)]
     if steps and not learners:
@@ -118,6 +116,9 @@ def verify(
     if learners:
         require_batches(graph, batch)
     network, classes = trained_network(without_noise(graph)) if steps else (graph, 0)
+
+    import numpy as np  # here, because what is chosen says what to install where it is missing
+
     # What overflows is found not to be finite; NumPy need not warn of it.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         bench = Bench(graph, batch, seed, dtype)
