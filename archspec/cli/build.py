@@ -73,6 +73,11 @@ def build(
     file = output or Path(default)
     beside = None
     if values is not None and not whole:
+        if not chosen.weight_files:
+            raise ArchspecError(
+                f"the {chosen.name} backend has no format for weights; `archspec weights convert` "
+                "writes them in that of another"
+            )
         beside = file.with_suffix(chosen.weight_files[0])
         if beside == file:
             raise ArchspecError(f"--output is the source, and {file} a name for its weights")

@@ -14,6 +14,7 @@ from archspec.analysis.section import Column
 from archspec.report.grid import Cell, print_grid
 from archspec.report.table import print_section
 from archspec.verification import GradientError, OutputError, Training, Verification
+from archspec.verification.bench import REFERENCE
 from archspec.verification.edited import Edited
 from archspec.verification.errors import Bounded, over
 from archspec.verification.steps import DROP
@@ -116,7 +117,7 @@ def _remarks(found: Verification) -> Iterable[str]:
         yield "lacks a derivative"
     elif outputs_only:
         yield f"{', '.join(outputs_only)} tells outputs alone: no gradients and no training"
-    if found.judge not in (None, "numpy"):
+    if found.judge not in (None, REFERENCE.name):
         yield (
             f"{found.judge} judges gradients and training: the reference lacks the derivative of a "
             "layer"
@@ -127,7 +128,7 @@ def _remarks(found: Verification) -> Iterable[str]:
 
 
 def _judge(name: str) -> str:
-    return "the reference" if name == "numpy" else name
+    return "the reference" if name == REFERENCE.name else name
 
 
 def _print_errors(
@@ -153,7 +154,7 @@ def _print_errors(
         columns.append(Column("bound", "right"))
     cells: list[tuple[Cell, ...]] = []
     for name, row in rows.items():
-        absolute = max(e.absolute for e in row.values())  # type: ignore[attr-defined]
+        absolute = max(e.absolute for e in row.values())
         bound = max(e.bound for e in row.values())
         cells.append(
             (

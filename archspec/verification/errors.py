@@ -19,9 +19,10 @@ NOTHING = 1e-12
 
 
 class Bounded:
-    """A relative error that has a bound."""
+    """An absolute error, and the relative one, which has a bound."""
 
     __slots__ = ()
+    absolute: float
     relative: float
     bound: float
 

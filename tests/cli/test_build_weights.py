@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 import archspec
 from archspec import cli, prediction, weights
-from archspec.backends import backend_names
+from archspec.backends import backend_names, get_backend
 from archspec.backends.initial import initial_weights
 from archspec.graph import Graph
 from archspec.plain import plain_spec
@@ -88,6 +88,17 @@ def write(graph: Graph, name: str = "net") -> dict[str, np.ndarray]:
 def loading_lines(printed: str) -> list[str]:
     """The two lines of Python that the command prints."""
     return re.findall(r"^    (model.*)$", printed, re.MULTILINE)
+
+
+def test_a_backend_without_a_format_for_weights(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(type(get_backend("numpy")), "weight_files", ())
+    write(heads())
+    status, _, err = command("net.yaml", "--weights", "net.safetensors", "--backend", "numpy")
+    assert status == 2
+    assert "the numpy backend has no format for weights; `archspec weights convert`" in err
+    assert not list(tmp_path.glob("*.py"))
 
 
 @pytest.mark.slow
