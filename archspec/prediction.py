@@ -19,7 +19,7 @@ from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
-from archspec.spec.recipe import Preprocessing
+from archspec.spec.preprocessing import Preprocessing
 from archspec.training.checkpoint import RUN, RunFolder, run_around, weights_in
 from archspec.training.data import Scaling
 from archspec.training.pixels import fitted

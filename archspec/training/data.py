@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.analysis.numbers import counted
 from archspec.diagnostics import ArchspecError
 from archspec.layers.base import Shape, show
-from archspec.spec.recipe import Preprocessing
+from archspec.spec.preprocessing import Preprocessing
 from archspec.training.pixels import fitted
 from archspec.training.sources import Source, shown
 
@@ -30,6 +30,27 @@ STATISTICS_IMAGES = 1000
 STATISTICS_DIGITS = 6
 THREADS = 2
 AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A pass over the training images: the `number`-th, from 1, of a run with this seed.
+
+    All that is random in it depends on these two and on what it is about (an image, a step), and
+    on nothing that was drawn before.
+    """
+
+    seed: int
+    number: int
+
+    @property
+    def shuffle_seed(self) -> int:
+        """Another order of the images for each epoch of each seed, the same in every backend."""
+        return (self.seed * 1_000_003 + self.number) % 2**31
+
+    def step_seed(self, batch: int) -> int:
+        """The seed of what a network draws in a step, which counts from 0 in each epoch."""
+        return (self.shuffle_seed * 1_000_033 + batch) % 2**31
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,19 +72,30 @@ class Images:
             pixels = self.scaling.scaled(pixels)
         return {"image": pixels, "label": self.source.labels[index]}
 
-    def batches(self, size: int, *, shuffle_seed: int | None = None) -> Iterator[dict[str, Any]]:
-        """Batches of images N,H,W,C and labels; shuffled when there is a seed for it.
+    def batches(
+        self,
+        size: int,
+        *,
+        epoch: Epoch | None = None,
+        start: int = 0,
+        shard: tuple[int, int] = (0, 1),
+    ) -> Iterator[dict[str, Any]]:
+        """Batches of images N,H,W,C and labels; in the order of an `epoch`, or as they are.
 
         A shuffled pass leaves out the images that do not fill a last batch, another few each
-        time, unless there is not one full batch. What decoding raises is raised here.
+        time, unless there is not one full batch. The first `start` batches are not read. Process
+        `rank` of so many, `shard`, reads its part of each batch. What decoding raises is raised
+        here.
         """
         import grain
 
         dataset = grain.MapDataset.source(self)
-        if shuffle_seed is not None:
-            dataset = dataset.shuffle(seed=shuffle_seed)
-        full_only = shuffle_seed is not None and len(self) >= size
-        dataset = dataset.batch(size, drop_remainder=full_only)
+        if epoch is not None:
+            dataset = dataset.shuffle(seed=epoch.shuffle_seed)
+        full_only = epoch is not None and len(self) >= size
+        dataset = dataset[start * size : len(self) - len(self) % size if full_only else None]
+        rank, processes = shard
+        dataset = dataset.batch(size // processes)[rank::processes]
         options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD)
         yield from dataset.to_iter_dataset(options)
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from archspec.diagnostics import ArchspecError
-from archspec.spec.recipe import Preprocessing
+from archspec.spec.preprocessing import Preprocessing
 from archspec.training.data import prepare
 from archspec.training.sources import Folder, open_source
 

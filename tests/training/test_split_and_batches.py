@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from archspec.diagnostics import ArchspecError
-from archspec.spec.recipe import Preprocessing
-from archspec.training.data import Images, prepare, split
-from archspec.training.loop import epoch_seed
+from archspec.spec.preprocessing import Preprocessing
+from archspec.training.data import Epoch, Images, prepare, split
 from archspec.training.sources import Digits, Source, open_source
 
 PLAIN = Preprocessing(mean=(0.0,))
@@ -141,7 +140,7 @@ class TestScaling:
 
 def order(size: int, seed: int | None, sizes: tuple[int, ...] = (10, 13)) -> list[list[int]]:
     images = Images(Numbers(*sizes), range(sum(sizes)), (1, 1, 1))
-    batches = images.batches(size, shuffle_seed=seed)
+    batches = images.batches(size, epoch=None if seed is None else Epoch(0, seed))
     return [batch["image"].ravel().astype(int).tolist() for batch in batches]
 
 
@@ -162,13 +161,13 @@ class TestBatches:
 
     def test_labels_go_with_their_images(self) -> None:
         images = Images(Numbers(10, 13), range(23), (1, 1, 1))
-        for batch in images.batches(4, shuffle_seed=3):
+        for batch in images.batches(4, epoch=Epoch(0, 3)):
             assert batch["image"].shape == (4, 1, 1, 1)
             assert batch["image"].dtype == np.float32
             assert (batch["label"] == (batch["image"].ravel() >= 10)).all()
 
     def test_the_order_depends_on_seed_and_epoch_alone(self) -> None:
-        seeds = [epoch_seed(seed, epoch) for seed in (0, 1) for epoch in (1, 2, 3)]
+        seeds = [Epoch(seed, epoch).shuffle_seed for seed in (0, 1) for epoch in (1, 2, 3)]
         assert len(set(seeds)) == 6
         orders = [order(4, seed) for seed in seeds]
         assert orders == [order(4, seed) for seed in seeds]
@@ -178,7 +177,7 @@ class TestBatches:
     def test_images_a_pass(self, count: int, size: int, expected: int) -> None:
         images = Images(Numbers(count), range(count), (1, 1, 1))
         assert images.per_pass(size) == expected
-        assert sum(len(b["label"]) for b in images.batches(size, shuffle_seed=1)) == expected
+        assert sum(len(b["label"]) for b in images.batches(size, epoch=Epoch(0, 1))) == expected
 
     def test_what_a_thread_raises_arrives(self) -> None:
         class Broken(Numbers):
