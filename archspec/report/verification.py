@@ -11,8 +11,8 @@ from rich.text import Text
 
 from archspec.analysis.numbers import printable
 from archspec.analysis.section import Column
-from archspec.report.recipe import settings
 from archspec.report.grid import Cell, print_grid
+from archspec.report.recipe import settings
 from archspec.report.table import print_section
 from archspec.verification import GradientError, OutputError, Training, Verification
 from archspec.verification.bench import REFERENCE
