@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend, trainable_backends
@@ -43,6 +41,7 @@ from archspec.training.options import (
     Silent,
     Watcher,
 )
+from archspec.training.overrides import overridden
 from archspec.training.schedule import Schedule
 from archspec.training.sources import DEFAULT, Source, open_source, shown
 from archspec.version import __version__
@@ -172,7 +171,7 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
     source = open_source(options.data or DEFAULT)
     thawed = _graph(spec, options, source)
     graph = frozen(thawed, options.freeze)
-    recipe = _recipe(graph.spec.training or DEFAULT_RECIPE, options)
+    recipe = overridden(graph.spec.training or DEFAULT_RECIPE, options)
     loading.require_batches(graph, recipe.batch_size)
     loaded = origin = None
     if options.weights is not None:
@@ -224,7 +223,7 @@ def _resumed(spec: str | Path | Graph | None, options: RunOptions, path: Path) -
             "belong to what it was; start a new run with it"
         )
     checkpoint = folder.load(graph)
-    recipe = _recipe(record.recipe, RunOptions(epochs=options.epochs))
+    recipe = overridden(record.recipe, RunOptions(epochs=options.epochs))
     source = open_source(record.data)
     if source.fingerprint != record.fingerprint:
         raise ArchspecError(
@@ -256,6 +255,7 @@ def _refuse_changes(spec: str | Path | Graph | None, options: RunOptions) -> Non
         "--batch-size": options.batch_size,
         "--lr": options.learning_rate,
         "--seed": options.seed,
+        "--recipe": options.recipe or None,
         "--limit": options.limit,
         "--output": options.output,
         "--set": options.variables or None,
@@ -320,24 +320,6 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
         advice += "`units: $classes`"
     what = "the network's output" if name == graph.output else f"the auxiliary output {name}"
     raise ArchspecError(f"{what} is {show(output)} and {found}; {advice}")
-
-
-def _recipe(recipe: Recipe, options: RunOptions) -> Recipe:
-    """The recipe with what the command line replaces."""
-    values = recipe.model_dump()
-    for name in ("epochs", "batch_size", "seed"):
-        if getattr(options, name) is not None:
-            values[name] = getattr(options, name)
-    if options.learning_rate is not None:
-        values["optimizer"]["learning_rate"] = options.learning_rate
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        option = {"learning_rate": "lr"}.get(str(problem["loc"][-1]), str(problem["loc"][-1]))
-        raise ArchspecError(
-            f"--{option.replace('_', '-')} {problem['input']}: {problem['msg']}"
-        ) from None
 
 
 def _free_path(name: str) -> Path:

@@ -23,6 +23,8 @@ class RunOptions:
     (a new one under ``runs/`` by default). `resume` is the folder of a run to go on with, which
     keeps its spec, data and recipe: only `epochs` and `device` may be given with it.
 
+    `recipe` replaces keys of the recipe, such as ``optimizer.momentum`` (None leaves one out).
+
     `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
     the layers that `skip` names begin as the spec says, and so do all without it. The layers that
     `freeze` names keep what they begin with. Both hold names of layers or of blocks, or shell
@@ -36,6 +38,7 @@ class RunOptions:
     learning_rate: float | None = None
     device: str = "auto"
     seed: int | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
     output: Path | None = None
     resume: Path | None = None
@@ -55,6 +58,7 @@ class RunOptions:
             "lr": self.learning_rate,
             "device": None if self.device == "auto" else self.device,
             "seed": self.seed,
+            "recipe": [f"{key}={json.dumps(value)}" for key, value in self.recipe.items()],
             "limit": self.limit,
             "output": self.output,
             "resume": self.resume,
