@@ -47,7 +47,7 @@ from archspec.layers.upsample2d import Upsample2d
 from archspec.layers.zero_pad2d import ZeroPad2d
 from archspec.spec import initializers as init
 from archspec.spec.fields import INPUT
-from archspec.spec.recipe import Preprocessing
+from archspec.spec.preprocessing import Preprocessing
 
 # Natural images, as fractions of white: the mean and the deviation of the pixels of ImageNet,
 # over its three channels (0.485, 0.456, 0.406 and 0.229, 0.224, 0.225, which everyone uses).

@@ -5,11 +5,12 @@ from __future__ import annotations
 import fnmatch
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from archspec.spec.fields import Count, Finite, NonNegative, Positive, SpecModel, is_integer
+from archspec.spec.fields import Count, NonNegative, Positive, SpecModel, is_integer
 from archspec.spec.ignore import ABOUT_IGNORE, Ignores
+from archspec.spec.preprocessing import Augmentation, Preprocessing
 
 
 class Sgd(SpecModel):
@@ -88,50 +89,6 @@ def _epochs(value: Any) -> Any:
     return tuple(value)
 
 
-Statistic = Annotated[
-    Literal["data"] | tuple[Finite, ...],
-    BeforeValidator(lambda value: _statistic(value)),
-]
-
-
-def _statistic(value: Any) -> Any:
-    if value == "data":
-        return value
-    if isinstance(value, (list, tuple)) and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) for v in value
-    ):
-        return tuple(float(v) for v in value)
-    raise PydanticCustomError("spec", "expected `data` or one number a channel")
-
-
-def _deviation(value: Any) -> Any:
-    if isinstance(value, tuple) and any(number <= 0 for number in value):
-        raise PydanticCustomError("spec", "a standard deviation is above 0")
-    return value
-
-
-class Preprocessing(SpecModel):
-    """What a pixel value p of 0 to 255 becomes: (p x rescale - mean) / std.
-
-    `mean` and `std` are one number a channel, or `data`: measured on the training images
-    (after `rescale`).
-    """
-
-    rescale: Positive = Field(
-        default=1.0,
-        description="what pixel values of 0 to 255 are multiplied by first: 1/255 is 0.00392157",
-    )
-    mean: Statistic = Field(
-        default="data",
-        description="what is subtracted: one number a channel, or `data`, measured on the training "
-        "images",
-    )
-    std: Annotated[Statistic | None, AfterValidator(lambda value: _deviation(value))] = Field(
-        default=None,
-        description="what it is divided by: one number a channel, or `data`; nothing when left out",
-    )
-
-
 class Recipe(SpecModel):
     """How the network is trained, with the cross-entropy of its logits as the loss."""
 
@@ -145,12 +102,32 @@ class Recipe(SpecModel):
         default=(), description="what some parameters do differently, by pattern over their names"
     )
     preprocessing: Preprocessing = Field(
-        default=Preprocessing(), description="what becomes of pixel values"
+        default=Preprocessing(), description="what becomes of images and of pixel values"
+    )
+    augmentation: Augmentation = Field(
+        default=Augmentation(), description="what is done to training images by chance"
     )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
         default=0, description="for initial weights, order of the images and dropout"
     )
     ignore: Ignores = Field(default=(), description=ABOUT_IGNORE)
+
+    @field_validator("augmentation")
+    @classmethod
+    def _room(cls, value: Augmentation, info: ValidationInfo) -> Augmentation:
+        preprocessing = info.data.get("preprocessing")
+        if (
+            preprocessing is not None
+            and preprocessing.short_side is None
+            and value.random_crop is not None
+            and value.random_crop.padding == 0
+        ):
+            raise PydanticCustomError(
+                "spec",
+                "without `short_side` in `preprocessing` images have the size of the input, and "
+                "`random_crop` nothing to choose from: say that, or `random_crop.padding`",
+            )
+        return value
 
     def multipliers(self, parameter: str) -> tuple[float, float]:
         """The learning-rate and weight-decay multipliers of a parameter; the last match counts.

@@ -13,7 +13,7 @@ from archspec.diagnostics import ArchspecError, shortened
 from archspec.graph import Graph
 from archspec.loading import has_trained_weights
 from archspec.spec.fields import INPUT
-from archspec.spec.recipe import Preprocessing
+from archspec.spec.preprocessing import Preprocessing
 from archspec.training.checkpoint import Origin, run_around, weights_in
 from archspec.weights.loaded import few
 from archspec.weights.selection import layer_of, selected

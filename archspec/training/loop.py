@@ -22,6 +22,7 @@ from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
+from archspec.training.augmentation import Epoch
 from archspec.training.checkpoint import (
     Checkpoint,
     Origin,
@@ -98,12 +99,12 @@ def run(
     first_epoch = len(metrics) + 1
     for epoch in range(first_epoch, recipe.epochs + 1):
         rate = schedule.rate(epoch)
-        seed = epoch_seed(recipe.seed, epoch)
-        trainer.reseed(seed)
+        chance = Epoch(recipe.seed, epoch)
+        trainer.reseed(chance.order)
         losses: list[float] = []
         unread: list[Any] = []  # losses that the device may still be computing
         clock, reported = Clock(), -math.inf
-        batches = data.training.batches(recipe.batch_size, shuffle_seed=seed)
+        batches = data.training.batches(recipe.batch_size, epoch=chance)
         for batch in clock.waiting_for(batches, trainer.busy):
             unread.append(trainer.step(batch["image"], batch["label"], rate))
             step += 1
@@ -148,11 +149,6 @@ def run(
     return summary
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    """Another order of the images for each epoch of each seed, the same in every backend."""
-    return (seed * 1_000_003 + epoch) % 2**31
-
-
 @dataclasses.dataclass(frozen=True)
 class _Start:
     """What a run begins with, new or resumed."""
@@ -185,8 +181,8 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
         loaded, origin = first_weights(thawed, options.weights, options.skip, command)
     elif options.skip:
         raise ArchspecError("--skip is about the weights of a file; say which: --weights FILE")
-    data = prepare(source, graph.input_shape, recipe.preprocessing, options.limit)
-    recipe = recipe.model_copy(update={"preprocessing": data.preprocessing})
+    data = prepare(source, graph.input_shape, recipe, options.limit)
+    recipe = data.resolved(recipe)
     if loaded is not None and options.weights is not None:
         loaded = with_remark(loaded, options.weights, data.preprocessing)
     folder = RunFolder(options.output or _free_path(f"{graph.name}-{backend.name}"))
@@ -236,7 +232,7 @@ def _resumed(spec: str | Path | Graph | None, options: RunOptions, path: Path) -
             f"the images in {shown(record.data.removeprefix('folder:'))} are not those that the "
             "run began with: held-out ones could come to be trained on; start a new run"
         )
-    data = prepare(source, graph.input_shape, recipe.preprocessing, record.limit)
+    data = prepare(source, graph.input_shape, recipe, record.limit)
     rows = checkpoint.state.metrics if checkpoint is not None else ()
     if rows and _best(rows) is rows[-1]:
         folder.keep_best()  # the run may have died before it did

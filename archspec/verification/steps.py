@@ -32,7 +32,8 @@ from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 from archspec.loading import has_trained_weights
 from archspec.spec.fields import INPUT
-from archspec.spec.recipe import DEFAULT_RECIPE, Preprocessing, Recipe
+from archspec.spec.preprocessing import Preprocessing
+from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
 from archspec.verification.errors import Bounded, error, finite, layer_of, layer_scales, over
 from archspec.verification.rounding import LAMBDA, PROMISE, UNIT, Roundings, bound
 

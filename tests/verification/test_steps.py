@@ -16,7 +16,8 @@ from archspec import verification
 from archspec.backends.torch import BACKEND as TORCH
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
-from archspec.spec.recipe import DEFAULT_RECIPE, Preprocessing, Recipe
+from archspec.spec.preprocessing import Preprocessing
+from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
 from archspec.verification import PROMISE, steps
 
 RECIPE = {
