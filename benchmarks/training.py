@@ -44,7 +44,7 @@ def rows() -> Iterator[Row]:
 
 def _trainer(backend: str, device: str) -> Callable[[], object]:
     from archspec.backends import get_backend
-    from archspec.backends.base import TrainableBackend
+    from archspec.backends.base import Execution, TrainableBackend
     from archspec.backends.initial import initial_weights
 
     net = archspec.load("alexnet")
@@ -52,7 +52,7 @@ def _trainer(backend: str, device: str) -> Callable[[], object]:
     chosen = get_backend(backend)
     assert recipe is not None
     assert isinstance(chosen, TrainableBackend)
-    trainer = chosen.trainer(net, recipe, initial_weights(net, 0), device)
+    trainer = chosen.trainer(net, recipe, initial_weights(net, 0), Execution(device))
     images, labels = _batch()
     return lambda: float(trainer.step(images, labels, 0.001))
 

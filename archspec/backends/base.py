@@ -148,6 +148,77 @@ class Predictor(Protocol):
         """The network's output at inference, N x classes, of images N,H,W,C."""
 
 
+class Group(Protocol):
+    """The processes that train one model together. All of them must ask the same questions.
+
+    `rank` counts from 0; the process of rank 0 writes.
+    """
+
+    rank: int
+    size: int
+
+    def sum(self, numbers: Array) -> Array:
+        """The sum over all processes, in float64 and the same in each."""
+
+    def any(self, flag: bool) -> bool:
+        """Whether any of the processes says so."""
+
+    def close(self) -> None:
+        """Leave the others."""
+
+
+class Alone:
+    """One process."""
+
+    rank, size = 0, 1
+
+    def sum(self, numbers: Array) -> Array:
+        """The numbers themselves."""
+        return numbers.astype("float64")
+
+    def any(self, flag: bool) -> bool:
+        """What this process says."""
+        return flag
+
+    def close(self) -> None:
+        """Nobody is left."""
+
+
+ALONE: Group = Alone()
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a model is computed; no part of the recipe.
+
+    `device` is ``cpu``, ``cuda`` or the best one, ``auto``. `precision` is ``float64``,
+    ``float32``, ``tf32``, ``bfloat16``, ``float16``, or what the device does best, ``auto``. Where
+    `compile` and `channels_last` are None the backend chooses.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    compile: bool | None = None
+    channels_last: bool | None = None
+    deterministic: bool = False
+    group: Group = ALONE
+
+    def dtype(self, auto: str) -> str:
+        """The precision in which numbers are kept; `auto` where this is left open.
+
+        Raises ArchspecError for one that is none of NumPy's.
+        """
+        if self.precision not in ("auto", "float64", "float32"):
+            raise ArchspecError(
+                f"--precision {self.precision}: there are float64 and float32"
+            )
+        return auto if self.precision == "auto" else self.precision
+
+
+# What the names of an optimiser's velocities begin with.
+VELOCITY = "velocity."
+
+
 class Trainer(Predictor, Protocol):
     """A model that learns. Images are N,H,W,C in its precision, labels N class numbers.
 
@@ -165,18 +236,24 @@ class Trainer(Predictor, Protocol):
         """Whether the device still works on steps it was given."""
 
     def reseed(self, seed: int) -> None:
-        """Begin the random numbers of dropout anew, so that they depend on `seed` alone."""
+        """Begin the random numbers of dropout anew, so that they depend on `seed` alone.
+
+        It is called before every step: what is drawn then needs no state that a run would save.
+        """
 
     def weights(self) -> dict[str, Array]:
         """The weights and buffers, canonical."""
 
-    def velocities(self) -> dict[str, Array]:
-        """The velocity of every trained parameter, canonical; empty without momentum."""
+    def optimizer_state(self) -> dict[str, Array]:
+        """What the optimiser remembers, by kind and canonical name: ``velocity.conv1.weight``.
 
-    def load_velocities(
-        self, velocities: dict[str, Array], learning_rate: float
+        Layouts are canonical. What belongs to no parameter has a name of one word.
+        """
+
+    def load_optimizer_state(
+        self, state: Mapping[str, Array], learning_rate: float
     ) -> None:
-        """Go on with these velocities, which belong to a step at `learning_rate`."""
+        """Go on with this state, which belongs to a step at `learning_rate`."""
 
 
 @dataclass(frozen=True)
@@ -292,10 +369,9 @@ class TrainableBackend(ComparableBackend):
         graph: Graph,
         recipe: Recipe,
         weights: Weights,
-        device: str,
-        dtype: str = "float32",
+        execution: Execution,
     ) -> Trainer:
         """A model on a device with the recipe's optimiser, ready to step.
 
-        It computes in `dtype`, one of `dtypes`.
+        Raises ArchspecError for an execution that is not possible.
         """

@@ -1,9 +1,8 @@
-"""What an epoch does to an image, as a pure function of (seed, epoch, number of the image)."""
+"""What is done to a training image by chance, as a function of the numbers that it is given."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from archspec.layers.base import Shape
@@ -26,30 +25,6 @@ if TYPE_CHECKING:
 
 # How often a random resized crop is drawn until one lies within the picture.
 TRIES = 10
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """An epoch of a run, from 1, with the recipe's seed."""
-
-    seed: int
-    number: int
-
-    @property
-    def order(self) -> int:
-        """The seed of the order of the images, below 2**31."""
-        return (self.seed * 1_000_003 + self.number) % 2**31
-
-    def numbers(self, index: int) -> np.random.Generator:
-        """The random numbers of image `index` of a source in this epoch.
-
-        Philox gives independent numbers for each key (Salmon et al. 2011), so that none has to be
-        drawn before another, in whatever thread or process.
-        """
-        import numpy as np
-
-        key = index << 64 | self.seed << 32 | self.number
-        return np.random.Generator(np.random.Philox(key=key))
 
 
 def augmented(

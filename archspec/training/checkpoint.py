@@ -1,6 +1,6 @@
 """What a run leaves behind: its resolved spec and recipe, its metrics, its checkpoints.
 
-A checkpoint is a folder with `weights.safetensors` and `velocities.safetensors` (canonical
+A checkpoint is a folder with `weights.safetensors` and `optimizer.safetensors` (canonical
 names and layout, so any backend can read them) and `state.json`. It is written under another
 name and then renamed: a run that dies leaves the checkpoint before.
 """
@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from archspec.backends.base import Array
 
 LAST, BEST = "last", "best"
-RUN, CHECKPOINTS, WEIGHTS = "run.json", "checkpoints", "weights.safetensors"
+RUN, CHECKPOINTS = "run.json", "checkpoints"
+WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Checkpoint:
     """A model between two epochs."""
 
     weights: dict[str, Array]
-    velocities: dict[str, Array]
+    optimizer: dict[str, Array]
     state: State
 
 
@@ -173,8 +174,8 @@ class RunFolder:
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir()
             (new / WEIGHTS).write_bytes(store.encode(graph, checkpoint.weights))
-            velocities = store.encode(graph, checkpoint.velocities, "velocities")
-            (new / "velocities.safetensors").write_bytes(velocities)
+            optimizer = store.encode(graph, checkpoint.optimizer, "optimizer")
+            (new / OPTIMIZER).write_bytes(optimizer)
             state = TypeAdapter(State).dump_json(checkpoint.state, indent=2)
             (new / "state.json").write_bytes(state + b"\n")
             _replace(new, target)
@@ -196,7 +197,7 @@ class RunFolder:
         try:
             state: State = TypeAdapter(State).validate_json((folder / "state.json").read_bytes())
             weights, *_ = store.read(folder / WEIGHTS)
-            velocities, *_ = store.read(folder / "velocities.safetensors")
+            optimizer, *_ = store.read(folder / OPTIMIZER)
         except ValidationError as error:
             raise ArchspecError(
                 f"{shown(folder / 'state.json')} is damaged: {_first(error)}"
@@ -207,10 +208,10 @@ class RunFolder:
             ) from None
         shapes = store.tensor_shapes(graph)
         _check(folder / WEIGHTS, weights, shapes, complete=True)
-        _check(folder / "velocities.safetensors", velocities, shapes, complete=False)
+        _check(folder / OPTIMIZER, optimizer, _of_optimizer(optimizer, shapes), complete=False)
         if state.hash != graph.hash or state.epoch != len(state.metrics):
             raise ArchspecError(f"{shown(folder / 'state.json')} belongs to another run")
-        return Checkpoint(weights, velocities, state)
+        return Checkpoint(weights, optimizer, state)
 
     def _existing(self, name: str) -> Path | None:
         """The folder of a checkpoint, which has another name if the run died between renames."""
@@ -286,6 +287,18 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def _of_optimizer(state: Iterable[str], shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    """The shapes that an optimiser's tensors have: those of the parameters, or a number."""
+    found: dict[str, Shape] = {}
+    for key in state:
+        _, dot, name = key.partition(".")
+        if not dot:
+            found[key] = ()
+        elif name in shapes:
+            found[key] = shapes[name]
+    return found
 
 
 def _check(

@@ -19,7 +19,7 @@ from archspec.diagnostics import ArchspecError
 from archspec.layers.base import Shape, show
 from archspec.spec.preprocessing import Augmentation, PcaJitter, Preprocessing
 from archspec.spec.recipe import Recipe
-from archspec.training.augmentation import Epoch, augmented
+from archspec.training.augmentation import augmented
 from archspec.training.pixels import PLAIN, Scaling, fitted, least, require_fit
 from archspec.training.sources import Source, shown
 from archspec.training.statistics import Moments, Statistics
@@ -40,6 +40,38 @@ STATISTICS_DIGITS = 6
 # under way, which bound them where batches are huge.
 THREADS = 16
 AHEAD_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A pass over the training images: the `number`-th, from 1, of a run with this seed.
+
+    All that is random in it depends on these two and on what it is about (an image, a step), and
+    on nothing that was drawn before.
+    """
+
+    seed: int
+    number: int
+
+    @property
+    def shuffle_seed(self) -> int:
+        """Another order of the images for each epoch of each seed, the same in every backend."""
+        return (self.seed * 1_000_003 + self.number) % 2**31
+
+    def step_seed(self, batch: int) -> int:
+        """The seed of what a network draws in a step, which counts from 0 in each epoch."""
+        return (self.shuffle_seed * 1_000_033 + batch) % 2**31
+
+    def numbers(self, index: int) -> np.random.Generator:
+        """The random numbers of image `index` of a source.
+
+        Philox gives independent numbers for every key (Salmon et al. 2011), so that none has to
+        be drawn before another, in whatever thread or process.
+        """
+        import numpy as np
+
+        key = index << 64 | self.seed << 32 | self.number
+        return np.random.Generator(np.random.Philox(key=key))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,7 +120,7 @@ class Images:
         order: Any = range(len(self))
         total = len(self)
         if epoch is not None:
-            order = grain.MapDataset.range(total).shuffle(seed=epoch.order)
+            order = grain.MapDataset.range(total).shuffle(seed=epoch.shuffle_seed)
             total = self.per_pass(size)
             _require_equal_parts(total, size, processes)
 

@@ -15,14 +15,13 @@ from pydantic import ValidationError
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend, trainable_backends
-from archspec.backends.base import TrainableBackend
+from archspec.backends.base import Execution, TrainableBackend
 from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing
 from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
-from archspec.training.augmentation import Epoch
 from archspec.training.checkpoint import (
     Checkpoint,
     Origin,
@@ -32,7 +31,7 @@ from archspec.training.checkpoint import (
     spec_of,
 )
 from archspec.training.clock import Clock
-from archspec.training.data import Data, prepare
+from archspec.training.data import Data, Epoch, prepare
 from archspec.training.finetuning import first_weights, frozen, with_remark
 from archspec.training.metrics import score
 from archspec.training.options import (
@@ -82,7 +81,7 @@ def run(
         summary = _summary(folder, metrics, 0, began)
         watcher.end(summary)
         return summary
-    trainer, schedule = _trainer(start, options.device)
+    trainer, schedule = _trainer(start, Execution(options.device))
     if options.resume is None:
         folder.create(start.graph, _record(start, trainer), start.backend.emit(start.graph))
         if start.loaded is not None:
@@ -99,13 +98,13 @@ def run(
     first_epoch = len(metrics) + 1
     for epoch in range(first_epoch, recipe.epochs + 1):
         rate = schedule.rate(epoch)
-        chance = Epoch(recipe.seed, epoch)
-        trainer.reseed(chance.order)
+        order = Epoch(recipe.seed, epoch)
         losses: list[float] = []
         unread: list[Any] = []  # losses that the device may still be computing
         clock, reported = Clock(), -math.inf
-        batches = data.training.batches(recipe.batch_size, epoch=chance)
-        for batch in clock.waiting_for(batches, trainer.busy):
+        batches = data.training.batches(recipe.batch_size, epoch=order)
+        for number, batch in enumerate(clock.waiting_for(batches, trainer.busy)):
+            trainer.reseed(order.step_seed(number))
             unread.append(trainer.step(batch["image"], batch["label"], rate))
             step += 1
             clock.stepped(len(batch["image"]))
@@ -138,7 +137,7 @@ def run(
         )
         metrics.append(row)
         state = State(epoch, start.graph.hash, rate, schedule.state, tuple(metrics))
-        folder.save(start.graph, Checkpoint(trainer.weights(), trainer.velocities(), state))
+        folder.save(start.graph, Checkpoint(trainer.weights(), trainer.optimizer_state(), state))
         if _best(metrics) is row:
             folder.keep_best()
         folder.append_metrics(row)
@@ -348,7 +347,7 @@ def _free_path(name: str) -> Path:
     return next(path for path in paths if not path.exists())
 
 
-def _trainer(start: _Start, device: str) -> tuple[Trainer, Schedule]:
+def _trainer(start: _Start, execution: Execution) -> tuple[Trainer, Schedule]:
     """The trainer and the schedule: new, or where a checkpoint left them."""
     from archspec.backends.initial import initial_weights
 
@@ -359,9 +358,9 @@ def _trainer(start: _Start, device: str) -> tuple[Trainer, Schedule]:
             if start.loaded is None
             else completed(start.loaded, graph, recipe.seed)
         )
-        return start.backend.trainer(graph, recipe, weights, device), Schedule(recipe)
-    trainer = start.backend.trainer(graph, recipe, checkpoint.weights, device)
-    trainer.load_velocities(checkpoint.velocities, checkpoint.state.lr)
+        return start.backend.trainer(graph, recipe, weights, execution), Schedule(recipe)
+    trainer = start.backend.trainer(graph, recipe, checkpoint.weights, execution)
+    trainer.load_optimizer_state(checkpoint.optimizer, checkpoint.state.lr)
     return trainer, Schedule(recipe, checkpoint.state.schedule)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from archspec.backends.base import Execution
 from archspec.backends.numpy import BACKEND
 from archspec.backends.source import LayerContext, contexts
 from archspec.graph import Graph
@@ -195,7 +196,8 @@ class Bench:
 
     def _racer(self, backend: Any, network: Graph, weights: Weights, dtype: str) -> Racer:
         start = _as(dtype, weights)
-        trainer = backend.trainer(network, recipe_of(network), start, "cpu", dtype)
+        execution = Execution("cpu", dtype)
+        trainer = backend.trainer(network, recipe_of(network), start, execution)
         return Racer(backend.name, trainer, dtype)
 
     def _outputs(self, dtype: str) -> dict[str, Array]:

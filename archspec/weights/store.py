@@ -3,8 +3,8 @@
 Names are ``conv1.weight``; convolutions are O,I,H,W (transposed ones I,O,H,W, grouped ones have
 I / groups), dense weights out,in over inputs flattened C,H,W, running statistics stand beside the
 weights. The metadata tell the version of this format, the network's name, the hash of what it
-computes (`Graph.hash`), the version of archspec, and whether these are the weights or the
-velocities of an optimiser, which a checkpoint has beside them.
+computes (`Graph.hash`), the version of archspec, and whether these are the weights or what
+an optimiser remembers, which a checkpoint has beside them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VERSION = "1"
 FORMAT_KEY, NETWORK_KEY, HASH_KEY, VERSION_KEY, HOLDS_KEY = (
     f"archspec.{key}" for key in ("format", "network", "hash", "version", "holds")
 )
-Holds = Literal["weights", "velocities"]
+Holds = Literal["weights", "optimizer"]
 # Number formats of safetensors that NumPy has, and the bits of the one that is widened.
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",

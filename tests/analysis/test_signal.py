@@ -17,7 +17,7 @@ from archspec.backends import get_backend
 from archspec.graph import Graph
 from archspec.layers.base import WeightedLayer
 from archspec.spec.initializers import Normal, Zeros
-from archspec.spec.recipe import Preprocessing
+from archspec.spec.preprocessing import Preprocessing
 
 WIDE = 64
 CONV = {"filters": WIDE, "kernel_size": 3, "padding": 0}

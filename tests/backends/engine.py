@@ -25,6 +25,7 @@ from networks import (
 )
 
 from archspec import verification
+from archspec.backends.base import Execution
 from archspec.backends.initial import initial_weights
 from archspec.backends.keras import BACKEND as KERAS
 from archspec.backends.keras import choose_engine
@@ -59,7 +60,7 @@ def training(graph: Graph) -> float:
     labels = numbers.integers(0, 5, (3, 8))
     after = []
     for backend in (KERAS, NUMPY):
-        trainer = backend.trainer(graph, rules, weights, "cpu", "float64")
+        trainer = backend.trainer(graph, rules, weights, Execution("cpu", "float64"))
         for batch, answers, rate in zip(images, labels, (0.05, 0.05, 0.005), strict=True):
             trainer.step(batch, answers, rate)
         after.append(trainer.weights())

@@ -11,6 +11,7 @@ import torch
 from networks import layer, network, recipe
 
 from archspec.backends import get_backend
+from archspec.backends.base import Execution
 from archspec.backends.initial import initial_weights
 
 RATE, IMAGES = 0.25, 4000
@@ -67,7 +68,7 @@ def test_training_depends_on_the_seed_alone(backend: str) -> None:
     weights = initial_weights(graph, 0)
     losses = []
     for seed in (1, 1, 2):
-        trainer = chosen.trainer(graph, recipe(), weights, "cpu")
+        trainer = chosen.trainer(graph, recipe(), weights, Execution("cpu"))
         trainer.reseed(seed)
         losses.append([float(trainer.step(images, labels, 0.05)) for _ in range(2)])
     assert losses[0] == losses[1]

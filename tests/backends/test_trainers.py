@@ -10,7 +10,7 @@ import torch
 from networks import heads, layer, network, recipe, sgd_network
 
 from archspec.backends import get_backend
-from archspec.backends.base import Trainer
+from archspec.backends.base import Execution, Trainer
 from archspec.backends.initial import initial_weights
 from archspec.backends.torch import tensors
 from archspec.diagnostics import ArchspecError
@@ -72,10 +72,14 @@ def documented(
     return get_backend("torch").save_weights(graph, model), velocities, losses
 
 
+def of(velocities: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"velocity.{name}": velocity for name, velocity in velocities.items()}
+
+
 def trainer(name: str, graph: Graph, weights: Weights, rules: Recipe | None = None) -> Trainer:
     backend: Any = get_backend(name)
     backend.require()
-    found: Trainer = backend.trainer(graph, rules or recipe(), weights, "cpu")
+    found: Trainer = backend.trainer(graph, rules or recipe(), weights, Execution("cpu"))
     return found
 
 
@@ -98,7 +102,7 @@ def test_auxiliary_outputs_are_trained_too(name: str) -> None:
     found = trainer(name, graph, weights)
     np.testing.assert_allclose(steps(found), losses, rtol=1e-3)
     close(found.weights(), expected)
-    close(found.velocities(), velocities)
+    close(found.optimizer_state(), of(velocities))
     assert found.logits(batches()[0][0]).shape == (8, 5)
 
 
@@ -133,7 +137,7 @@ def test_five_steps_are_the_documented_update(name: str, momentum: float) -> Non
     np.testing.assert_allclose(steps(found), losses, rtol=1e-4)
     close(found.weights(), expected)
     if momentum:
-        close(found.velocities(), velocities)
+        close(found.optimizer_state(), of(velocities))
     for key in ("still.weight", "still.bias"):
         assert (found.weights()[key] == weights[key].astype("float32")).all()
     assert (found.weights()["norm1.running_mean"] != 0).all()
@@ -148,7 +152,7 @@ def test_the_reference_is_the_documented_update_in_float64(make: Any, momentum: 
     found = trainer("numpy", graph, weights, recipe(momentum))
     np.testing.assert_allclose(steps(found), losses, rtol=1e-12)
     exact(found.weights(), expected)
-    exact(found.velocities(), velocities if momentum else {})
+    exact(found.optimizer_state(), of(velocities) if momentum else {})
     images = batches()[0][0]
     model = get_backend("torch").build(graph).double().eval()
     get_backend("torch").load_weights(graph, model, expected)
@@ -169,26 +173,26 @@ def test_the_reference_goes_on_and_hands_out_copies() -> None:
     whole, part = (trainer("numpy", graph, initial_weights(graph, 0)) for _ in range(2))
     losses = steps(whole)
     steps(part, 0, 2)
-    weights, velocities = part.weights(), part.velocities()
+    weights, velocities = part.weights(), part.optimizer_state()
     kept = {name: value.copy() for name, value in weights.items()}
     resumed = trainer("numpy", graph, weights)
-    resumed.load_velocities(velocities, RATES[2])
+    resumed.load_optimizer_state(velocities, RATES[2])
     assert steps(resumed, 2, 5) == steps(part, 2, 5) == losses[2:]
     assert all((weights[name] == value).all() for name, value in kept.items())
     exact(resumed.weights(), whole.weights())
-    exact(resumed.velocities(), whole.velocities())
+    exact(resumed.optimizer_state(), whole.optimizer_state())
 
 
 def test_the_reference_trains_in_float32_too() -> None:
     graph = sgd_network()
     weights = initial_weights(graph, 0)
     backend: Any = get_backend("numpy")
-    found = backend.trainer(graph, recipe(), weights, "auto", dtype="float32")
+    found = backend.trainer(graph, recipe(), weights, Execution("auto", "float32"))
     expected, velocities, losses = documented(graph, weights, 0.9)
     np.testing.assert_allclose(steps(found), losses, rtol=1e-4)
     assert {value.dtype.name for value in found.weights().values()} == {"float32"}
     close(found.weights(), expected)
-    close(found.velocities(), velocities)
+    close(found.optimizer_state(), of(velocities))
 
 
 def test_what_the_reference_cannot_train_is_said() -> None:
@@ -206,7 +210,7 @@ def test_what_the_reference_cannot_train_is_said() -> None:
         trainer("numpy", noisy, initial_weights(noisy, 0)).step(images, labels, 0.1)
     backend: Any = get_backend("numpy")
     with pytest.raises(ArchspecError, match="--device cuda: the NumPy reference runs on the CPU"):
-        backend.trainer(graph, recipe(), initial_weights(graph, 0), "cuda")
+        backend.trainer(graph, recipe(), initial_weights(graph, 0), Execution("cuda"))
 
 
 @pytest.mark.parametrize(("first", "second"), [("torch", "keras"), ("keras", "torch")])
@@ -218,11 +222,11 @@ def test_a_run_goes_on_where_another_stopped(first: str, second: str) -> None:
     steps(part, 0, 3)
     resumed = trainer(second, graph, part.weights())
     # The learning rate drops with the next step: the velocity is that of the step before.
-    resumed.load_velocities(part.velocities(), RATES[2])
-    close(resumed.velocities(), part.velocities())
+    resumed.load_optimizer_state(part.optimizer_state(), RATES[2])
+    close(resumed.optimizer_state(), part.optimizer_state())
     np.testing.assert_allclose(steps(resumed, 3, 5), losses[3:], rtol=1e-4)
     close(resumed.weights(), expected)
-    close(resumed.velocities(), velocities)
+    close(resumed.optimizer_state(), of(velocities))
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)

@@ -84,7 +84,7 @@ def tensors(folder: Path, name: str = "last") -> tuple[bytes, bytes]:
     checkpoint = folder / "checkpoints" / name
     return (
         (checkpoint / "weights.safetensors").read_bytes(),
-        (checkpoint / "velocities.safetensors").read_bytes(),
+        (checkpoint / "optimizer.safetensors").read_bytes(),
     )
 
 

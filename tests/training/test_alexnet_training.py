@@ -15,7 +15,7 @@ from small_runs import BACKENDS, metrics
 
 import archspec
 from archspec.backends import get_backend
-from archspec.backends.base import TrainableBackend
+from archspec.backends.base import Execution, TrainableBackend
 from archspec.backends.initial import initial_weights
 
 pytestmark = pytest.mark.slow
@@ -84,7 +84,7 @@ def test_both_backends_start_from_the_same_weights() -> None:
         backend = get_backend(name)
         assert isinstance(backend, TrainableBackend)
         backend.require()
-        found.append(backend.trainer(graph, recipe, weights, "cpu").weights())
+        found.append(backend.trainer(graph, recipe, weights, Execution("cpu")).weights())
     assert found[0].keys() == found[1].keys() == weights.keys()
     for name, tensor in found[0].items():
         assert np.array_equal(tensor, found[1][name])

@@ -50,7 +50,8 @@ def at(graph: Graph, epoch: int) -> Checkpoint:
         name: np.full(shape, epoch, dtype="float32") for name, shape in tensor_shapes(graph).items()
     }
     state = State(epoch, graph.hash, 0.1, ScheduleState(0.5, 1, 0), rows)
-    return Checkpoint(weights, dict(weights), state)
+    optimizer = {f"velocity.{name}": weight for name, weight in weights.items()}
+    return Checkpoint(weights, optimizer, state)
 
 
 def epoch_of(folder: RunFolder, graph: Graph) -> int:
@@ -73,13 +74,13 @@ def test_there_and_back(folder: RunFolder, graph: Graph) -> None:
 
 def test_safetensors_alone_reads_it(folder: RunFolder, graph: Graph) -> None:
     folder.save(graph, at(graph, 3))
-    for name in ("weights", "velocities"):
+    for name, kind in (("weights", ""), ("optimizer", "velocity.")):
         found = load_file(folder.path / "checkpoints" / "last" / f"{name}.safetensors")
         assert {key: tensor.shape for key, tensor in found.items()} == {
-            "conv.weight": (4, 1, 3, 3),
-            "conv.bias": (4,),
-            "fc.weight": (10, 144),
-            "fc.bias": (10,),
+            f"{kind}conv.weight": (4, 1, 3, 3),
+            f"{kind}conv.bias": (4,),
+            f"{kind}fc.weight": (10, 144),
+            f"{kind}fc.bias": (10,),
         }
         assert {str(tensor.dtype) for tensor in found.values()} == {"float32"}
 
@@ -89,7 +90,7 @@ def test_no_velocities_without_momentum(folder: RunFolder, graph: Graph) -> None
     folder.save(graph, Checkpoint(made.weights, {}, made.state))
     found = folder.load(graph)
     assert found is not None
-    assert found.velocities == {}
+    assert found.optimizer == {}
 
 
 @pytest.mark.parametrize("survives", [0, 1])
@@ -126,7 +127,7 @@ def test_a_run_may_die_between_the_renames(
     assert [p.name for p in (folder.path / "checkpoints").iterdir()] == ["last"]
 
 
-@pytest.mark.parametrize("file", ["weights.safetensors", "velocities.safetensors", "state.json"])
+@pytest.mark.parametrize("file", ["weights.safetensors", "optimizer.safetensors", "state.json"])
 def test_a_full_disk_leaves_the_checkpoint_before(
     folder: RunFolder, graph: Graph, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
@@ -186,7 +187,7 @@ class TestDamage:
     def test_a_missing_file(self, folder: RunFolder, graph: Graph) -> None:
         folder.save(graph, at(graph, 1))
         path = folder.path / "checkpoints" / "last"
-        (path / "velocities.safetensors").unlink()
+        (path / "optimizer.safetensors").unlink()
         assert self.said(folder, graph).startswith(f"cannot read the checkpoint {path}: ")
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"epoch": "one"}', "\x00"])

@@ -19,6 +19,7 @@ from small_runs import TINY, figures, resume, tensors, train, write_spec
 import archspec
 from archspec import weights
 from archspec.backends import get_backend
+from archspec.backends.base import Execution
 from archspec.backends.initial import initial_weights
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
@@ -96,8 +97,10 @@ def test_what_is_frozen_stays_to_the_bit_and_the_rest_learns(
     same = {name for name, value in begin.items() if (after[name] == value).all()}
     assert same == {name for name in begin if name.startswith(("norm.", "stage."))}
     assert {"norm.running_mean", "stage.norm.running_var", "stage.conv.bias"} <= same
-    velocities = load_file(runs[backend] / "checkpoints" / "last" / "velocities.safetensors")
-    assert sorted(velocities) == ["conv.bias", "conv.weight", "fc.bias", "fc.weight"]
+    velocities = load_file(runs[backend] / "checkpoints" / "last" / "optimizer.safetensors")
+    assert sorted(velocities) == [
+        f"velocity.{name}" for name in ("conv.bias", "conv.weight", "fc.bias", "fc.weight")
+    ]
 
 
 @pytest.mark.xdist_group("keras")
@@ -384,7 +387,7 @@ class TestNoMoreBackwardThanNeeded:
     def trainer(self, backend: str, graph: Graph) -> Any:
         chosen: Any = get_backend(backend)
         chosen.require()
-        return chosen.trainer(graph, recipe(), initial_weights(graph, 0), "cpu")
+        return chosen.trainer(graph, recipe(), initial_weights(graph, 0), Execution("cpu"))
 
     def test_torch(self) -> None:
         found = self.trainer("torch", frozen(two_stages(), ["conv*", "norm1"]))

@@ -100,9 +100,11 @@ def test_a_run_folder(backend: str, tmp_path: Path) -> None:
         "conv.weight": (4, 1, 3, 3), "conv.bias": (4,), "fc.weight": (10, 144), "fc.bias": (10,),
     }  # fmt: skip
     for checkpoint in ("last", "best"):
-        for file in ("weights", "velocities"):
+        for file, kind in (("weights", ""), ("optimizer", "velocity.")):
             found = load_file(folder / "checkpoints" / checkpoint / f"{file}.safetensors")
-            assert {name: tensor.shape for name, tensor in found.items()} == shapes
+            assert {name: tensor.shape for name, tensor in found.items()} == {
+                f"{kind}{name}": shape for name, shape in shapes.items()
+            }
     state = json.loads((folder / "checkpoints" / "last" / "state.json").read_text())
     assert state["epoch"] == 4
     assert state["metrics"] == rows
@@ -115,7 +117,7 @@ def test_both_backends_train_alike(tmp_path: Path) -> None:
         train(tmp_path, backend=backend, output=tmp_path / backend)
     for left, right in zip(figures(tmp_path / "torch"), figures(tmp_path / "keras"), strict=True):
         assert left == pytest.approx(right, rel=1e-4)
-    for file in ("weights", "velocities"):
+    for file in ("weights", "optimizer"):
         found = [
             load_file(tmp_path / backend / "checkpoints" / "last" / f"{file}.safetensors")
             for backend in ("torch", "keras")
@@ -283,7 +285,7 @@ class TestRefusals:
         assert "is not the folder of a run (no spec.yaml)" in self.said(folder)
 
     def test_a_truncated_checkpoint(self, folder: Path) -> None:
-        path = folder / "checkpoints" / "last" / "velocities.safetensors"
+        path = folder / "checkpoints" / "last" / "optimizer.safetensors"
         path.write_bytes(path.read_bytes()[:-7])
         assert f"cannot read the checkpoint {path.parent}: " in self.said(folder)
 

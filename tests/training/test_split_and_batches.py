@@ -11,8 +11,7 @@ from PIL import Image
 from small_runs import recipe
 
 from archspec.diagnostics import ArchspecError
-from archspec.training.augmentation import Epoch
-from archspec.training.data import Images, prepare, split
+from archspec.training.data import Epoch, Images, prepare, split
 from archspec.training.sources import Size, Source, open_source
 from archspec.training.sources.digits import Digits
 
@@ -172,7 +171,7 @@ class TestBatches:
 
     def test_the_order_depends_on_seed_and_epoch_alone(self) -> None:
         epochs = [Epoch(seed, number) for seed in (0, 1) for number in (1, 2, 3)]
-        assert len({epoch.order for epoch in epochs}) == 6
+        assert len({epoch.shuffle_seed for epoch in epochs}) == 6
         orders = [order(4, epoch) for epoch in epochs]
         assert orders == [order(4, epoch) for epoch in epochs]
         assert len({str(found) for found in orders}) == 6

@@ -435,7 +435,10 @@ def entry(dtype: str, shape: list[int], begin: int, end: int) -> dict[str, Any]:
         (safetensors(entry("F8_E4M3", [4], 0, 4), bytes(4)), "in the format F8_E4M3"),
         (safetensors(entry("I32", [4], 0, 16), bytes(16)), "does not fit small: conv1.weight"),
         (safetensors({"__metadata__": {store.FORMAT_KEY: "9"}}), "is a store of version 9"),
-        (safetensors({"__metadata__": {store.HOLDS_KEY: "velocities"}}), "velocities of an opt"),
+        (
+            safetensors({"__metadata__": {store.HOLDS_KEY: "optimizer"}}),
+            "holds what an optimiser",
+        ),
         (safetensors({}), "has no tensors in it"),
     ],
 )

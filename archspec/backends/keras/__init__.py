@@ -23,7 +23,7 @@ from archspec.layers.base import Shape
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Predictor, Trainer, Weights
+    from archspec.backends.base import Array, Execution, Predictor, Trainer, Weights
     from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
@@ -190,13 +190,12 @@ class KerasBackend(TrainableBackend):
         graph: Graph,
         recipe: Recipe,
         weights: Weights,
-        device: str,
-        dtype: str = "float32",
+        execution: Execution,
     ) -> Trainer:
         choose_engine()
         from archspec.backends.keras.trainer import KerasTrainer
 
-        return KerasTrainer(self, graph, recipe, weights, device, dtype)
+        return KerasTrainer(self, graph, recipe, weights, execution)
 
     def open(
         self, graph: Graph, make: Callable[[], Any], like: Opened | None = None

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from archspec.backends.base import VELOCITY
 from archspec.backends.keras import canonical, devices, precision, variables
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Labels, TrainableBackend
+    from archspec.backends.base import Array, Execution, Labels, TrainableBackend
 
 # What the seeds of two dropout layers differ by: a prime, so that no two epochs share one.
 LAYER_STRIDE = 15_485_863
@@ -80,10 +81,10 @@ class KerasTrainer(KerasPredictor):
         graph: Graph,
         recipe: Recipe,
         weights: Mapping[str, Array],
-        device: str,
-        dtype: str = "float32",
+        execution: Execution,
     ) -> None:
-        super().__init__(backend, graph, weights, device, dtype)
+        dtype = execution.dtype("float32")
+        super().__init__(backend, graph, weights, execution.device, dtype)
         rule = recipe.optimizer
         with self._scope():
             self._random_states = [
@@ -146,18 +147,18 @@ class KerasTrainer(KerasPredictor):
     def weights(self) -> dict[str, Array]:
         return self._backend.save_weights(self._graph, self._model)
 
-    def velocities(self) -> dict[str, Array]:
+    def optimizer_state(self) -> dict[str, Array]:
         axes = {
             name: axes
             for name, (_, axes) in variables(self._graph, self._model).items()
         }
         return {
-            name: canonical(momentum, axes[name])
+            f"{VELOCITY}{name}": canonical(momentum, axes[name])
             for name, momentum in zip(self._names, self._momentums(), strict=False)
         }
 
-    def load_velocities(
-        self, velocities: dict[str, Array], learning_rate: float
+    def load_optimizer_state(
+        self, state: Mapping[str, Array], learning_rate: float
     ) -> None:
         axes = {
             name: axes
@@ -165,8 +166,8 @@ class KerasTrainer(KerasPredictor):
         }
         self._optimizer.learning_rate = self._rate = learning_rate
         for name, momentum in zip(self._names, self._momentums(), strict=False):
-            if name in velocities:
-                momentum.assign(velocities[name].transpose(axes[name]))
+            if f"{VELOCITY}{name}" in state:
+                momentum.assign(state[f"{VELOCITY}{name}"].transpose(axes[name]))
 
     def _momentums(self) -> list[Any]:
         """The velocities in the order of the variables; none without momentum."""

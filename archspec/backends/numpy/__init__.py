@@ -33,7 +33,7 @@ from archspec.layers.batch_norm import BatchNorm
 if TYPE_CHECKING:
     import numpy as np
 
-    from archspec.backends.base import Array, Predictor, Trainer, Weights
+    from archspec.backends.base import Array, Execution, Predictor, Trainer, Weights
     from archspec.backends.numpy.gradients import Derivative
     from archspec.backends.numpy.tape import Recorded
     from archspec.backends.opened import Opened
@@ -235,8 +235,7 @@ class NumpyBackend(Backend):
         graph: Graph,
         recipe: Recipe,
         weights: Weights,
-        device: str,
-        dtype: str = "float64",
+        execution: Execution,
     ) -> Trainer:
         """The recipe in plain NumPy, which is what other trainers are compared with.
 
@@ -244,7 +243,7 @@ class NumpyBackend(Backend):
         """
         from archspec.backends.numpy.trainer import NumpyTrainer
 
-        return NumpyTrainer(self, graph, recipe, weights, device, dtype)
+        return NumpyTrainer(self, graph, recipe, weights, execution)
 
     def open(
         self, graph: Graph, make: Callable[[], Any], like: Opened | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from archspec.backends.base import VELOCITY
 from archspec.backends.numpy import trained
 from archspec.backends.numpy.tape import refuse_noise
 from archspec.diagnostics import ArchspecError
@@ -15,7 +16,7 @@ from archspec.layers.batch_norm import BatchNorm
 from archspec.spec.recipe import Recipe
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Labels
+    from archspec.backends.base import Array, Execution, Labels
     from archspec.backends.numpy import NumpyBackend
 
 
@@ -33,13 +34,13 @@ class NumpyTrainer:
         graph: Graph,
         recipe: Recipe,
         weights: Mapping[str, Array],
-        device: str,
-        dtype: str,
+        execution: Execution,
     ) -> None:
-        if device not in ("auto", "cpu"):
+        if execution.device not in ("auto", "cpu"):
             raise ArchspecError(
-                f"--device {device}: the NumPy reference runs on the CPU"
+                f"--device {execution.device}: the NumPy reference runs on the CPU"
             )
+        dtype = execution.dtype("float64")
         refuse_noise(graph)
         self.engine, self.device = f"NumPy {np.__version__}", "cpu"
         self._backend, self._graph, self._recipe = backend, graph, recipe
@@ -118,14 +119,18 @@ class NumpyTrainer:
     def weights(self) -> dict[str, Array]:
         return {name: weight.copy() for name, weight in self._model.weights.items()}
 
-    def velocities(self) -> dict[str, Array]:
-        return {name: velocity.copy() for name, velocity in self._velocities.items()}
+    def optimizer_state(self) -> dict[str, Array]:
+        return {
+            f"{VELOCITY}{name}": velocity.copy()
+            for name, velocity in self._velocities.items()
+        }
 
-    def load_velocities(
-        self, velocities: dict[str, Array], learning_rate: float
+    def load_optimizer_state(
+        self, state: Mapping[str, Array], learning_rate: float
     ) -> None:
         self._velocities = {
-            name: velocity.astype(self._dtype) for name, velocity in velocities.items()
+            name.removeprefix(VELOCITY): velocity.astype(self._dtype)
+            for name, velocity in state.items()
         }
 
 

@@ -15,6 +15,7 @@ from archspec.spec.fields import INPUT
 if TYPE_CHECKING:
     from archspec.backends.base import (
         Array,
+        Execution,
         Mask,
         Measured,
         Predictor,
@@ -168,12 +169,11 @@ class TorchBackend(TrainableBackend):
         graph: Graph,
         recipe: Recipe,
         weights: Weights,
-        device: str,
-        dtype: str = "float32",
+        execution: Execution,
     ) -> Trainer:
         from archspec.backends.torch.trainer import TorchTrainer
 
-        return TorchTrainer(self, graph, recipe, weights, device, dtype)
+        return TorchTrainer(self, graph, recipe, weights, execution)
 
     def open(
         self, graph: Graph, make: Callable[[], Any], like: Opened | None = None

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from archspec.backends.base import VELOCITY
 from archspec.backends.torch import outputs, tensors
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Labels, TrainableBackend
+    from archspec.backends.base import Array, Execution, Labels, TrainableBackend
 
 
 class TorchPredictor:
@@ -69,10 +70,10 @@ class TorchTrainer(TorchPredictor):
         graph: Graph,
         recipe: Recipe,
         weights: Mapping[str, Array],
-        device: str,
-        dtype: str = "float32",
+        execution: Execution,
     ) -> None:
-        super().__init__(backend, graph, weights, device, dtype)
+        dtype = execution.dtype("float32")
+        super().__init__(backend, graph, weights, execution.device, dtype)
         rule = recipe.optimizer
         self._parameters = _named_parameters(backend, graph, self._model)
         self._scales = {name: recipe.multipliers(name) for name in self._parameters}
@@ -124,11 +125,11 @@ class TorchTrainer(TorchPredictor):
     def weights(self) -> dict[str, Array]:
         return self._backend.save_weights(self._graph, self._model)
 
-    def velocities(self) -> dict[str, Array]:
+    def optimizer_state(self) -> dict[str, Array]:
         found = self._velocities()
         # Dividing by the learning rate again rounds. Going on from what was saved, as a resumed
         # run does, gives the same numbers with and without the interruption.
-        self.load_velocities(found, self._rate)
+        self.load_optimizer_state(found, self._rate)
         return found
 
     def _velocities(self) -> dict[str, Array]:
@@ -137,14 +138,15 @@ class TorchTrainer(TorchPredictor):
             buffer = self._optimizer.state[parameter].get("momentum_buffer")
             if buffer is not None:
                 rate = self._rate * self._scales[name][0]
-                found[name] = (-rate * buffer).cpu().numpy()
+                found[f"{VELOCITY}{name}"] = (-rate * buffer).cpu().numpy()
         return found
 
-    def load_velocities(
-        self, velocities: dict[str, Array], learning_rate: float
+    def load_optimizer_state(
+        self, state: Mapping[str, Array], learning_rate: float
     ) -> None:
         self._set_rate(learning_rate)
-        for name, velocity in velocities.items():
+        for key, velocity in state.items():
+            name = key.removeprefix(VELOCITY)
             rate = learning_rate * self._scales[name][0]
             if rate:
                 parameter = self._parameters[name]

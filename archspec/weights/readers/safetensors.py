@@ -29,7 +29,7 @@ def read(path: Path) -> Foreign:
     if metadata.get(store.HOLDS_KEY, "weights") != "weights":
         raise refused(
             path,
-            "holds the velocities of an optimiser and not weights",
+            "holds what an optimiser remembers and not weights",
             "give the weights.safetensors beside it",
         )
     names = sorted(arrays, key=state_dict.natural)
