@@ -22,7 +22,7 @@ from archspec.spec.recipe import Recipe
 from archspec.training.augmentation import augmented
 from archspec.training.pixels import PLAIN, Scaling, fitted, least, require_fit
 from archspec.training.sources import Source, shown
-from archspec.training.statistics import Moments, Statistics
+from archspec.training.statistics import Moments, PixelStatistics, rounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +34,6 @@ NONE = Augmentation()
 HELD_OUT = 0.2
 SPLIT_SEED = 0
 STATISTICS_IMAGES = 1000
-# Digits of a measured mean or deviation: what the run folder shows is what was computed with.
-STATISTICS_DIGITS = 6
 # Threads that decode, at most, one for each core; and the bytes of the batches that are ready or
 # under way, which bound them where batches are huge.
 THREADS = 16
@@ -321,40 +319,38 @@ def _limited(by_class: list[Any], limit: int) -> list[Any]:
 
 
 def _measured(images: Images, recipe: Recipe) -> tuple[Preprocessing, Augmentation]:
-    """The recipe's numbers, those called `data` measured on up to 1,000 training images."""
+    """The recipe's numbers, those called `data` measured on the training images."""
     preprocessing, augmentation = recipe.preprocessing, recipe.augmentation
     jitter = augmentation.pca_jitter
     wanted = [name for name in ("mean", "std") if getattr(preprocessing, name) == "data"]
     colours = jitter is not None and jitter.eigenvalues == "data"
     if not wanted and not colours:
         return preprocessing, augmentation
-    found = _statistics(images)
+    found = images.source.statistics(images.shape[0]) or _statistics(images)
     scale = preprocessing.rescale
+    # What never varies has no deviation, and nothing to be divided by.
+    numbers = {"mean": found.mean, "std": tuple(value or 1.0 / scale for value in found.std)}
     preprocessing = preprocessing.model_copy(
-        update={name: tuple(_rounded(v * scale) for v in getattr(found, name)) for name in wanted}
+        update={name: tuple(rounded(v * scale) for v in numbers[name]) for name in wanted}
     )
     if jitter is not None and colours:
-        values, vectors = found.principal_components
         measured = {
-            "eigenvalues": tuple(_rounded(value * scale**2) for value in values),
-            "eigenvectors": tuple(tuple(_rounded(v) for v in vector) for vector in vectors),
+            "eigenvalues": tuple(rounded(value * scale**2) for value in found.eigenvalues),
+            "eigenvectors": found.eigenvectors,
         }
         jitter = jitter.model_copy(update=measured)
         augmentation = augmentation.model_copy(update={"pca_jitter": jitter})
     return preprocessing, augmentation
 
 
-def _statistics(images: Images) -> Statistics:
-    """Those that came with the source, or of up to 1,000 images evenly over a part of it."""
-    channels = images.shape[0]
-    known = images.source.statistics
-    if known is not None and len(known.mean) == channels:
-        return known
+def _statistics(images: Images) -> PixelStatistics:
+    """What the pixels of up to 1,000 images are like, evenly over a part of the source."""
+    import numpy as np
+
     chosen = images.indices[:: -(-len(images) // STATISTICS_IMAGES)]
-    moments = Moments(channels)
+    moments = Moments.none(images.shape[0])
     for batch in dataclasses.replace(images, indices=chosen).batches(32):
-        for pixels in batch["image"]:
-            moments.add(pixels)
+        moments += Moments.of(batch["image"].astype(np.uint8))
     return moments.statistics()
 
 
@@ -364,7 +360,3 @@ def _require_components(jitter: PcaJitter | None, channels: int) -> None:
             f"the recipe's augmentation.pca_jitter has {len(jitter.eigenvalues)} eigenvalues and "
             f"the network reads {counted(channels, 'channel')}"
         )
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{STATISTICS_DIGITS}g}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archspec.diagnostics import ArchspecError, shortened
-from archspec.training.statistics import Statistics
+from archspec.training.statistics import PixelStatistics
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,15 +27,13 @@ class Source(ABC):
 
     `name` is what `--data` says, with an absolute path: it means the same in every folder.
     `held_out` has the numbers of the images that its authors hold out, in ascending order; where
-    it is None a fifth of each class is. `statistics` are those of its training images, where they
-    came with it.
+    it is None a fifth of each class is.
     """
 
     name: str
     classes: tuple[str, ...]
     labels: Sequence[int]
     held_out: Sequence[int] | None = None
-    statistics: Statistics | None = None
 
     @abstractmethod
     def image(self, index: int, least: Size | None = None) -> Image.Image:
@@ -52,6 +50,10 @@ class Source(ABC):
     @abstractmethod
     def check(self, indices: Iterable[int]) -> None:
         """Raise ArchspecError where an image's header shows that it cannot be read."""
+
+    def statistics(self, channels: int) -> PixelStatistics | None:
+        """What the training images' pixels are like in one channel or in three, if it is known."""
+        return None
 
     @property
     def fingerprint(self) -> str:
