@@ -16,8 +16,9 @@ from archspec.graph import Graph
 from archspec.prediction import DEFAULT_BACKEND, Classifier, classifier
 from archspec.training.checkpoint import RunFolder, RunRecord, run_around
 from archspec.training.clock import Clock
-from archspec.training.data import Images, Scaling, split
+from archspec.training.data import Images, split
 from archspec.training.metrics import Score, confusion, sums
+from archspec.training.pixels import Scaling
 from archspec.training.sources import Source, open_source, shown
 
 if TYPE_CHECKING:
