@@ -180,8 +180,8 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
         loaded, origin = first_weights(thawed, options.weights, options.skip, command)
     elif options.skip:
         raise ArchspecError("--skip is about the weights of a file; say which: --weights FILE")
-    data = prepare(source, graph.input_shape, recipe.preprocessing, options.limit)
-    recipe = recipe.model_copy(update={"preprocessing": data.preprocessing})
+    data = prepare(source, graph.input_shape, recipe, options.limit)
+    recipe = data.resolved(recipe)
     if loaded is not None and options.weights is not None:
         loaded = with_remark(loaded, options.weights, data.preprocessing)
     folder = RunFolder(options.output or _free_path(f"{graph.name}-{backend.name}"))
@@ -231,7 +231,7 @@ def _resumed(spec: str | Path | Graph | None, options: RunOptions, path: Path) -
             f"the images in {shown(record.data.removeprefix('folder:'))} are not those that the "
             "run began with: held-out ones could come to be trained on; start a new run"
         )
-    data = prepare(source, graph.input_shape, recipe.preprocessing, record.limit)
+    data = prepare(source, graph.input_shape, recipe, record.limit)
     rows = checkpoint.state.metrics if checkpoint is not None else ()
     if rows and _best(rows) is rows[-1]:
         folder.keep_best()  # the run may have died before it did

@@ -17,7 +17,7 @@ def columns(width: int, height: int) -> Image.Image:
 def test_an_image_of_the_right_size_stays() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype="uint8")
     found = fitted(Image.fromarray(pixels), (3, 5, 7))
-    assert found.dtype == np.float32
+    assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, pixels)
 
 

@@ -13,18 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_runs import recipe
 
 from archspec.diagnostics import ArchspecError
-from archspec.spec.preprocessing import Preprocessing
 from archspec.training.data import prepare
-from archspec.training.sources import Folder, open_source
+from archspec.training.sources import open_source
+from archspec.training.sources.folder import Folder
 
 Photos = Callable[..., Path]
 SHAPE = (3, 8, 8)
 
 
 def read_all(data: str) -> None:
-    found = prepare(open_source(data), SHAPE, Preprocessing(mean=(0.0,) * 3), None)
+    found = prepare(open_source(data), SHAPE, recipe(preprocessing={"mean": [0, 0, 0]}), None)
     for part in (found.training, found.held_out):
         list(part.batches(2))
 
@@ -146,9 +147,14 @@ class TestFolders:
     def test_no_user_of_that_name(self) -> None:
         assert message("folder:~no-such-user/x").startswith("--data folder:~no-such-user/x: ")
 
-    @pytest.mark.parametrize("data", ["", "folder", "folder:", "cifar10", "digits:5"])
+    @pytest.mark.parametrize(
+        "data", ["", "folder", "folder:", "cifar10", "digits:5", "digits:", "synthetic:"]
+    )
     def test_another_word(self, data: str) -> None:
-        assert message(data) == f"--data is `digits` or `folder:DIR`, not `{data}`"
+        assert message(data) == (
+            "--data is `digits`, `folder:DIR`, `cifar10:DIR`, `cifar100:DIR`, `synthetic` or "
+            f"`synthetic:KEY=VALUE,...`, not `{data}`"
+        )
 
     def test_a_folder_without_its_kind(self, photos: Photos) -> None:
         folder = photos("a", "b")
