@@ -30,6 +30,7 @@ __all__ = [
     "Size",
     "Source",
     "check_images",
+    "folder_form",
     "images_below",
     "open_source",
     "read_image",
@@ -44,8 +45,14 @@ def open_source(data: str) -> Source:
     for kind in KINDS:
         if kind.name == name and kind.takes(rest if colon else None):
             return kind.open(rest)
-    meant = f"; did you mean `folder:{shown(data)}`?" if data and Path(data).is_dir() else ""
+    meant = f"; did you mean `{shown(folder_form(data))}`?" if data and Path(data).is_dir() else ""
     raise ArchspecError(f"--data is {usage()}, not `{shortened(data)}`{meant}")
+
+
+def folder_form(path: str) -> str:
+    """What `--data` says for a folder: that of images, or a prepared store."""
+    kind = prepared.KIND if prepared.is_store(Path(path)) else folder.KIND
+    return f"{kind.name}:{path}"
 
 
 def usage() -> str:

@@ -58,7 +58,7 @@ class Source(ABC):
         """
 
     def reader(self, index: int) -> Reader:
-        """What decodes image `index` in whatever process it is sent to. It raises UnreadableError."""
+        """What decodes image `index`, in any process: it can be sent to another one."""
         return partial(_read, self.name, index)
 
     def statistics(self, channels: int) -> PixelStatistics | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archspec.diagnostics import ArchspecError, shortened
+from archspec.diagnostics import shortened
 from archspec.training.sources.base import Size, UnreadableError, shown
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def _unreadable(path: Path, error: Exception) -> UnreadableError:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        reason = "it is not a JPEG or PNG file" if path.stat().st_size else "it is empty"
+        empty = path.is_file() and not path.stat().st_size
+        reason = "it is empty" if empty else "it is not a JPEG or PNG file"
     elif isinstance(error, OSError) and error.strerror:
         reason = error.strerror
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from archspec.diagnostics import ArchspecError, listing
 from archspec.training.sources.base import Kind, Reader, Size, Source, folder_path, shown
 from archspec.training.sources.files import SUFFIXES, check_images, images_below, read_image
+from archspec.training.sources.prepared import is_store
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -73,11 +74,20 @@ class Folder(Source):
         check_images(self._paths[index] for index in indices)
 
 
+def _open(rest: str) -> Source:
+    folder = folder_path("folder", rest)
+    if is_store(folder):
+        raise ArchspecError(
+            f"{shown(folder)} is a prepared store: read it with --data prepared:{shown(folder)}"
+        )
+    return Folder(folder)
+
+
 KIND = Kind(
     "folder",
     ("folder:DIR",),
     "JPEG and PNG files, one sub-folder a class, or train/ and val/ with these",
-    lambda rest: Folder(folder_path("folder", rest)),
+    _open,
 )
 
 
