@@ -319,40 +319,38 @@ def _limited(by_class: list[Any], limit: int) -> list[Any]:
 
 
 def _measured(images: Images, recipe: Recipe) -> tuple[Preprocessing, Augmentation]:
-    """The recipe's numbers, those called `data` measured on up to 1,000 training images."""
+    """The recipe's numbers, those called `data` measured on the training images."""
     preprocessing, augmentation = recipe.preprocessing, recipe.augmentation
     jitter = augmentation.pca_jitter
     wanted = [name for name in ("mean", "std") if getattr(preprocessing, name) == "data"]
     colours = jitter is not None and jitter.eigenvalues == "data"
     if not wanted and not colours:
         return preprocessing, augmentation
-    found = _statistics(images)
+    found = images.source.statistics(images.shape[0]) or _statistics(images)
     scale = preprocessing.rescale
-    # What does not vary is divided by 1.
-    measured = {"mean": found.mean, "std": tuple(value or 1.0 for value in found.std)}
+    # What never varies has no deviation, and nothing to be divided by.
+    numbers = {"mean": found.mean, "std": tuple(value or 1.0 / scale for value in found.std)}
     preprocessing = preprocessing.model_copy(
-        update={name: tuple(rounded(v * scale) for v in measured[name]) for name in wanted}
+        update={name: tuple(rounded(v * scale) for v in numbers[name]) for name in wanted}
     )
     if jitter is not None and colours:
-        components = {
+        measured = {
             "eigenvalues": tuple(rounded(value * scale**2) for value in found.eigenvalues),
             "eigenvectors": found.eigenvectors,
         }
-        jitter = jitter.model_copy(update=components)
+        jitter = jitter.model_copy(update=measured)
         augmentation = augmentation.model_copy(update={"pca_jitter": jitter})
     return preprocessing, augmentation
 
 
 def _statistics(images: Images) -> PixelStatistics:
-    """Those that came with the source, or of up to 1,000 images evenly over a part of it."""
-    channels = images.shape[0]
-    known = images.source.statistics(channels)
-    if known is not None:
-        return known
+    """What the pixels of up to 1,000 images are like, evenly over a part of the source."""
+    import numpy as np
+
     chosen = images.indices[:: -(-len(images) // STATISTICS_IMAGES)]
-    moments = Moments.none(channels)
+    moments = Moments.none(images.shape[0])
     for batch in dataclasses.replace(images, indices=chosen).batches(32):
-        moments += Moments.of(batch["image"])
+        moments += Moments.of(batch["image"].astype(np.uint8))
     return moments.statistics()
 
 

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 class RunOptions:
     """The command line's choices; None leaves what the spec's recipe or the default says.
 
-    `backend` is torch by default; `data` is ``digits`` (the default) or ``folder:DIR``; `limit`
-    bounds the number of images, training and held-out ones together; `output` is the run folder
-    (a new one under ``runs/`` by default). `resume` is the folder of a run to go on with, which
-    keeps its spec, data and recipe: only `epochs` and `device` may be given with it.
+    `backend` is torch by default; `data` is a source (`archspec.training.sources.KINDS`), by
+    default ``digits``; `limit` bounds the number of images, training and held-out ones together;
+    `output` is the run folder (a new one under ``runs/`` by default). `resume` is the folder of a
+    run to go on with, which keeps its spec, data and recipe: only `epochs` and `device` may be
+    given with it.
 
     `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
     the layers that `skip` names begin as the spec says, and so do all without it. The layers that

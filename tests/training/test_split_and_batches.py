@@ -192,3 +192,52 @@ class TestBatches:
         with pytest.raises(ArchspecError) as caught:
             list(Images(Broken(10, 13), range(23), (1, 1, 1)).batches(4))
         assert str(caught.value) == "cannot read the image 17"
+
+
+def dealt(count: int, size: int, processes: int, start: int = 0) -> list[list[list[int]]]:
+    """The numbers of the images in the batches of each process, in order."""
+    images = Images(Numbers(count), range(count), (1, 1, 1))
+    return [
+        [
+            batch["image"].ravel().astype(int).tolist()
+            for batch in images.batches(size, start=start, shard=(rank, processes))
+        ]
+        for rank in range(processes)
+    ]
+
+
+class TestShards:
+    @pytest.mark.parametrize(("count", "size", "processes"), [(23, 10, 2), (21, 10, 4), (3, 8, 4)])
+    def test_every_held_out_image_once(self, count: int, size: int, processes: int) -> None:
+        shares = dealt(count, size, processes)
+        assert sorted(n for share in shares for batch in share for n in batch) == [*range(count)]
+        assert {len(share) for share in shares} == {-(-count // size)}
+        for batches in zip(*shares, strict=True):
+            sizes = [len(batch) for batch in batches]
+            assert max(sizes) - min(sizes) <= 1
+
+    def test_a_process_has_a_part_of_each_batch(self) -> None:
+        first, second = dealt(23, 10, 2)
+        assert first == [[*range(5)], [*range(10, 15)], [20]]
+        assert second == [[*range(5, 10)], [*range(15, 20)], [21, 22]]
+
+    def test_an_empty_part_has_the_shape_of_the_others(self) -> None:
+        images = Images(Numbers(5), range(5), (1, 1, 1))
+        *_, last = images.batches(4, shard=(0, 4))
+        assert last["image"].shape == (0, 1, 1, 1)
+        assert last["label"].shape == (0,)
+
+    @pytest.mark.parametrize("start", [0, 1, 2, 3])
+    def test_from_any_batch_on(self, start: int) -> None:
+        for whole, rest in zip(dealt(23, 10, 2), dealt(23, 10, 2, start), strict=True):
+            assert rest == whole[start:]
+
+    def test_a_batch_that_does_not_divide(self) -> None:
+        images = Images(Numbers(23), range(23), (1, 1, 1))
+        with pytest.raises(ArchspecError, match=r"batch of 10 .* 4 equal parts.* such as 12$"):
+            list(images.batches(10, epoch=Epoch(0, 1), shard=(0, 4)))
+
+    def test_fewer_images_than_a_batch_for_several(self) -> None:
+        images = Images(Numbers(3), range(3), (1, 1, 1))
+        with pytest.raises(ArchspecError, match="3 training images, fewer than a batch of 4"):
+            list(images.batches(4, epoch=Epoch(0, 1), shard=(0, 2)))

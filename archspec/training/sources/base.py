@@ -61,10 +61,6 @@ class Source(ABC):
         """What decodes image `index`, in any process: it can be sent to another one."""
         return partial(_read, self.name, index)
 
-    def statistics(self, channels: int) -> PixelStatistics | None:
-        """What the training images' pixels are like in so many channels, where that is known."""
-        return None
-
     @abstractmethod
     def title(self, index: int) -> str:
         """What identifies image `index` within the source."""
@@ -72,6 +68,10 @@ class Source(ABC):
     @abstractmethod
     def check(self, indices: Iterable[int]) -> None:
         """Raise ArchspecError where an image's header shows that it cannot be read."""
+
+    def statistics(self, channels: int) -> PixelStatistics | None:
+        """What the training images' pixels are like in one channel or in three, if it is known."""
+        return None
 
     @property
     def fingerprint(self) -> str:

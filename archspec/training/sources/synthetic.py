@@ -119,7 +119,7 @@ def parse(text: str) -> Made:
         ("width", 1, MAX_SIDE),
     ):
         if not least <= getattr(made, name) <= most:
-            each = ", two for each class" if name == "images" else ""
+            each = ", two for each class," if name == "images" else ""
             raise _wrong(f"{getattr(made, name):,} {name}: from {least:,}{each} to {most:,}")
     return made
 
