@@ -66,6 +66,10 @@ def train(
             help="A layer that stays as it begins: fc6, 'conv*'. May be repeated.",
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write the figures for TensorBoard too, into the run."),
+    ] = False,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
@@ -99,6 +103,7 @@ def train(
         weights=weights,
         skip=tuple(skip or ()),
         freeze=tuple(freeze or ()),
+        tensorboard=tensorboard,
     )
     try:
         api.train(spec, options, report)

@@ -22,6 +22,7 @@ from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
+from archspec.training import tensorboard
 from archspec.training.checkpoint import (
     Checkpoint,
     Origin,
@@ -41,6 +42,7 @@ from archspec.training.options import (
     RunPlan,
     RunSummary,
     Silent,
+    Together,
     Watcher,
 )
 from archspec.training.schedule import Schedule
@@ -69,7 +71,8 @@ def run(
     ArchspecError when something is missing or does not fit (an extra, a folder, an image, the
     number of classes) or the loss is not finite.
     """
-    options, watcher = options or RunOptions(), watcher or Silent()
+    options = options or RunOptions()
+    watcher = _watched(watcher or Silent(), options)
     if options.resume is not None:
         start = _resumed(spec, options, options.resume)
     else:
@@ -113,13 +116,11 @@ def run(
                 losses += _finite(unread, epoch, step, rate, folder)
                 if first_step:
                     clock.leave_out()
-                watcher.step(
-                    Progress(epoch, clock.images, total, losses[-1], clock.images_per_second)
-                )
+                watcher.step(_progress(epoch, step, total, losses[-1], rate, clock))
                 unread, reported = [], time.perf_counter()
         losses += _finite(unread, epoch, step, rate, folder)
         images_per_second, data_wait = clock.images_per_second, clock.data_wait
-        watcher.step(Progress(epoch, clock.images, total, losses[-1], images_per_second))
+        watcher.step(_progress(epoch, step, total, losses[-1], rate, clock))
 
         held_out = score(trainer.logits, data.held_out.batches(recipe.batch_size))
         _finite([held_out.loss], epoch, step, rate, folder)
@@ -146,6 +147,20 @@ def run(
     summary = _summary(folder, metrics, len(metrics) + 1 - first_epoch, began)
     watcher.end(summary)
     return summary
+
+
+def _watched(watcher: Watcher, options: RunOptions) -> Watcher:
+    """The watcher, and TensorBoard's where it is asked for or the run began with it."""
+    goes_on = options.resume is not None and (options.resume / tensorboard.FOLDER).is_dir()
+    if not options.tensorboard and not goes_on:
+        return watcher
+    try:
+        return Together(watcher, tensorboard.TensorBoard(watcher.warn))
+    except ArchspecError as error:
+        if options.tensorboard:
+            raise
+        watcher.warn(f"{error}; going on without")
+        return watcher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -423,6 +438,21 @@ def _finite(
 def _best(metrics: Sequence[EpochMetrics]) -> EpochMetrics:
     """The epoch with the highest top-1, the first of several."""
     return max(metrics, key=lambda row: row.val_top1)
+
+
+def _progress(
+    epoch: int, step: int, total: int, loss: float, rate: float, clock: Clock
+) -> Progress:
+    return Progress(
+        epoch=epoch,
+        images=clock.images,
+        total=total,
+        step=step,
+        loss=loss,
+        learning_rate=rate,
+        images_per_second=clock.images_per_second,
+        data_wait=clock.data_wait,
+    )
 
 
 def _summary(
