@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import linecache
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -163,6 +165,13 @@ class Group(Protocol):
     def any(self, flag: bool) -> bool:
         """Whether any of the processes says so."""
 
+    def together(self) -> AbstractContextManager[None]:
+        """Within it, the failure of one process ends all, and what it says is said once.
+
+        What the first one raises passes through; the others end with SystemExit. Where one was
+        killed, ArchspecError says so. The group is closed at the end.
+        """
+
     def close(self) -> None:
         """Leave the others."""
 
@@ -179,6 +188,10 @@ class Alone:
     def any(self, flag: bool) -> bool:
         """What this process says."""
         return flag
+
+    def together(self) -> AbstractContextManager[None]:
+        """What fails, fails."""
+        return nullcontext()
 
     def close(self) -> None:
         """Nobody is left."""
@@ -375,3 +388,22 @@ class TrainableBackend(ComparableBackend):
 
         Raises ArchspecError for an execution that is not possible.
         """
+
+    def group(self, device: str) -> Group:
+        """The processes that the environment says train one model together; ALONE without.
+
+        Call it before anything is computed. It waits for the others. Raises ArchspecError where
+        they are not found, or the backend trains in one process alone.
+        """
+        if launched() > 1:
+            raise ArchspecError(
+                f"{launched()} processes were started (WORLD_SIZE), and the {self.name} backend "
+                "trains in one; start it without torchrun, or use --backend torch"
+            )
+        return ALONE
+
+
+def launched() -> int:
+    """How many processes `torchrun`, or who does its work, says that it started."""
+    text = os.environ.get("WORLD_SIZE", "1")
+    return int(text) if text.isascii() and text.isdecimal() else 1

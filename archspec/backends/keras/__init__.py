@@ -23,7 +23,14 @@ from archspec.layers.base import Shape
 from archspec.spec.fields import INPUT
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array, Execution, Predictor, Trainer, Weights
+    from archspec.backends.base import (
+        Array,
+        Execution,
+        Group,
+        Predictor,
+        Trainer,
+        Weights,
+    )
     from archspec.backends.opened import Opened
     from archspec.spec.recipe import Recipe
 
@@ -197,6 +204,15 @@ class KerasBackend(TrainableBackend):
 
         return KerasTrainer(self, graph, recipe, weights, execution)
 
+    def group(self, device: str) -> Group:
+        from archspec.backends.keras.group import TensorFlowGroup, processes
+
+        super().require()  # without the engine, which must not compute yet
+        if engine() != "tensorflow" or processes() == 1:
+            return super().group(device)
+        with _quiet_start():
+            return TensorFlowGroup()
+
     def open(
         self, graph: Graph, make: Callable[[], Any], like: Opened | None = None
     ) -> Opened:
@@ -211,29 +227,35 @@ class KerasBackend(TrainableBackend):
             return KerasOpened(self, graph, make(), helpers)
 
 
+def engine() -> str:
+    """KERAS_BACKEND, set to an engine that is installed unless the user has set one."""
+    if "KERAS_BACKEND" not in os.environ:
+        for name in ENGINES:
+            if importlib.util.find_spec(name):
+                os.environ["KERAS_BACKEND"] = name
+                break
+    return os.environ["KERAS_BACKEND"]
+
+
 def choose_engine() -> None:
-    """Set KERAS_BACKEND to an engine that is installed, unless the user has set one.
+    """Import Keras on its engine.
 
     Raises ArchspecError where that is none of ENGINES, or not installed.
     """
-    if "KERAS_BACKEND" not in os.environ:
-        for engine in ENGINES:
-            if importlib.util.find_spec(engine):
-                os.environ["KERAS_BACKEND"] = engine
-                break
-    if os.environ["KERAS_BACKEND"] == "jax":
+    chosen = engine()
+    if chosen == "jax":
         os.environ.setdefault("JAX_ENABLE_X64", "1")  # float64 for `verify`
     if "keras" not in sys.modules:
-        installed = [engine for engine in ENGINES if importlib.util.find_spec(engine)]
-        if os.environ["KERAS_BACKEND"] not in installed:
+        installed = [name for name in ENGINES if importlib.util.find_spec(name)]
+        if chosen not in installed:
             raise ArchspecError(
-                f"KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}, which is no engine of Keras "
+                f"KERAS_BACKEND is {chosen!r}, which is no engine of Keras "
                 f"that is installed; set it to {' or '.join(installed)}, or unset it"
             )
         with _quiet_start():
             keras = importlib.import_module("keras")
             keras.random.uniform((1,), seed=0)  # TensorFlow looks for devices now
-            if os.environ["KERAS_BACKEND"] == "tensorflow":
+            if chosen == "tensorflow":
                 _keep_dependencies()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.base import TrainableBackend
+from archspec.backends.base import ALONE, TrainableBackend, launched
 from archspec.backends.source import literal
 from archspec.backends.torch.emit import attributes, emit, network_class
 from archspec.graph import Graph
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from archspec.backends.base import (
         Array,
         Execution,
+        Group,
         Mask,
         Measured,
         Predictor,
@@ -174,6 +175,15 @@ class TorchBackend(TrainableBackend):
         from archspec.backends.torch.trainer import TorchTrainer
 
         return TorchTrainer(self, graph, recipe, weights, execution)
+
+    def group(self, device: str) -> Group:
+        if launched() == 1:
+            return ALONE
+        self.require()
+        from archspec.backends.torch.group import TorchGroup
+        from archspec.backends.torch.trainer import chosen_device
+
+        return TorchGroup(chosen_device(device))
 
     def open(
         self, graph: Graph, make: Callable[[], Any], like: Opened | None = None

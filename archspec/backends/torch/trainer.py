@@ -29,7 +29,7 @@ class TorchPredictor:
         device: str,
         dtype: str = "float32",
     ) -> None:
-        self.device = _device(device)
+        self.device = chosen_device(device)
         self.engine = f"PyTorch {torch.__version__}"
         self._backend, self._graph = backend, graph
         # Recorded behind each step: a step on CUDA returns before it is computed.
@@ -175,7 +175,8 @@ def _named_parameters(
     }
 
 
-def _device(wanted: str) -> str:
+def chosen_device(wanted: str) -> str:
+    """``cpu`` or ``cuda``, where `wanted` may also be ``auto``. Raises ArchspecError."""
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():

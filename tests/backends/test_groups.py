@@ -1,0 +1,148 @@
+"""Processes that train together: two of them, started as torchrun does, and what one alone says."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from archspec.backends import get_backend, trainable_backends
+from archspec.backends.base import ALONE, TrainableBackend
+from archspec.diagnostics import ArchspecError
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+FAILING = "photos/7.png cannot be read"
+
+Found = dict[tuple[str, int], Any]
+
+
+@pytest.fixture(scope="module")
+def found() -> Found:
+    """What each of two processes found in each function of processes.py, in one launch."""
+    pytest.importorskip("torch")
+    names = ["numbers", "normalized", "one_fails", "all_fail", "one_is_gone", "numbers"]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    # As torchrun would start them; its own start takes a process of PyTorch more.
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE.parent)]),
+        "OMP_NUM_THREADS": "1",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": port,
+    }
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(HERE / "processes.py"), *names],
+            env=environment | {"RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], "\n".join(said)
+    printed = "".join(said).splitlines()
+    lines = [json.loads(line) for line in printed if line.startswith("[")]
+    assert len(lines) == 2 * len(names)
+    return {(name, rank): result for name, rank, result in lines}
+
+
+pytestmark = pytest.mark.xdist_group("torchrun")
+slow = pytest.mark.slow
+
+
+@slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_sums_are_float64_and_the_same_in_every_process(found: Found, rank: int) -> None:
+    assert found["numbers", rank] == [[0.1 + 0.2, 2e-12, 1.0], True, False]
+
+
+@slow
+def test_batch_norm_has_the_statistics_of_the_whole_batch(found: Found) -> None:
+    for rank in (0, 1):
+        differences = found["normalized", rank]
+        names = {name.partition(".")[0] for name in differences}
+        assert names == {"conv", "unbiased", "biased", "plain", "frozen", "fc", "of_a_vector"}
+        assert max(differences.values()) < 1e-13, differences
+
+
+@slow
+def test_the_message_of_a_failing_process_is_its_own_and_the_other_ends(found: Found) -> None:
+    assert found["one_fails", 1] == f"ArchspecError: {FAILING}"
+    assert found["one_fails", 0] == "exit 2"
+
+
+@slow
+def test_what_all_say_is_said_once(found: Found) -> None:
+    said = sorted(found["all_fail", rank] for rank in (0, 1))
+    assert said == ["ArchspecError: a batch of 3 does not divide", "exit 2"]
+
+
+@slow
+def test_a_process_that_is_killed_is_missed(found: Found) -> None:
+    assert found["one_is_gone", 0].startswith("ArchspecError: process 0 of 2 lost another one")
+    assert "--resume" in found["one_is_gone", 0]
+
+
+def test_one_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    for backend in trainable_backends():
+        assert backend.group("cpu") is ALONE
+    monkeypatch.setenv("WORLD_SIZE", "1")  # torchrun --nproc-per-node 1
+    assert backend.group("cpu") is ALONE
+    assert ALONE.sum(np.array([1, 2], "float32")).dtype == np.float64
+    assert ALONE.any(True)
+    assert not ALONE.any(False)
+    with pytest.raises(ArchspecError, match="said"), ALONE.together():
+        raise ArchspecError("said")
+
+
+def test_torchrun_is_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ArchspecError, match=r"4 processes .* the keras backend trains in one"):
+        trainable("keras").group("cpu")
+
+
+def test_processes_that_do_not_find_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ArchspecError, match=r"did not find the others: .*RANK.*torchrun"):
+        trainable("torch").group("cpu")
+
+
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from archspec.backends.torch.group import own_gpu
+
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert own_gpu(3) == 2
+    with pytest.raises(ArchspecError, match=r"4 processes .* PyTorch sees 2 .*--nproc-per-node 2"):
+        own_gpu(2)
+
+
+@pytest.mark.parametrize("text", ["workers: 2", "[1]", '{"cluster": 2}'])
+def test_a_wrong_tf_config(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ArchspecError, match="TF_CONFIG is not as TensorFlow takes it"):
+        trainable("keras").group("cpu")
+
+
+def trainable(name: str) -> TrainableBackend:
+    backend = get_backend(name)
+    assert isinstance(backend, TrainableBackend)
+    return backend
