@@ -21,8 +21,7 @@ from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 from archspec.spec.preprocessing import Preprocessing
 from archspec.training.checkpoint import RUN, RunFolder, run_around, weights_in
-from archspec.training.data import Scaling
-from archspec.training.pixels import fitted
+from archspec.training.pixels import Scaling, fitted, least, require_fit
 from archspec.training.sources import SUFFIXES, check_images, images_below, read_image, shown
 from archspec.weights.files import regular
 
@@ -104,13 +103,15 @@ class Classifier:
 
         paths = _files(images)
         check_images(paths)
-        scaling = Scaling.of(self.preprocessing, self.graph.input_shape[0])
+        shape, recipe = self.graph.input_shape, self.preprocessing
+        scaling, enough = Scaling.of(recipe, shape[0]), least(shape, recipe)
         size = min(BATCH, len(paths))
         for first in range(0, len(paths), size):
             batch = paths[first : first + size]
-            pixels = np.zeros((size, *_last(self.graph.input_shape)), "float32")
+            pixels = np.zeros((size, *_last(shape)), "float32")
             for place, path in enumerate(batch):
-                pixels[place] = scaling.scaled(fitted(read_image(path), self.graph.input_shape))
+                image = fitted(read_image(path, enough), shape, recipe)
+                scaling.scaled(image, out=pixels[place])
             logits = self.predictor.logits(pixels)
             for path, row in zip(batch, logits, strict=False):
                 yield Prediction(path, self._best(path, row, top), row)
@@ -263,6 +264,7 @@ def _preprocessing(
             f"with {options}, one a channel"
         )
     Scaling.of(found, graph.input_shape[0])
+    require_fit(graph.input_shape, found)
     return found
 
 

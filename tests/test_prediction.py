@@ -183,7 +183,7 @@ def test_a_run_gives_all_that_is_needed(folder: Path) -> None:
     options = RunOptions(limit=120, device="cpu", output=Path("run"))
     best = run("digits.yaml", options).best
     from archspec.training.data import split
-    from archspec.training.sources import Digits
+    from archspec.training.sources.digits import Digits
 
     source = Digits()
     _, held_out = split(source, 120)
@@ -467,6 +467,7 @@ class TestCommand:
             }
         ]
         assert found["preprocessing"] == {
+            "short_side": None, "center_crop": None,
             "rescale": 0.01, "mean": [0.1, 0.2, 0.3], "std": [0.2, 0.3, 0.4]
         }  # fmt: skip
         assert (found["name"], found["backend"], found["device"]) == ("tiny", "numpy", "cpu")

@@ -30,7 +30,9 @@ def train(
         str | None,
         typer.Option(
             "--data",
-            help="`folder:DIR` with one sub-folder a class, or `digits`, which it is if left out.",
+            metavar="KIND[:...]",
+            help="`digits`, which it is if left out; `folder:DIR` with one sub-folder a class, or "
+            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `synthetic`.",
         ),
     ] = None,
     epochs: Annotated[

@@ -221,8 +221,8 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> tuple[_Start, Checkpo
         loaded, origin = first_weights(thawed, options.weights, options.skip, command)
     elif options.skip:
         raise ArchspecError("--skip is about the weights of a file; say which: --weights FILE")
-    data = prepare(source, graph.input_shape, recipe.preprocessing, options.limit)
-    recipe = recipe.model_copy(update={"preprocessing": data.preprocessing})
+    data = prepare(source, graph.input_shape, recipe, options.limit)
+    recipe = data.resolved(recipe)
     if loaded is not None and options.weights is not None:
         loaded = with_remark(loaded, options.weights, data.preprocessing)
     weights = (
@@ -288,7 +288,7 @@ def _resumed(
         graph,
         recipe,
         source,
-        prepare(source, graph.input_shape, recipe.preprocessing, record.limit),
+        prepare(source, graph.input_shape, recipe, record.limit),
         record.limit,
         options.save_every or record.save_every,
         options.on_nan or record.on_nan,
