@@ -155,7 +155,7 @@ def classifier(
     `weights` is a file, or the folder of a run or a checkpoint: without a `spec`, a run gives its
     spec, its pre-processing and its class names, and any other file is AlexNet's. `labels` is a
     text file with one label a line. `preprocessing` replaces keys of the recipe's (`rescale`,
-    `mean`, `std`).
+    `mean`, `std`, `short_side`).
 
     Raises SpecError for a spec that cannot be built and ArchspecError for what is missing or does
     not fit.
@@ -249,12 +249,15 @@ def _preprocessing(
             "--rescale, or in the spec under `training.preprocessing`"
         )
     before = recipe.model_dump() if recipe is not None else {}
+    if "short_side" in given:
+        before.pop("center_crop", None)  # it was cut out of a picture of another size
     try:
         found = Preprocessing.model_validate({**before, **given})
     except ValidationError as error:
         # The deepest: the other kind that a statistic may be of, `data`, was not meant by numbers.
         problem = max(error.errors(), key=lambda one: len(one["loc"]))
-        raise ArchspecError(f"--{problem['loc'][0]}: {problem['msg']}") from None
+        option = str(problem["loc"][0]).replace("_", "-")
+        raise ArchspecError(f"--{option}: {problem['msg']}") from None
     measured = [name for name in ("mean", "std") if getattr(found, name) == "data"]
     if measured:
         options = " and ".join(f"--{name}" for name in measured)

@@ -20,7 +20,7 @@ from archspec.layers.base import Shape, show
 from archspec.spec.preprocessing import Augmentation, PcaJitter, Preprocessing
 from archspec.spec.recipe import Recipe
 from archspec.training.augmentation import augmented
-from archspec.training.pixels import PLAIN, Scaling, fitted, least, require_fit
+from archspec.training.pixels import PLAIN, Scaling, around, fitted, least, require_fit, ten_crops
 from archspec.training.sources import Source, shown
 from archspec.training.statistics import Moments, PixelStatistics, rounded
 
@@ -77,6 +77,8 @@ class Images:
     """A part of a source: every image at the network's input size `shape`.
 
     They are scaled as the recipe says where there is a `scaling`, else pixel values of 0 to 255.
+    With `crops` there are the `ten_crops` of each instead, 10,H,W,C, scaled as `preprocessing`
+    says, and no augmentation.
     """
 
     source: Source
@@ -85,6 +87,7 @@ class Images:
     scaling: Scaling | None = None
     preprocessing: Preprocessing = PLAIN
     augmentation: Augmentation = NONE
+    crops: bool = False
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -102,7 +105,7 @@ class Images:
         start: int = 0,
         shard: tuple[int, int] = (0, 1),
     ) -> Iterator[dict[str, Any]]:
-        """Batches of images N,H,W,C and labels: in order, or as they are in an epoch of training.
+        """Batches of `image` N,H,W,C and `label` N: in order, or as in an epoch of training.
 
         An epoch leaves out the images that do not fill a last batch, another few each time, unless
         there is not one full batch. `start` batches are left out at the beginning, and the others
@@ -140,7 +143,8 @@ class Images:
         import numpy as np
 
         channels, height, width = self.shape
-        images = np.empty((len(positions), height, width, channels), "float32")
+        views = (10,) if self.crops else ()
+        images = np.empty((len(positions), *views, height, width, channels), "float32")
         labels = np.empty(len(positions), "int64")
         for place, position in enumerate(positions):
             index = self.indices[position]
@@ -149,9 +153,13 @@ class Images:
         return {"image": images, "label": labels}
 
     def _draw(self, index: int, epoch: Epoch | None, out: Array) -> None:
-        """Write an image of the source into an array H,W,C."""
+        """Write an image of the source, or its ten crops, into an array."""
         shape, recipe = self.shape, self.preprocessing
         shift = None
+        if self.crops:
+            enough = least(shape, around(shape, recipe))
+            out[...] = ten_crops(self.source.image(index, enough), shape, recipe)
+            return
         if epoch is None or not self.augmentation.changes:
             pixels = fitted(self.source.image(index, least(shape, recipe)), shape, recipe)
         else:

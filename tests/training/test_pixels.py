@@ -10,7 +10,9 @@ from PIL import Image
 
 from archspec.diagnostics import ArchspecError
 from archspec.spec.preprocessing import Preprocessing
+from archspec.training.data import Images
 from archspec.training.pixels import fitted, least, require_fit, short_side, ten_crops
+from archspec.training.sources import open_source
 
 
 def columns(width: int, height: int) -> Image.Image:
@@ -162,6 +164,18 @@ class TestTenCrops:
             ten_crops(image, (3, side, side), rule()),
             ten_crops(image, (3, side, side), rule(short_side=around)),
         )
+
+    def test_in_batches(self) -> None:
+        source = open_source("synthetic:images=20,size=20x24")
+        recipe = rule(short_side=20)
+        images = Images(source, [3, 5, 8], (3, 16, 16), preprocessing=recipe, crops=True)
+        first, second = images.batches(2)
+        assert (first["image"].shape, second["image"].shape) == (
+            (2, 10, 16, 16, 3),
+            (1, 10, 16, 16, 3),
+        )
+        expected = ten_crops(source.image(8), (3, 16, 16), recipe)
+        np.testing.assert_array_equal(second["image"][0], expected)
 
     def test_grey(self) -> None:
         assert ten_crops(columns(16, 16), (1, 8, 8), rule(mean=(1.0,))).shape == (10, 8, 8, 1)
