@@ -86,6 +86,10 @@ def train(
             "10m if left out.",
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write the figures for TensorBoard too, into the run."),
+    ] = False,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
@@ -122,6 +126,7 @@ def train(
         skip=tuple(skip or ()),
         freeze=tuple(freeze or ()),
         save_every=save_every,
+        tensorboard=tensorboard,
     )
     try:
         api.train(spec, options, report)

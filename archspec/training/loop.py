@@ -20,6 +20,7 @@ from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
+from archspec.training import tensorboard
 from archspec.training.checkpoint import (
     Checkpoint,
     Origin,
@@ -43,6 +44,7 @@ from archspec.training.options import (
     RunPlan,
     RunSummary,
     Silent,
+    Together,
     Watcher,
 )
 from archspec.training.overrides import overridden
@@ -77,7 +79,8 @@ def run(
     ArchspecError when something is missing or does not fit (an extra, a folder, an image, the
     number of classes) or the loss is not finite.
     """
-    options, watcher = options or RunOptions(), watcher or Silent()
+    options = options or RunOptions()
+    watcher = _watched(watcher or Silent(), options)
     if options.resume is not None:
         start, checkpoint = _resumed(spec, options, options.resume, watcher)
     else:
@@ -125,7 +128,7 @@ def run(
                         losses.read()
                         if first_step:
                             clock.leave_out()
-                        watcher.step(_progress(start, state, losses.last, clock.images_per_second))
+                        watcher.step(_progress(start, state, losses.last, clock))
                         reported = time.perf_counter()
                     # Processes that train together stop and save behind the same step.
                     if group.size == 1 or state.batch % AGREE_EVERY == 0:
@@ -139,7 +142,7 @@ def run(
                 losses.read()
                 images_per_second, data_wait = clock.images_per_second, clock.data_wait
                 if clock.images:
-                    watcher.step(_progress(start, state, losses.last, images_per_second))
+                    watcher.step(_progress(start, state, losses.last, clock))
 
                 held_out = score(trainer.logits, signals.until(data.held_out.batches(size)))
                 if not math.isfinite(held_out.loss):
@@ -168,6 +171,20 @@ def run(
     summary = _summary(folder, state, len(state.metrics) - epochs_before, began)
     watcher.end(summary)
     return summary
+
+
+def _watched(watcher: Watcher, options: RunOptions) -> Watcher:
+    """The watcher, and TensorBoard's where it is asked for or the run began with it."""
+    goes_on = options.resume is not None and (options.resume / tensorboard.FOLDER).is_dir()
+    if not options.tensorboard and not goes_on:
+        return watcher
+    try:
+        return Together(watcher, tensorboard.TensorBoard(watcher.warn))
+    except ArchspecError as error:
+        if options.tensorboard:
+            raise
+        watcher.warn(f"{error}; going on without")
+        return watcher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -382,9 +399,18 @@ def _plan(start: _Start, trainer: Trainer, state: State) -> RunPlan:
     )
 
 
-def _progress(start: _Start, state: State, loss: float, images_per_second: float) -> Progress:
+def _progress(start: _Start, state: State, loss: float, clock: Clock) -> Progress:
     size, total = start.recipe.batch_size, start.data.training.per_pass(start.recipe.batch_size)
-    return Progress(state.epoch, min(state.batch * size, total), total, loss, images_per_second)
+    return Progress(
+        epoch=state.epoch,
+        images=min(state.batch * size, total),
+        total=total,
+        step=state.step,
+        loss=loss,
+        learning_rate=state.lr,
+        images_per_second=clock.images_per_second,
+        data_wait=clock.data_wait,
+    )
 
 
 def _summary(folder: RunFolder, state: State, trained: int, began: float) -> RunSummary:

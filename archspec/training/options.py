@@ -40,6 +40,9 @@ class RunOptions:
     the layers that `skip` names begin as the spec says, and so do all without it. The layers that
     `freeze` names keep what they begin with. Both hold names of layers or of blocks, or shell
     patterns over them.
+
+    `tensorboard` writes the run's figures for TensorBoard, into its folder; a run that has begun
+    with it goes on with it.
     """
 
     backend: str | None = None
@@ -60,6 +63,7 @@ class RunOptions:
     freeze: tuple[str, ...] = ()
     save_every: str | None = None
     on_nan: OnNan | None = None
+    tensorboard: bool = False
 
     def command(self, spec: object) -> list[str]:
         """The words of the command line that say the same."""
@@ -82,11 +86,14 @@ class RunOptions:
             "freeze": self.freeze,
             "save-every": self.save_every,
             "on-nan": self.on_nan,
+            "tensorboard": self.tensorboard or None,
         }
         words = ["archspec", "train", *([] if spec is None else [str(spec)])]
         for name, value in options.items():
             several = value if isinstance(value, (list, tuple)) else [value]
-            words += [w for one in several if one is not None for w in (f"--{name}", str(one))]
+            for one in several:
+                if one is not None:
+                    words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
         return words
 
 
@@ -140,14 +147,19 @@ class EpochMetrics:
 class Progress:
     """Where a run stands within an epoch: so many `images` of `total` are trained.
 
-    `loss` is the last batch's.
+    `step` counts batches since the run began; `loss` and `learning_rate` are those of the last.
+    `data_wait` is the fraction of the time in which the device had nothing to do because images
+    were not ready.
     """
 
     epoch: int
     images: int
     total: int
+    step: int
     loss: float
+    learning_rate: float
     images_per_second: float
+    data_wait: float
 
 
 @dataclass(frozen=True)
@@ -198,3 +210,35 @@ class Silent:
 
     def end(self, summary: RunSummary) -> None:
         """Say nothing."""
+
+
+class Together:
+    """Several watchers as one; each is told everything, in their order."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def start(self, plan: RunPlan) -> None:
+        """Tell all that the run begins."""
+        for watcher in self._watchers:
+            watcher.start(plan)
+
+    def step(self, progress: Progress) -> None:
+        """Tell all how far the epoch is."""
+        for watcher in self._watchers:
+            watcher.step(progress)
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """Tell all that an epoch has ended."""
+        for watcher in self._watchers:
+            watcher.epoch(metrics)
+
+    def warn(self, message: str) -> None:
+        """Tell all what is wrong."""
+        for watcher in self._watchers:
+            watcher.warn(message)
+
+    def end(self, summary: RunSummary) -> None:
+        """Tell all that the run is over."""
+        for watcher in self._watchers:
+            watcher.end(summary)
