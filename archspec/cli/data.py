@@ -83,8 +83,9 @@ def prepare(
     from archspec.report.preparing import PreparingReport
     from archspec.training.preparing import QUALITY, PrepareOptions
     from archspec.training.preparing import prepare as run
-    from archspec.training.sources import folder_form, open_source
+    from archspec.training.sources import folder_form, open_source, require_packages
 
+    require_packages("preparing images", array_record="array-record")
     if quality is not None and encoding is not Stored.jpeg:
         raise ArchspecError("--quality is about JPEG; add --encoding jpeg")
     options = PrepareOptions(

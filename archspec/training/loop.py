@@ -44,7 +44,7 @@ from archspec.training.options import (
     Watcher,
 )
 from archspec.training.schedule import Schedule
-from archspec.training.sources import DEFAULT, Source, open_source, shown
+from archspec.training.sources import DEFAULT, Source, open_source, require_packages, shown
 from archspec.version import __version__
 from archspec.weights.loading import completed
 
@@ -273,19 +273,12 @@ def _refuse_changes(spec: str | Path | Graph | None, options: RunOptions) -> Non
 
 
 def _backend(name: str) -> TrainableBackend:
-    import importlib.util
-
     backend = get_backend(name)
     if not isinstance(backend, TrainableBackend):
         can = [backend.name for backend in trainable_backends()]
         raise ArchspecError(f"the {name} backend cannot train; there are {listing(can)}")
     backend.require()
-    needed = {"grain": "grain", "PIL": "pillow", "sklearn": "scikit-learn"}
-    missing = [name for module, name in needed.items() if not importlib.util.find_spec(module)]
-    if missing:
-        raise ArchspecError(
-            f"training needs {', '.join(missing)}: pip install 'archspec-nn[train]'"
-        )
+    require_packages("training")
     return backend
 
 

@@ -8,6 +8,7 @@ an image and a JSON file, the index, that says what the records are. A record is
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 from bisect import bisect_right
@@ -200,6 +201,10 @@ class Prepared(Source):
     """
 
     def __init__(self, folder: Path) -> None:
+        if importlib.util.find_spec("array_record") is None:
+            raise ArchspecError(
+                "a prepared store needs array-record: pip install 'archspec-nn[train]'"
+            )
         self.name = f"{KIND.name}:{folder.absolute()}"
         self._folder = folder
         self.manifest = finished(folder)
