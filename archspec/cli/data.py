@@ -53,7 +53,8 @@ def prepare(
         ),
     ] = None,
     encoding: Annotated[
-        Stored, typer.Option("--encoding", help="raw loses nothing; jpeg is a fifth as large.")
+        Stored,
+        typer.Option("--encoding", help="raw loses nothing; jpeg takes about a sixth of the room."),
     ] = Stored.raw,
     quality: Annotated[
         int | None, typer.Option("--quality", min=1, max=100, help="Of --encoding jpeg: 95.")

@@ -119,7 +119,7 @@ def test_too_little_room(command: Command, monkeypatch: pytest.MonkeyPatch) -> N
     free = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda path: free)
     assert (
-        "warning: 1000 B are free, which will not be enough; --encoding jpeg takes about a fifth\n"
+        "warning: 1000 B are free, which will not be enough; --encoding jpeg takes about a sixth\n"
         in command(*PREPARE)[2]
     )
 
