@@ -7,31 +7,22 @@ make them another figure.
 
 from __future__ import annotations
 
-import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from pydantic import BaseModel
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from archspec.analysis.diff.changes import plain, text
-from archspec.analysis.numbers import counted, duration, printable
-from archspec.spec.recipe import Recipe
+from archspec.analysis.numbers import duration, printable
+from archspec.report.recipe import recipe_lines
 from archspec.training.options import EpochMetrics, Progress, RunPlan, RunSummary
 
 # Seconds between two plain lines within an epoch.
 PLAIN_EVERY = 15.0
 HEADER = "  epoch     loss  held-out    top-1    top-5        lr  images/s  wait      left"
-# The width of the lines about the recipe.
-WIDTH = 80
-# What is said of a recipe apart from what is not as the language has it.
-_SAID = ("epochs", "batch_size", "seed", "optimizer", "schedule")
-# What of a recipe is not said: the pixels' figures and reasons for the checker.
-_UNSAID = ("preprocessing", "ignore")
 
 
 class TrainingReport:
@@ -60,6 +51,7 @@ class TrainingReport:
     def start(self, plan: RunPlan) -> None:
         """Print what is about to run, and show the bar."""
         self._plan = plan
+        recipe = plan.recipe
         frozen = plan.params - plan.trained_params
         still = f", {frozen:,} of them frozen" if frozen else ""
         self._say(Text(printable(plan.title), style="bold"), f", {plan.params:,} parameters{still}")
@@ -68,8 +60,7 @@ class TrainingReport:
             f"data {printable(plan.data)}: {plan.classes} classes, {plan.training_images:,} "
             f"training and {plan.held_out_images:,} held-out images"
         )
-        for line in _recipe(plan.recipe):
-            self._say(line)
+        self._say(recipe_lines(recipe))
         if plan.weights is not None:
             loaded = plan.weights
             self._say(f"weights {printable(loaded.path)} ({loaded.format})")
@@ -193,24 +184,3 @@ class TrainingReport:
         if done <= before:
             return "?"
         return duration((self._now() - since) / (done - before) * remaining)
-
-
-def _recipe(recipe: Recipe) -> Iterator[str]:
-    """What is trained with: how long, and everything that the spec says of it, 80 columns wide."""
-    epochs = counted(recipe.epochs, "epoch")
-    yield f"recipe: {epochs}, batch {recipe.batch_size:,}, seed {recipe.seed}"
-    words = [text(plain(recipe.optimizer)), f"schedule {text(plain(recipe.schedule))}"]
-    for name, field in type(recipe).model_fields.items():
-        value = getattr(recipe, name)
-        if name not in (*_SAID, *_UNSAID) and value != field.default:
-            rules = isinstance(value, tuple) and value and isinstance(value[0], BaseModel)
-            said = counted(len(value), "exception") if rules else text(plain(value))
-            words.append(f"{name}: {said}")
-    for word in words:
-        yield from textwrap.wrap(
-            printable(word.replace("_", " ")),
-            WIDTH,
-            initial_indent=" " * 8,
-            subsequent_indent=" " * 10,
-            break_on_hyphens=False,
-        )

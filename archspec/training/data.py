@@ -272,7 +272,7 @@ def split(source: Source, limit: int | None) -> tuple[list[int], list[int]]:
         count = max(1, round(len(members) * HELD_OUT))
         held_out += members[:count].tolist()
         training += members[count:].tolist()
-    return training, sorted(held_out)
+    return sorted(training), sorted(held_out)
 
 
 def _official(
@@ -290,7 +290,7 @@ def _official(
         [int(i) for members in _limited(_by_class(source, part), most) for i in members]
         for part, most in parts
     )
-    return first, sorted(second)
+    return sorted(first), sorted(second)
 
 
 def _by_class(source: Source, indices: Sequence[int]) -> list[Any]:

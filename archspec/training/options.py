@@ -26,13 +26,15 @@ class RunOptions:
 
     `backend` is torch by default; `data` is a source (`archspec.training.sources.KINDS`), by
     default ``digits``; `limit` bounds the number of images, training and held-out ones together;
-    `output` is the run folder (a new one under ``runs/`` by default). `resume` is the folder of a
-    run to go on with, which keeps its spec, data and recipe: `epochs`, `device`, `save_every` and
+    `output` is the run folder (a new one under ``runs/`` by default). `resume` is the folder of
+    a run to go on with, which keeps its spec, data and recipe: `epochs`, `device`, `save_every` and
     `on_nan` may be given with it, and anything else that says what the run is.
 
     `save_every` is a number of steps or a time (``500``, ``10m``) after which the run is saved
     within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
     stops, or goes on as if the step had not been.
+
+    `recipe` replaces keys of the recipe, such as ``optimizer.momentum`` (None leaves one out).
 
     `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
     the layers that `skip` names begin as the spec says, and so do all without it. The layers that
@@ -50,6 +52,7 @@ class RunOptions:
     learning_rate: float | None = None
     device: str = "auto"
     seed: int | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
     output: Path | None = None
     resume: Path | None = None
@@ -72,6 +75,7 @@ class RunOptions:
             "lr": self.learning_rate,
             "device": None if self.device == "auto" else self.device,
             "seed": self.seed,
+            "recipe": [f"{key}={json.dumps(value)}" for key, value in self.recipe.items()],
             "limit": self.limit,
             "output": self.output,
             "resume": self.resume,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from archspec.diagnostics import ArchspecError, shortened
-from archspec.training.sources import cifar, digits, folder, synthetic
+from archspec.training.sources import cifar, digits, folder, prepared, synthetic
 from archspec.training.sources.base import Kind, Size, Source, shown
 from archspec.training.sources.files import SUFFIXES, check_images, images_below, read_image
 
@@ -17,6 +17,7 @@ KINDS: tuple[Kind, ...] = (
     folder.KIND,
     cifar.CIFAR10,
     cifar.CIFAR100,
+    prepared.KIND,
     synthetic.KIND,
 )
 DEFAULT = digits.KIND.name
@@ -29,6 +30,7 @@ __all__ = [
     "Size",
     "Source",
     "check_images",
+    "folder_form",
     "images_below",
     "open_source",
     "read_image",
@@ -43,8 +45,14 @@ def open_source(data: str) -> Source:
     for kind in KINDS:
         if kind.name == name and kind.takes(rest if colon else None):
             return kind.open(rest)
-    meant = f"; did you mean `folder:{shown(data)}`?" if data and Path(data).is_dir() else ""
+    meant = f"; did you mean `{shown(folder_form(data))}`?" if data and Path(data).is_dir() else ""
     raise ArchspecError(f"--data is {usage()}, not `{shortened(data)}`{meant}")
+
+
+def folder_form(path: str) -> str:
+    """What `--data` says for a folder: that of images, or a prepared store."""
+    kind = prepared.KIND if prepared.is_store(Path(path)) else folder.KIND
+    return f"{kind.name}:{path}"
 
 
 def usage() -> str:

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,22 @@ if TYPE_CHECKING:
 
 # Width and height, as in Pillow.
 Size = tuple[int, int]
+# Decodes one image; what it takes is the `least` of `Source.image`.
+Reader = Callable[[Size | None], "Image.Image"]
 
 # Characters of a path in a message.
 _PATH = 4096
+
+
+class UnreadableError(ArchspecError):
+    """An image cannot be read: `what` says which, `reason` why."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what, self.reason = what, reason
+
+    def __str__(self) -> str:
+        return f"cannot read the image {self.what}: {self.reason}"
 
 
 class Source(ABC):
@@ -37,11 +51,15 @@ class Source(ABC):
 
     @abstractmethod
     def image(self, index: int, least: Size | None = None) -> Image.Image:
-        """Image `index`, upright, in the colours it is stored in. Raises ArchspecError.
+        """Image `index`, upright, in the colours it is stored in. Raises UnreadableError.
 
         Where `least` is given, it may come smaller than it is stored, in the same proportions,
         with neither side below that of `least`.
         """
+
+    def reader(self, index: int) -> Reader:
+        """What decodes image `index`, in any process: it can be sent to another one."""
+        return partial(_read, self.name, index)
 
     @abstractmethod
     def title(self, index: int) -> str:
@@ -63,6 +81,18 @@ class Source(ABC):
             line = f"{self.classes[label]}\0{self.title(index)}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
+
+
+def _read(name: str, index: int, least: Size | None) -> Image.Image:
+    return _opened(name).image(index, least)
+
+
+@cache
+def _opened(name: str) -> Source:
+    """The source that another process sent readers of, opened once."""
+    from archspec.training.sources import open_source
+
+    return open_source(name)
 
 
 @dataclass(frozen=True)

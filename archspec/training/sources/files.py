@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archspec.diagnostics import ArchspecError, shortened
-from archspec.training.sources.base import Size, shown
+from archspec.diagnostics import shortened
+from archspec.training.sources.base import Size, UnreadableError, shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +21,7 @@ _ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 
 
 def read_image(path: Path, least: Size | None = None) -> Image.Image:
-    """Decode a JPEG or PNG file, turned as its EXIF orientation says. Raises ArchspecError.
+    """Decode a JPEG or PNG file, turned as its EXIF orientation says. Raises UnreadableError.
 
     Where `least` is given, a JPEG file is decoded at an eighth, a quarter or half of its size, if
     that is no smaller: the decoder averages over its 8 x 8 blocks, at a fraction of the work.
@@ -43,7 +43,7 @@ def read_image(path: Path, least: Size | None = None) -> Image.Image:
 def check_images(paths: Iterable[Path]) -> None:
     """Read the header of each file, which finds what is no image, empty or far too large.
 
-    Raises ArchspecError. Not for threads: it changes what Python does with warnings.
+    Raises UnreadableError. Not for threads: it changes what Python does with warnings.
     """
     import warnings
 
@@ -76,13 +76,14 @@ def _images(folder: Path) -> Iterator[Path]:
                 yield Path(base, name)
 
 
-def _unreadable(path: Path, error: Exception) -> ArchspecError:
+def _unreadable(path: Path, error: Exception) -> UnreadableError:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        reason = "it is not a JPEG or PNG file" if path.stat().st_size else "it is empty"
+        empty = path.is_file() and not path.stat().st_size
+        reason = "it is empty" if empty else "it is not a JPEG or PNG file"
     elif isinstance(error, OSError) and error.strerror:
         reason = error.strerror
     else:
         reason = shortened(str(error) or type(error).__name__, 160)
-    return ArchspecError(f"cannot read the image {shown(path)}: {reason}")
+    return UnreadableError(shown(path), reason)

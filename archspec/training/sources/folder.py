@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archspec.diagnostics import ArchspecError, listing
-from archspec.training.sources.base import Kind, Size, Source, folder_path, shown
+from archspec.training.sources.base import Kind, Reader, Size, Source, folder_path, shown
 from archspec.training.sources.files import SUFFIXES, check_images, images_below, read_image
+from archspec.training.sources.prepared import is_store
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -59,6 +61,10 @@ class Folder(Source):
         """Decode image `index`, turned as its EXIF orientation says."""
         return read_image(self._paths[index], least)
 
+    def reader(self, index: int) -> Reader:
+        """Image `index` by its path: another process need not look through the whole folder."""
+        return partial(read_image, self._paths[index])
+
     def title(self, index: int) -> str:
         """Its path below the folder."""
         return self._paths[index].relative_to(self._folder).as_posix()
@@ -68,11 +74,20 @@ class Folder(Source):
         check_images(self._paths[index] for index in indices)
 
 
+def _open(rest: str) -> Source:
+    folder = folder_path("folder", rest)
+    if is_store(folder):
+        raise ArchspecError(
+            f"{shown(folder)} is a prepared store: read it with --data prepared:{shown(folder)}"
+        )
+    return Folder(folder)
+
+
 KIND = Kind(
     "folder",
     ("folder:DIR",),
     "JPEG and PNG files, one sub-folder a class, or train/ and val/ with these",
-    lambda rest: Folder(folder_path("folder", rest)),
+    _open,
 )
 
 

@@ -152,8 +152,8 @@ class TestFolders:
     )
     def test_another_word(self, data: str) -> None:
         assert message(data) == (
-            "--data is `digits`, `folder:DIR`, `cifar10:DIR`, `cifar100:DIR`, `synthetic` or "
-            f"`synthetic:KEY=VALUE,...`, not `{data}`"
+            "--data is `digits`, `folder:DIR`, `cifar10:DIR`, `cifar100:DIR`, `prepared:DIR`, "
+            f"`synthetic` or `synthetic:KEY=VALUE,...`, not `{data}`"
         )
 
     def test_a_folder_without_its_kind(self, photos: Photos) -> None:
