@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from archspec.backends.base import VELOCITY
+from archspec.backends.base import VELOCITY, OutOfMemory
 from archspec.backends.keras import canonical, devices, precision, variables
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
@@ -130,10 +130,7 @@ class KerasTrainer(KerasPredictor):
                     r"RESOURCE_?EXHAUSTED|out ?of ?memory", repr(error), re.I
                 ):
                     raise
-                raise ArchspecError(
-                    f"{self.device} has too little memory for batches of {len(images)} images; "
-                    "try a smaller --batch-size"
-                ) from None
+                raise OutOfMemory(self.device, len(images)) from None
 
     def busy(self) -> bool:
         return False  # train_on_batch returns a number, so its step is done

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from archspec.backends.base import VELOCITY
+from archspec.backends.base import VELOCITY, OutOfMemory
 from archspec.backends.torch import outputs, tensors
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
@@ -108,10 +108,7 @@ class TorchTrainer(TorchPredictor):
             loss.backward()
             self._optimizer.step()
         except torch.OutOfMemoryError:
-            raise ArchspecError(
-                f"{self.device} has too little memory for batches of {len(images)} images; try a "
-                "smaller --batch-size"
-            ) from None
+            raise _out_of_memory(self.device, len(images)) from None
         if self._done is not None:
             self._done.record()
         return loss.detach()
@@ -163,6 +160,14 @@ class TorchTrainer(TorchPredictor):
                 if buffer is not None:
                     buffer.mul_(self._rate / rate)
         self._rate = rate
+
+
+def _out_of_memory(device: str, images: int) -> OutOfMemory:
+    if device != "cuda":
+        return OutOfMemory(device, images)
+    free, _ = torch.cuda.mem_get_info()
+    room = free + torch.cuda.memory_reserved()
+    return OutOfMemory(device, images, torch.cuda.max_memory_allocated(), room)
 
 
 def _named_parameters(
