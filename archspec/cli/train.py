@@ -30,7 +30,9 @@ def train(
         str | None,
         typer.Option(
             "--data",
-            help="`folder:DIR` with one sub-folder a class, or `digits`, which it is if left out.",
+            metavar="KIND[:...]",
+            help="`digits`, which it is if left out; `folder:DIR` with one sub-folder a class, or "
+            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `synthetic`.",
         ),
     ] = None,
     epochs: Annotated[
@@ -45,6 +47,15 @@ def train(
     device: Annotated[Device, typer.Option("--device", help="Where to train.")] = Device.auto,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")
+    ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipe",
+            metavar="KEY=VALUE",
+            help="Another key of the recipe: optimizer.momentum=0.95, schedule.type=cosine, "
+            "label_smoothing=0.1. May be repeated.",
+        ),
     ] = None,
     limit: Annotated[
         int | None,
@@ -75,6 +86,10 @@ def train(
             "10m if left out.",
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write the figures for TensorBoard too, into the run."),
+    ] = False,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
@@ -101,6 +116,7 @@ def train(
         learning_rate=lr,
         device=device.value,
         seed=seed,
+        recipe=api.parse_recipe(recipe or []),
         limit=limit,
         output=output,
         resume=resume,
@@ -110,6 +126,7 @@ def train(
         skip=tuple(skip or ()),
         freeze=tuple(freeze or ()),
         save_every=save_every,
+        tensorboard=tensorboard,
     )
     try:
         api.train(spec, options, report)

@@ -9,8 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend, trainable_backends
@@ -22,6 +20,7 @@ from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
+from archspec.training import tensorboard
 from archspec.training.checkpoint import (
     Checkpoint,
     Origin,
@@ -45,8 +44,10 @@ from archspec.training.options import (
     RunPlan,
     RunSummary,
     Silent,
+    Together,
     Watcher,
 )
+from archspec.training.overrides import overridden
 from archspec.training.resuming import network_changes, require_same_run, require_same_spec
 from archspec.training.saving import Interval, Saver
 from archspec.training.schedule import Schedule
@@ -79,7 +80,8 @@ def run(
     ArchspecError when something is missing or does not fit (an extra, a folder, an image, the
     number of classes) or the loss is not finite.
     """
-    options, watcher = options or RunOptions(), watcher or Silent()
+    options = options or RunOptions()
+    watcher = _watched(watcher or Silent(), options)
     if options.resume is not None:
         start, checkpoint = _resumed(spec, options, options.resume, watcher)
     else:
@@ -107,6 +109,7 @@ def run(
     watcher.start(_plan(start, trainer, state))
 
     size = recipe.batch_size
+    steps = -(-data.training.per_pass(size) // size)
     losses, chance = Losses(state), Chance(start.graph, recipe, start.backend, data.training)
     try:
         with Signals() as signals:
@@ -115,7 +118,7 @@ def run(
                 epoch = Epoch(recipe.seed, state.epoch)
                 images = data.training.batches(size, epoch=epoch, start=state.batch)
                 for batch in clock.waiting_for(images, trainer.busy):
-                    state.lr = schedule.rate(state.epoch)
+                    state.lr = schedule.rate(state.epoch, state.batch, steps)
                     trainer.reseed(epoch.step_seed(state.batch))
                     loss = trainer.step(batch["image"], batch["label"], state.lr)
                     state.batch, state.step = state.batch + 1, state.step + 1
@@ -129,7 +132,7 @@ def run(
                         if group.size == 1 and chance.found(state):
                             with clock.paused():
                                 watcher.warn(chance.explained(trainer.weights(), state))
-                        watcher.step(_progress(start, state, losses.last, clock.images_per_second))
+                        watcher.step(_progress(start, state, losses.last, clock))
                         reported = time.perf_counter()
                     # Processes that train together stop and save behind the same step.
                     if group.size == 1 or state.batch % AGREE_EVERY == 0:
@@ -143,7 +146,7 @@ def run(
                 losses.read()
                 images_per_second, data_wait = clock.images_per_second, clock.data_wait
                 if clock.images:
-                    watcher.step(_progress(start, state, losses.last, images_per_second))
+                    watcher.step(_progress(start, state, losses.last, clock))
 
                 held_out = score(trainer.logits, signals.until(data.held_out.batches(size)))
                 if not math.isfinite(held_out.loss):
@@ -181,6 +184,20 @@ def run(
     return summary
 
 
+def _watched(watcher: Watcher, options: RunOptions) -> Watcher:
+    """The watcher, and TensorBoard's where it is asked for or the run began with it."""
+    goes_on = options.resume is not None and (options.resume / tensorboard.FOLDER).is_dir()
+    if not options.tensorboard and not goes_on:
+        return watcher
+    try:
+        return Together(watcher, tensorboard.TensorBoard(watcher.warn))
+    except ArchspecError as error:
+        if options.tensorboard:
+            raise
+        watcher.warn(f"{error}; going on without")
+        return watcher
+
+
 @dataclasses.dataclass(frozen=True)
 class _Start:
     """What a run is, new or resumed."""
@@ -207,7 +224,7 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> tuple[_Start, Checkpo
     source = open_source(options.data or DEFAULT)
     thawed = _graph(spec, options, source)
     graph = frozen(thawed, options.freeze)
-    recipe = _recipe(graph.spec.training or DEFAULT_RECIPE, options)
+    recipe = overridden(graph.spec.training or DEFAULT_RECIPE, options)
     loading.require_batches(graph, recipe.batch_size)
     loaded = origin = None
     if options.weights is not None:
@@ -215,8 +232,8 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> tuple[_Start, Checkpo
         loaded, origin = first_weights(thawed, options.weights, options.skip, command)
     elif options.skip:
         raise ArchspecError("--skip is about the weights of a file; say which: --weights FILE")
-    data = prepare(source, graph.input_shape, recipe.preprocessing, options.limit)
-    recipe = recipe.model_copy(update={"preprocessing": data.preprocessing})
+    data = prepare(source, graph.input_shape, recipe, options.limit)
+    recipe = data.resolved(recipe)
     if loaded is not None and options.weights is not None:
         loaded = with_remark(loaded, options.weights, data.preprocessing)
     weights = (
@@ -267,7 +284,7 @@ def _resumed(
         given = frozen(_graph(spec, options, source), record.freeze)
         network = [*network_changes(graph, given)]
         options = dataclasses.replace(options, variables={})
-    require_same_run(record, options, _recipe(record.recipe, options), network)
+    require_same_run(record, options, overridden(record.recipe, options), network)
     if source.fingerprint != record.fingerprint:
         raise ArchspecError(
             f"the images in {shown(record.data.removeprefix('folder:'))} are not those that the "
@@ -282,7 +299,7 @@ def _resumed(
         graph,
         recipe,
         source,
-        prepare(source, graph.input_shape, recipe.preprocessing, record.limit),
+        prepare(source, graph.input_shape, recipe, record.limit),
         record.limit,
         options.save_every or record.save_every,
         options.on_nan or record.on_nan,
@@ -342,24 +359,6 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
     raise ArchspecError(f"{what} is {show(output)} and {found}; {advice}")
 
 
-def _recipe(recipe: Recipe, options: RunOptions) -> Recipe:
-    """The recipe with what the command line replaces."""
-    values = recipe.model_dump()
-    for name in ("epochs", "batch_size", "seed"):
-        if getattr(options, name) is not None:
-            values[name] = getattr(options, name)
-    if options.learning_rate is not None:
-        values["optimizer"]["learning_rate"] = options.learning_rate
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        option = {"learning_rate": "lr"}.get(str(problem["loc"][-1]), str(problem["loc"][-1]))
-        raise ArchspecError(
-            f"--{option.replace('_', '-')} {problem['input']}: {problem['msg']}"
-        ) from None
-
-
 def _free_path(name: str) -> Path:
     """A folder of this second in `runs/` that is not there yet."""
     stem = f"{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
@@ -411,9 +410,18 @@ def _plan(start: _Start, trainer: Trainer, state: State) -> RunPlan:
     )
 
 
-def _progress(start: _Start, state: State, loss: float, images_per_second: float) -> Progress:
+def _progress(start: _Start, state: State, loss: float, clock: Clock) -> Progress:
     size, total = start.recipe.batch_size, start.data.training.per_pass(start.recipe.batch_size)
-    return Progress(state.epoch, min(state.batch * size, total), total, loss, images_per_second)
+    return Progress(
+        epoch=state.epoch,
+        images=min(state.batch * size, total),
+        total=total,
+        step=state.step,
+        loss=loss,
+        learning_rate=state.lr,
+        images_per_second=clock.images_per_second,
+        data_wait=clock.data_wait,
+    )
 
 
 def _summary(folder: RunFolder, state: State, trained: int, began: float) -> RunSummary:

@@ -27,7 +27,7 @@ class Place:
 
 
 class NotFinite(ArchspecError):
-    """A number that training computed is NaN or infinite, in the step at `place` if that is told."""
+    """A number that training computed is NaN or infinite, at `place` if that is known."""
 
     def __init__(self, message: str, place: Place | None = None) -> None:
         super().__init__(message)
