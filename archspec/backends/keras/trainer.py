@@ -105,6 +105,22 @@ class KerasTrainer(KerasPredictor):
                     raise
                 raise OutOfMemory(self.device, len(images)) from None
 
+    def attempt(
+        self, images: Array, labels: Labels, learning_rate: float
+    ) -> float | None:
+        held = [*self._model.variables, *self._optimizer.variables]
+        with self._scope():
+            kept = [keras.ops.copy(variable.value) for variable in held]
+            loss = self.step(images, labels, learning_rate)
+            sums = [
+                float(keras.ops.sum(v)) for v in held if v.dtype.startswith("float")
+            ]
+            if np.isfinite([loss, *sums]).all():
+                return loss
+            for variable, before in zip(held, kept, strict=True):
+                variable.assign(before)
+        return None
+
     def busy(self) -> bool:
         return False  # train_on_batch returns a number, so its step is done
 
