@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from archspec.backends.base import OutOfMemory
 from archspec.backends.keras import devices, precision, variables
 from archspec.backends.keras.optimizer import optimizer
 from archspec.backends.optimizing import updated
@@ -102,10 +103,23 @@ class KerasTrainer(KerasPredictor):
                     r"RESOURCE_?EXHAUSTED|out ?of ?memory", repr(error), re.I
                 ):
                     raise
-                raise ArchspecError(
-                    f"{self.device} has too little memory for batches of {len(images)} images; "
-                    "try a smaller --batch-size"
-                ) from None
+                raise OutOfMemory(self.device, len(images)) from None
+
+    def attempt(
+        self, images: Array, labels: Labels, learning_rate: float
+    ) -> float | None:
+        held = [*self._model.variables, *self._optimizer.variables]
+        with self._scope():
+            kept = [keras.ops.copy(variable.value) for variable in held]
+            loss = self.step(images, labels, learning_rate)
+            sums = [
+                float(keras.ops.sum(v)) for v in held if v.dtype.startswith("float")
+            ]
+            if np.isfinite([loss, *sums]).all():
+                return loss
+            for variable, before in zip(held, kept, strict=True):
+                variable.assign(before)
+        return None
 
     def busy(self) -> bool:
         return False  # train_on_batch returns a number, so its step is done

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from archspec.backends.base import OutOfMemory
 from archspec.backends.optimizing import updated
 from archspec.backends.torch import outputs, tensors
 from archspec.backends.torch.optimizer import optimizer
@@ -85,16 +87,40 @@ class TorchTrainer(TorchPredictor):
             loss.backward()
             self._optimizer.step(learning_rate)
         except torch.OutOfMemoryError:
-            raise ArchspecError(
-                f"{self.device} has too little memory for batches of {len(images)} images; try a "
-                "smaller --batch-size"
-            ) from None
+            raise _out_of_memory(self.device, len(images)) from None
         if self._done is not None:
             self._done.record()
         return loss.detach()
 
     def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(logits, targets, label_smoothing=self._smoothing)
+
+    def attempt(
+        self, images: Array, labels: Labels, learning_rate: float
+    ) -> float | None:
+        optimizer = self._optimizer.torch
+        states = (
+            optimizer.state[p]
+            for group in optimizer.param_groups
+            for p in group["params"]
+        )
+        held = [
+            *self._model.state_dict().values(),
+            *(t for s in states for t in s.values()),
+        ]
+        kept = [tensor.clone() for tensor in held]
+        groups = [dict(group) for group in optimizer.param_groups]
+        loss = float(self.step(images, labels, learning_rate))
+        # A sum is finite where all of its terms are, and takes no memory.
+        if np.isfinite(
+            [loss, *torch.stack([t.double().sum() for t in held]).tolist()]
+        ).all():
+            return loss
+        with torch.no_grad():
+            torch._foreach_copy_(held, kept)
+        for group, before in zip(optimizer.param_groups, groups, strict=True):
+            group.update(before)
+        return None
 
     def busy(self) -> bool:
         return self._done is not None and not self._done.query()
@@ -112,6 +138,14 @@ class TorchTrainer(TorchPredictor):
         self, state: Mapping[str, Array], learning_rate: float
     ) -> None:
         self._optimizer.load(state)
+
+
+def _out_of_memory(device: str, images: int) -> OutOfMemory:
+    if device != "cuda":
+        return OutOfMemory(device, images)
+    free, _ = torch.cuda.mem_get_info()
+    room = free + torch.cuda.memory_reserved()
+    return OutOfMemory(device, images, torch.cuda.max_memory_allocated(), room)
 
 
 def learning(graph: Graph, model: Any, recipe: Recipe) -> dict[str, torch.Tensor]:
