@@ -30,7 +30,9 @@ def train(
         str | None,
         typer.Option(
             "--data",
-            help="`folder:DIR` with one sub-folder a class, or `digits`, which it is if left out.",
+            metavar="KIND[:...]",
+            help="`digits`, which it is if left out; `folder:DIR` with one sub-folder a class, or "
+            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `synthetic`.",
         ),
     ] = None,
     epochs: Annotated[
@@ -75,6 +77,19 @@ def train(
             help="A layer that stays as it begins: fc6, 'conv*'. May be repeated.",
         ),
     ] = None,
+    save_every: Annotated[
+        str | None,
+        typer.Option(
+            "--save-every",
+            metavar="STEPS|TIME",
+            help="Save within an epoch too, after so many steps or such a time: 500, 90s, 1.5h; "
+            "10m if left out.",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write the figures for TensorBoard too, into the run."),
+    ] = False,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
@@ -88,6 +103,7 @@ def train(
     from archspec.diagnostics import ArchspecError
     from archspec.report.progress import TrainingReport
     from archspec.training.options import RunOptions
+    from archspec.training.stopping import Stopped
 
     if lr is not None and not 0 < lr < float("inf"):
         raise ArchspecError(f"--lr is a number above 0, not {lr:g}")
@@ -109,9 +125,14 @@ def train(
         weights=weights,
         skip=tuple(skip or ()),
         freeze=tuple(freeze or ()),
+        save_every=save_every,
+        tensorboard=tensorboard,
     )
     try:
         api.train(spec, options, report)
+    except Stopped as stopped:
+        report.stopped()
+        raise typer.Exit(128 + stopped.signal) from None
     except KeyboardInterrupt:
         report.interrupted()
         raise
