@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend, trainable_backends
-from archspec.backends.base import Execution, TrainableBackend
+from archspec.backends.base import Execution, OutOfMemory, TrainableBackend
 from archspec.backends.initial import initial_weights
 from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing
@@ -53,6 +53,7 @@ from archspec.training.saving import Interval, Saver
 from archspec.training.schedule import Schedule
 from archspec.training.sources import DEFAULT, Source, open_source, shown
 from archspec.training.stopping import BrokenOff, Signals, Stopped
+from archspec.training.trouble import Chance, diverged, exhausted
 from archspec.version import __version__
 from archspec.weights.loading import completed
 
@@ -109,7 +110,7 @@ def run(
 
     size = recipe.batch_size
     steps = -(-data.training.per_pass(size) // size)
-    losses = Losses(state)
+    losses, chance = Losses(state), Chance(start.graph, recipe, start.backend, data.training)
     try:
         with Signals() as signals:
             while state.epoch <= recipe.epochs:
@@ -128,6 +129,9 @@ def run(
                         losses.read()
                         if first_step:
                             clock.leave_out()
+                        if group.size == 1 and chance.found(state):
+                            with clock.paused():
+                                watcher.warn(chance.explained(trainer.weights(), state))
                         watcher.step(_progress(start, state, losses.last, clock))
                         reported = time.perf_counter()
                     # Processes that train together stop and save behind the same step.
@@ -146,7 +150,8 @@ def run(
 
                 held_out = score(trainer.logits, signals.until(data.held_out.batches(size)))
                 if not math.isfinite(held_out.loss):
-                    raise NotFinite(f"the held-out loss is {held_out.loss} {losses.place}")
+                    place = losses.place
+                    raise NotFinite(f"the held-out loss is {held_out.loss} {place}", place)
                 row = EpochMetrics(
                     epoch=state.epoch,
                     step=state.step,
@@ -162,10 +167,16 @@ def run(
                 state.end_epoch(row, schedule.state)
                 saver.save(state, last=state.epoch > recipe.epochs)
                 watcher.epoch(row)
+                if group.size == 1 and chance.found(state):
+                    watcher.warn(chance.explained(trainer.weights(), state))
     except BrokenOff:  # a signal, while the epoch was scored
         saver.save(state, last=True)
         raise Stopped(signals.number, folder.path) from None
     except ArchspecError as error:
+        if isinstance(error, NotFinite):
+            error = diverged(error, data.training, recipe)
+        if isinstance(error, OutOfMemory):
+            error = exhausted(error, start.graph)
         raise saver.given_up(error, state, losses) from None
 
     summary = _summary(folder, state, len(state.metrics) - epochs_before, began)

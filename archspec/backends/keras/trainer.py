@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from archspec.backends.base import Execution
+from archspec.backends.base import Execution, OutOfMemory
 from archspec.backends.keras import variables
 from archspec.backends.keras.execution import arithmetic, in_full, settled
 from archspec.backends.keras.optimizer import optimizer
 from archspec.backends.keras.steps import STEPS
 from archspec.backends.optimizing import LOSS_SCALE, LOSS_SCALE_STEPS, updated
-from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
 
@@ -122,10 +121,7 @@ class KerasTrainer(KerasPredictor):
         except Exception as error:  # each engine has a class of its own for it
             if not re.search(r"RESOURCE_?EXHAUSTED|out ?of ?memory", repr(error), re.I):
                 raise
-            raise ArchspecError(
-                f"{self.device} has too little memory for batches of {len(images)} images; "
-                "try a smaller --batch-size"
-            ) from None
+            raise OutOfMemory(self.device, len(images)) from None
         if self._waiter is not None:
             self._last = self._waiter.submit(float, loss)
         return loss

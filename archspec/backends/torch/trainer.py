@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from archspec.analysis.shapes import infer_shapes
-from archspec.backends.base import Execution
+from archspec.backends.base import Execution, OutOfMemory
 from archspec.backends.optimizing import LOSS_SCALE, LOSS_SCALE_STEPS, updated
 from archspec.backends.torch import outputs, tensors
 from archspec.backends.torch.execution import (
@@ -23,7 +23,6 @@ from archspec.backends.torch.execution import (
     settled,
 )
 from archspec.backends.torch.optimizer import optimizer
-from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
 
@@ -179,14 +178,11 @@ class TorchTrainer(TorchPredictor):
 
     @contextlib.contextmanager
     def _memory(self, count: int) -> Iterator[None]:
-        """Say what to do where the device has too little memory for a batch of `count` images."""
+        """Raise OutOfMemory where the device has too little for a batch of `count` images."""
         try:
             yield
         except torch.OutOfMemoryError:
-            raise ArchspecError(
-                f"{self.device} has too little memory for batches of {count} images; try a "
-                "smaller --batch-size"
-            ) from None
+            raise OutOfMemory(self.device, count) from None
 
     def busy(self) -> bool:
         return self._done is not None and not self._done.query()
