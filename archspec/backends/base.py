@@ -207,6 +207,10 @@ class Execution:
     `device` is ``cpu``, ``cuda`` or the best one, ``auto``. `precision` is ``float64``,
     ``float32``, ``tf32``, ``bfloat16``, ``float16``, or what the device does best, ``auto``. Where
     `compile` and `channels_last` are None the backend chooses.
+
+    The batch is divided among the processes of `group` and within one among its `devices`. With
+    `shard`, each process holds a part of the parameters, gradients and the optimiser's state; None
+    does that where they do not fit into a device.
     """
 
     device: str = "auto"
@@ -215,6 +219,8 @@ class Execution:
     channels_last: bool | None = None
     deterministic: bool = False
     group: Group = ALONE
+    devices: int = 1
+    shard: bool | None = None
 
     def dtype(self, auto: str) -> str:
         """The precision in which numbers are kept; `auto` where this is left open.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from archspec.backends import get_backend
-from archspec.backends.base import Group, TrainableBackend
+from archspec.backends.base import Execution, Group, TrainableBackend
 from archspec.diagnostics import ArchspecError
 
 
@@ -90,6 +90,77 @@ def normalized(own: Group) -> Any:
     alone = trained(slice(None), False)
     shared = trained(slice(own.rank * 4, own.rank * 4 + 4), True)
     return {name: float(np.abs(alone[name] - shared[name]).max()) for name in alone}
+
+
+def trained(own: Group) -> Any:
+    """Steps of a network with auxiliary outputs and batch norm: whole, in halves, divided."""
+    import torch
+    from networks import heads, recipe
+
+    from archspec.backends.initial import initial_weights
+    from archspec.backends.torch import parallel
+
+    torch.set_num_threads(1)
+    parallel.GATHERED = 2000  # several parts of this small network
+    graph = heads()
+    rules = recipe(momentum=0.9)
+    backend = get_backend("torch")
+    assert isinstance(backend, TrainableBackend)
+    first = initial_weights(graph, 0)
+    draw = np.random.default_rng(0)
+    images = draw.standard_normal((4, 8, *graph.input_shape[1:], graph.input_shape[0]))
+    labels = draw.integers(0, 5, (4, 8))
+
+    def run(execution: Execution, part: slice) -> dict[str, Any]:
+        trainer = backend.trainer(graph, rules, first, execution)
+        losses = []
+        for number, rate in enumerate((0.05, 0.05, 0.005, 0.005)):
+            trainer.reseed(number)
+            losses.append(float(trainer.step(images[number, part], labels[number, part], rate)))
+            if number == 2:  # goes on as a resumed run does
+                weights, state = trainer.weights(), trainer.optimizer_state()
+                trainer = backend.trainer(graph, rules, weights, execution)
+                trainer.load_optimizer_state(state, rate)
+        # The last batch of an evaluation may have no image for a process.
+        logits = [trainer.logits(images[0]), trainer.logits(images[0, : 8 * (own.rank == 0)])]
+        assert logits[1].shape == (8 * (own.rank == 0), 5)
+        assert (logits[1] == logits[0][: len(logits[1])]).all()
+        mean = execution.group.sum(np.array(losses)) / execution.group.size
+        return {
+            "losses": mean,
+            "logits": logits[0],
+            **trainer.weights(),
+            **trainer.optimizer_state(),
+        }
+
+    alone = run(Execution("cpu", "float64"), slice(None))
+    half = slice(own.rank * 4, own.rank * 4 + 4)
+    found = {}
+    for shard in (False, True):
+        shared = run(Execution("cpu", "float64", group=own, shard=shard), half)
+        assert alone.keys() == shared.keys()
+        found[str(shard)] = {
+            name: float(np.abs(alone[name] - shared[name]).max()) for name in alone
+        }
+    return found
+
+
+def masked(own: Group) -> Any:
+    """What each process draws after these seeds."""
+    from networks import layer, network, recipe
+
+    graph = network([layer("flat", "flatten"), layer("fc", "dense", units=2)])
+    backend = get_backend("torch")
+    assert isinstance(backend, TrainableBackend)
+    weights = {"fc.weight": np.ones((2, 192)), "fc.bias": np.zeros(2)}
+    trainer = backend.trainer(graph, recipe(), weights, Execution("cpu", group=own))
+    import torch
+
+    drawn = []
+    for seed in (3, 3, 4):
+        trainer.reseed(seed)
+        drawn.append(torch.rand(2).tolist())
+    return drawn
 
 
 def main(names: list[str]) -> None:

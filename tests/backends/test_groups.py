@@ -28,7 +28,16 @@ Found = dict[tuple[str, int], Any]
 def found() -> Found:
     """What each of two processes found in each function of processes.py, in one launch."""
     pytest.importorskip("torch")
-    names = ["numbers", "normalized", "one_fails", "all_fail", "one_is_gone", "numbers"]
+    names = [
+        "numbers",
+        "normalized",
+        "trained",
+        "masked",
+        "one_fails",
+        "all_fail",
+        "one_is_gone",
+        "numbers",
+    ]
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
@@ -75,6 +84,24 @@ def test_batch_norm_has_the_statistics_of_the_whole_batch(found: Found) -> None:
         names = {name.partition(".")[0] for name in differences}
         assert names == {"conv", "unbiased", "biased", "plain", "frozen", "fc", "of_a_vector"}
         assert max(differences.values()) < 1e-13, differences
+
+
+@slow
+@pytest.mark.parametrize("shard", ["False", "True"])
+def test_processes_train_as_one_does(found: Found, shard: str) -> None:
+    # Losses, logits, weights and velocities; in halves, or with a part of each tensor too.
+    for rank in (0, 1):
+        differences = found["trained", rank][shard]
+        assert {"losses", "logits", "aux1.fc.weight", "velocity.aux1.fc.weight"} < set(differences)
+        assert max(differences.values()) < 1e-13, differences
+
+
+@slow
+def test_each_process_draws_other_masks(found: Found) -> None:
+    first, second = found["masked", 0], found["masked", 1]
+    for drawn in (first, second):
+        assert drawn[0] == drawn[1] != drawn[2]
+    assert not set(map(tuple, first)) & set(map(tuple, second))
 
 
 @slow

@@ -10,12 +10,17 @@ import torch.nn.functional as F  # noqa: N812
 
 from archspec.backends.base import VELOCITY
 from archspec.backends.torch import outputs, tensors
+from archspec.backends.torch.parallel import divided, fill, parallel, whole
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array, Execution, Labels, TrainableBackend
+
+
+# What the seeds of two processes differ by: a prime above all seeds of steps.
+RANK_STRIDE = 2**31 + 11
 
 
 class TorchPredictor:
@@ -74,6 +79,13 @@ class TorchTrainer(TorchPredictor):
     ) -> None:
         dtype = execution.dtype("float32")
         super().__init__(backend, graph, weights, execution.device, dtype)
+        if execution.devices > 1:
+            raise ArchspecError(
+                f"--devices {execution.devices}: PyTorch trains on several devices in as many "
+                f"processes: torchrun --nproc-per-node {execution.devices} -m archspec train ..."
+            )
+        self._rank = execution.group.rank
+        self._parallel = parallel(graph, self._model, self.device, execution)
         rule = recipe.optimizer
         self._parameters = _named_parameters(backend, graph, self._model)
         self._scales = {name: recipe.multipliers(name) for name in self._parameters}
@@ -92,7 +104,7 @@ class TorchTrainer(TorchPredictor):
                 for (rate, decay), members in groups.items()
             ],
             momentum=rule.momentum,
-            fused=True,
+            fused=not divided(self._parameters.values()),
         )
 
     def step(self, images: Array, labels: Labels, learning_rate: float) -> torch.Tensor:
@@ -101,7 +113,7 @@ class TorchTrainer(TorchPredictor):
         self._optimizer.zero_grad(set_to_none=True)
         targets = self._on_device(labels).long()
         try:
-            output, *others = outputs(self._model(self._maps(images)))
+            output, *others = outputs(self._parallel(self._maps(images)))
             loss = F.cross_entropy(output, targets)
             for auxiliary, other in zip(self._graph.auxiliary, others, strict=True):
                 loss = loss + auxiliary.loss_weight * F.cross_entropy(other, targets)
@@ -120,7 +132,8 @@ class TorchTrainer(TorchPredictor):
         return self._done is not None and not self._done.query()
 
     def reseed(self, seed: int) -> None:
-        torch.manual_seed(seed)
+        # Another one in each process, whose images are other ones.
+        torch.manual_seed(seed + self._rank * RANK_STRIDE)
 
     def weights(self) -> dict[str, Array]:
         return self._backend.save_weights(self._graph, self._model)
@@ -138,7 +151,7 @@ class TorchTrainer(TorchPredictor):
             buffer = self._optimizer.state[parameter].get("momentum_buffer")
             if buffer is not None:
                 rate = self._rate * self._scales[name][0]
-                found[f"{VELOCITY}{name}"] = (-rate * buffer).cpu().numpy()
+                found[f"{VELOCITY}{name}"] = (-rate * whole(buffer)).cpu().numpy()
         return found
 
     def load_optimizer_state(
@@ -150,7 +163,8 @@ class TorchTrainer(TorchPredictor):
             rate = learning_rate * self._scales[name][0]
             if rate:
                 parameter = self._parameters[name]
-                buffer = torch.from_numpy(velocity).to(parameter) / -rate
+                buffer = torch.empty_like(parameter)
+                fill(buffer, velocity / -rate)
                 self._optimizer.state[parameter]["momentum_buffer"] = buffer
 
     def _set_rate(self, rate: float) -> None:
