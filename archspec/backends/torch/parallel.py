@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ def parallel(graph: Graph, model: Any, device: str, execution: Execution) -> Any
     if execution.shard or (execution.shard is None and not _fits(graph, device)):
         _shard(graph, model, device)
         return model
+    # Said of one channel, whose stride can be any number, and of nothing else here.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     devices = [torch.cuda.current_device()] if device == "cuda" else None
     return torch.nn.parallel.DistributedDataParallel(model, device_ids=devices)
 
