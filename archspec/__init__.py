@@ -15,9 +15,11 @@ from archspec.version import __version__ as __version__
 if TYPE_CHECKING:
     from archspec.analysis import Analysis as Analysis
     from archspec.api import build as build
+    from archspec.api import compare_runs as compare_runs
     from archspec.api import conventions as conventions
     from archspec.api import diff as diff
     from archspec.api import emit as emit
+    from archspec.api import evaluate as evaluate
     from archspec.api import load_weights as load_weights
     from archspec.api import predict as predict
     from archspec.api import save_weights as save_weights
@@ -40,10 +42,12 @@ _HOMES = {
     "SpecError": "archspec.diagnostics",
     "analyze": "archspec.loading",
     "build": "archspec.api",
+    "compare_runs": "archspec.api",
     "conventions": "archspec.api",
     "diff": "archspec.api",
     "draw": "archspec.report.drawing",
     "emit": "archspec.api",
+    "evaluate": "archspec.api",
     "load": "archspec.loading",
     "predict": "archspec.api",
     "load_weights": "archspec.api",

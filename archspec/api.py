@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from archspec.analysis import Analysis
     from archspec.analysis.conventions import Conventions
     from archspec.analysis.diff import Comparison
+    from archspec.evaluation import Evaluation
     from archspec.prediction import Classifier, Prediction
     from archspec.training.options import RunOptions, RunSummary, Watcher
+    from archspec.training.runs import Runs
     from archspec.verification import Verification
     from archspec.verification.edited import Edited
     from archspec.weights import Loaded
@@ -28,9 +30,11 @@ __all__ = [
     "build",
     "buildable",
     "classifier",
+    "compare_runs",
     "conventions",
     "diff",
     "emit",
+    "evaluate",
     "examine",
     "expand",
     "load",
@@ -166,6 +170,27 @@ def train(
     from archspec.training import run
 
     return run(spec, options, watcher)
+
+
+def compare_runs(folders: Iterable[str | Path]) -> Runs:
+    """Runs beside one another: their figures, their recipes' differences, their networks'.
+
+    Folders that are no runs are told in `Runs.unreadable`. Raises ArchspecError where none is.
+    """
+    from archspec.training.runs import read
+
+    return read([Path(folder) for folder in folders])
+
+
+def evaluate(weights: str | Path, spec: Spec | None = None, **options: Any) -> Evaluation:
+    """Top-1, top-5 and confusions of a run, or of weights, on held-out or other images.
+
+    The options are those of `archspec.evaluation.evaluate`. Raises SpecError or
+    ArchspecError.
+    """
+    from archspec import evaluation
+
+    return evaluation.evaluate(Path(weights), spec, **options)
 
 
 def classifier(weights: str | Path, spec: Spec | None = None, **options: Any) -> Classifier:

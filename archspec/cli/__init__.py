@@ -30,6 +30,8 @@ COMMANDS = (
     "build",
     "verify",
     "train",
+    "runs",
+    "evaluate",
     "predict",
     "weights",
     "schema",
@@ -82,7 +84,7 @@ def _group(module: ModuleType) -> Any:
     name = module.__name__.rpartition(".")[2]
     group = typer.Typer(name=name, help=module.__doc__, no_args_is_help=True, **_SETTINGS)
     for command in module.COMMANDS:
-        group.command(command)(getattr(module, command))
+        group.command(command.rstrip("_"))(getattr(module, command))  # `list_` is `list`
     return typer.main.get_command(group)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss, top_k_accuracy_score
+from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
 
-from archspec.training.metrics import Score, score
+from archspec.training.metrics import Score, confusion, score, sums
 
 
-def scored(logits: Any, labels: Any, batch: int = 4) -> Score:
-    """Score logits that a model returns for images which hold their own number."""
+def counted(logits: Any, labels: Any, batch: int = 4, classes: int = 0) -> np.ndarray:
+    """The sums of logits that a model returns for images which hold their own number."""
     logits = np.asarray(logits, dtype="float32")
 
     def model(images: np.ndarray) -> np.ndarray:
@@ -29,7 +29,13 @@ def scored(logits: Any, labels: Any, batch: int = 4) -> Score:
                 "label": np.asarray(labels[start : start + batch]),
             }
 
-    return score(model, batches())
+    found = sums(model, batches(), classes)
+    assert repr(score(model, batches())) == repr(Score.of(found))  # NaN is not equal to itself
+    return found
+
+
+def scored(logits: Any, labels: Any, batch: int = 4) -> Score:
+    return Score.of(counted(logits, labels, batch))
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5, 6, 10])
@@ -48,6 +54,40 @@ def test_it_agrees_with_scikit_learn(classes: int, count: int) -> None:
         assert found.top5 == pytest.approx(expected)
     else:
         assert found.top5 == 1.0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_the_confusion_matrix_is_that_of_scikit_learn(classes: int) -> None:
+    numbers = np.random.default_rng(classes)
+    logits = numbers.normal(size=(30, classes)).astype("float32")
+    labels = numbers.integers(0, classes, 30)
+    found = counted(logits, labels, classes=classes)
+    expected = confusion_matrix(labels, logits.argmax(axis=1), labels=range(classes))
+    assert confusion(found).tolist() == expected.tolist()
+    assert np.trace(confusion(found)) / 30 == Score.of(found).top1
+
+
+def test_an_image_that_does_not_count_is_taken_for_another_class() -> None:
+    # The diagonal is what top-1 says, with ties and with logits that are no numbers too.
+    logits = [[1, 1, 0], [2, 1, 2], [0, 0, 0], [np.nan, 0, 0], [0, 1, 0], [np.nan] * 3]
+    logits.append([-np.inf] * 3)
+    found = counted(logits, [0, 2, 1, 0, 1, 2, 0], classes=3)
+    assert confusion(found).tolist() == [[0, 3, 0], [1, 1, 0], [2, 0, 0]]
+    assert Score.of(found).top1 == 1 / 7
+
+
+def test_several_processes_score_as_one() -> None:
+    numbers = np.random.default_rng(0)
+    logits = numbers.normal(size=(23, 7)).astype("float32")
+    labels = numbers.integers(0, 7, 23)
+    whole = counted(logits, labels, classes=7)
+    parts = [counted(logits[i::3], labels[i::3], classes=7) for i in range(3)]
+    nothing = sums(lambda images: images, [], classes=7)  # a process without a single image
+    together = np.sum([*parts, nothing], axis=0)
+    np.testing.assert_array_equal(together[1:], whole[1:])
+    np.testing.assert_allclose(together, whole, rtol=1e-14)
+    batches = [{"image": logits, "label": labels}]
+    assert score(lambda images: images, batches, lambda found: found * 2) == Score.of(whole)
 
 
 def test_ties_do_not_count() -> None:

@@ -174,7 +174,7 @@ def of_recipes(a: Recipe | None, b: Recipe | None) -> Iterator[Change]:
         if a is not b:
             yield Change("training", "training", _summary(a), _summary(b))
         return
-    one, two = _flat(a.model_dump(mode="json")), _flat(b.model_dump(mode="json"))
+    one, two = flat(a.model_dump(mode="json")), flat(b.model_dump(mode="json"))
     for key in [*one, *(key for key in two if key not in one)]:
         if one.get(key) != two.get(key):
             yield Change(key, "training", one.get(key), two.get(key))
@@ -184,11 +184,12 @@ def _summary(recipe: Recipe | None) -> str | None:
     return f"{counted(recipe.epochs, 'epoch')} of {recipe.optimizer.type}" if recipe else None
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key: `optimizer.learning_rate`."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
             found[prefix + key] = value
     return found

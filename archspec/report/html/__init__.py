@@ -1,15 +1,8 @@
-"""The analysis as one page that stands alone: no network, nothing but its own style and script.
-
-A Content-Security-Policy in the page allows only these two, by their hashes, so that nothing in
-a spec could run or be fetched even if it were not escaped.
-"""
+"""The analysis as one page that stands alone: no network, nothing but its own style and script."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterable
-from importlib import resources
 
 from archspec.analysis import Analysis
 from archspec.analysis.memory import Memory
@@ -17,88 +10,37 @@ from archspec.analysis.numbers import printable, short_bytes, short_count
 from archspec.layers.base import show
 from archspec.report import summary
 from archspec.report.drawing import draw
-from archspec.report.drawing.theme import style_sheet
 from archspec.report.export import missing, training_only
 from archspec.report.html import charts
 from archspec.report.html.findings import findings
+from archspec.report.html.shell import Card, Part, page
 from archspec.report.html.tables import layers_table, scrolling, section_table
 from archspec.report.markup import Markup, element, joined
-from archspec.version import __version__
 
 
 def to_html(analysis: Analysis) -> str:
     """The page of ``analyze --format html``."""
-    style = Markup(f"{_asset('style.css')}\n{style_sheet()}\n")
-    script = Markup(_asset("script.js"))
-    policy = (
-        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    )
     title = printable(analysis.graph.title)
-    sections = list(_sections(analysis))
-    page = element(
-        "html",
-        element(
-            "head",
-            element("meta", charset="utf-8"),
-            element("meta", http_equiv="Content-Security-Policy", content=policy),
-            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            element("meta", name="color-scheme", content="light dark"),
-            element("meta", name="generator", content=f"archspec {__version__}"),
-            element("link", rel="icon", href="data:,"),
-            element("title", f"{title}: analysis"),
-            element("style", style),
-        ),
-        element(
-            "body",
-            element("a", "Skip to the content", href="#content", class_="skip"),
-            _header(analysis, title),
-            element(
-                "nav",
-                *(element("a", name, href=f"#{identity}") for identity, name, _ in sections),
-                aria_label="Sections",
-            ),
-            element(
-                "main",
-                *(
-                    element(
-                        "section",
-                        element("h2", name, id=f"{identity}-heading"),
-                        content,
-                        id=identity,
-                        aria_labelledby=f"{identity}-heading",
-                    )
-                    for identity, name, content in sections
-                ),
-                id="content",
-                tabindex="-1",
-            ),
-            element("footer", element("p", f"Made by archspec {__version__} from the spec alone.")),
-            element("script", script),
-        ),
-        lang="en",
-    )
-    return f"<!DOCTYPE html>\n{page}"
-
-
-def _asset(name: str) -> str:
-    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
-
-
-def _header(analysis: Analysis, title: str) -> Markup:
-    graph, totals = analysis.graph, analysis.totals
+    spec = analysis.graph.spec
     about = [
         element("p", printable(text), class_="about")
-        for text in (graph.spec.description, graph.spec.source)
+        for text in (spec.description, spec.source)
         if text
     ]
+    return page(
+        f"{title}: analysis",
+        [element("h1", title), *about],
+        _cards(analysis),
+        list(_sections(analysis)),
+        footer="from the spec alone",
+        script="script.js",
+    )
+
+
+def _cards(analysis: Analysis) -> Iterable[Card]:
+    graph, totals = analysis.graph, analysis.totals
     batch = f", batch {analysis.batch}" if analysis.batch != 1 else ""
-    cards = (
+    return (
         ("parameters", short_count(totals.params), f"{totals.params:,}"),
         ("MACs", short_count(totals.macs), f"{totals.macs:,}, one image"),
         ("FLOPs", short_count(totals.flops), f"{totals.flops:,}, one image"),
@@ -106,27 +48,9 @@ def _header(analysis: Analysis, title: str) -> Markup:
         ("activations", short_bytes(totals.activation_bytes), f"every output, float32{batch}"),
         ("layers", f"{len(graph.nodes):,}", f"input {show(graph.input_shape)}"),
     )
-    return element(
-        "header",
-        element("h1", title),
-        *about,
-        element(
-            "dl",
-            *(
-                element(
-                    "div",
-                    element("dt", name),
-                    element("dd", element("b", value), element("span", exact)),
-                )
-                for name, value, exact in cards
-            ),
-            class_="cards",
-        ),
-    )
 
 
-def _sections(analysis: Analysis) -> Iterable[tuple[str, str, Markup]]:
-    """The parts of the page: an identity, a heading, and what stands below it."""
+def _sections(analysis: Analysis) -> Iterable[Part]:
     yield "figure", "Figure", scrolling(draw(analysis, alone=False), "figure", "scroll picture")
     if analysis.diagnostics:
         yield "findings", "Findings", findings(analysis)
