@@ -66,6 +66,15 @@ def train(
             help="A layer that stays as it begins: fc6, 'conv*'. May be repeated.",
         ),
     ] = None,
+    save_every: Annotated[
+        str | None,
+        typer.Option(
+            "--save-every",
+            metavar="STEPS|TIME",
+            help="Save within an epoch too, after so many steps or such a time: 500, 90s, 1.5h; "
+            "10m if left out.",
+        ),
+    ] = None,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
@@ -79,6 +88,7 @@ def train(
     from archspec.diagnostics import ArchspecError
     from archspec.report.progress import TrainingReport
     from archspec.training.options import RunOptions
+    from archspec.training.stopping import Stopped
 
     if lr is not None and not 0 < lr < float("inf"):
         raise ArchspecError(f"--lr is a number above 0, not {lr:g}")
@@ -99,9 +109,13 @@ def train(
         weights=weights,
         skip=tuple(skip or ()),
         freeze=tuple(freeze or ()),
+        save_every=save_every,
     )
     try:
         api.train(spec, options, report)
+    except Stopped as stopped:
+        report.stopped()
+        raise typer.Exit(128 + stopped.signal) from None
     except KeyboardInterrupt:
         report.interrupted()
         raise

@@ -60,7 +60,9 @@ class TrainingReport:
             for note in loaded.notes:
                 self._say(f"        {printable(note)}")
         self._say(f"run folder {printable(str(plan.folder))}")
-        if plan.first_epoch > 1:
+        if plan.first_batch:
+            self._say(f"going on in epoch {plan.first_epoch}, after batch {plan.first_batch:,}")
+        elif plan.first_epoch > 1:
             self._say(f"going on after epoch {plan.first_epoch - 1}")
         self._say("\n" + HEADER)
         self._printed = self._now()
@@ -126,14 +128,25 @@ class TrainingReport:
         if not summary.trained:
             self._say(f"the run has ended; --epochs {summary.epochs + 1} or more trains it longer")
         self._say(f"metrics     {folder}/metrics.jsonl")
-        self._say(f"checkpoints {folder}/checkpoints/last, best")
+        self._say(f"checkpoints {folder}/checkpoints, the best is step-{summary.best.step:08d}")
+
+    def warn(self, message: str) -> None:
+        """Print what is wrong while the run goes on."""
+        self._say(Text("warning: ", style="bold yellow"), printable(message))
+
+    def stopped(self) -> None:
+        """Say that the run was saved when it was asked to stop, and how it can go on."""
+        self._left_with("stopped and saved")
 
     def interrupted(self) -> None:
-        """Say how the run can go on."""
+        """Say how the run can go on from where it was saved last."""
+        self._left_with("left at once, after the last checkpoint nothing is saved")
+
+    def _left_with(self, what: str) -> None:
         self.close()
         if self._plan is not None:
             folder = printable(str(self._plan.folder))
-            self._say(f"stopped; go on with archspec train --resume {folder}")
+            self._say(f"{what}; go on with archspec train --resume {folder}")
 
     def close(self) -> None:
         """Take the bar away, also after a failure."""

@@ -6,12 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from archspec.spec.recipe import Recipe
 
 if TYPE_CHECKING:
     from archspec.weights import Loaded
+
+
+# How often a run is saved within an epoch where nothing else is said: so much is lost at most.
+SAVE_EVERY = "10m"
+# What becomes of a run whose loss is NaN or infinite.
+OnNan = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,12 @@ class RunOptions:
     `backend` is torch by default; `data` is ``digits`` (the default) or ``folder:DIR``; `limit`
     bounds the number of images, training and held-out ones together; `output` is the run folder
     (a new one under ``runs/`` by default). `resume` is the folder of a run to go on with, which
-    keeps its spec, data and recipe: only `epochs` and `device` may be given with it.
+    keeps its spec, data and recipe: `epochs`, `device`, `save_every` and `on_nan` may be given with
+    it, and anything else that says what the run is.
+
+    `save_every` is a number of steps or a time (``500``, ``10m``) after which the run is saved
+    within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
+    stops, or goes on as if the step had not been.
 
     `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
     the layers that `skip` names begin as the spec says, and so do all without it. The layers that
@@ -44,6 +55,8 @@ class RunOptions:
     weights: Path | None = None
     skip: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
+    save_every: str | None = None
+    on_nan: OnNan | None = None
 
     def command(self, spec: object) -> list[str]:
         """The words of the command line that say the same."""
@@ -63,6 +76,8 @@ class RunOptions:
             "weights": self.weights,
             "skip": self.skip,
             "freeze": self.freeze,
+            "save-every": self.save_every,
+            "on-nan": self.on_nan,
         }
         words = ["archspec", "train", *([] if spec is None else [str(spec)])]
         for name, value in options.items():
@@ -75,7 +90,8 @@ class RunOptions:
 class RunPlan:
     """What a run is about to do, for the first lines of its report.
 
-    `weights` are those of a file that it begins with.
+    `first_batch` batches of `first_epoch` are trained already. `weights` are those of a file that
+    it begins with.
     """
 
     title: str
@@ -93,6 +109,7 @@ class RunPlan:
     images_per_epoch: int
     trained_params: int
     weights: Loaded | None = None
+    first_batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,6 +170,9 @@ class Watcher(Protocol):
     def epoch(self, metrics: EpochMetrics) -> None:
         """Tell that an epoch has ended and its checkpoint is written."""
 
+    def warn(self, message: str) -> None:
+        """Tell what is wrong while the run goes on; also before it begins."""
+
     def end(self, summary: RunSummary) -> None:
         """Tell that the run is over."""
 
@@ -167,6 +187,9 @@ class Silent:
         """Say nothing."""
 
     def epoch(self, metrics: EpochMetrics) -> None:
+        """Say nothing."""
+
+    def warn(self, message: str) -> None:
         """Say nothing."""
 
     def end(self, summary: RunSummary) -> None:

@@ -163,7 +163,7 @@ def test_the_end(screen: Screen) -> None:
         "\n"
         "held-out top-1 97.31% after 90 epochs (best 98.00% in epoch 5), 1:02:05\n"
         "metrics     runs/alexnet-torch-20260101-000000/metrics.jsonl\n"
-        "checkpoints runs/alexnet-torch-20260101-000000/checkpoints/last, best\n"
+        "checkpoints runs/alexnet-torch-20260101-000000/checkpoints, the best is step-00000308\n"
     )
 
 
@@ -180,7 +180,34 @@ def test_an_interrupted_run_says_how_to_go_on(screen: Screen) -> None:
     assert screen.text == ""
     screen.report.start(PLAN)
     screen.report.interrupted()
-    assert screen.text.endswith(f"stopped; go on with archspec train --resume {PLAN.folder}\n")
+    assert screen.text.endswith(
+        "left at once, after the last checkpoint nothing is saved; go on with archspec train "
+        f"--resume {PLAN.folder}\n"
+    )
+
+
+def test_a_run_that_was_asked_to_stop(screen: Screen) -> None:
+    screen.report.start(PLAN)
+    screen.report.stopped()
+    assert screen.text.endswith(
+        f"stopped and saved; go on with archspec train --resume {PLAN.folder}\n"
+    )
+
+
+def test_a_warning(screen: Screen) -> None:
+    """Before the run begins too, and in the middle of it."""
+    screen.report.warn("a checkpoint is\x1b[31m damaged")
+    screen.report.start(PLAN)
+    screen.report.warn("the disk is [full]")
+    screen.report.close()
+    assert screen.text.startswith("warning: a checkpoint is?[31m damaged\n")
+    assert "warning: the disk is [full]\n" in screen.text
+
+
+def test_a_run_that_goes_on_within_an_epoch(screen: Screen) -> None:
+    screen.report.start(replace(PLAN, first_epoch=3, first_batch=1017))
+    screen.report.close()
+    assert "going on in epoch 3, after batch 1,017\n" in screen.text
 
 
 def test_long_paths_are_not_broken(screen: Screen) -> None:
