@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from archspec.spec.recipe import Recipe
 
     Array = npt.NDArray[np.floating[Any]]
+    Doubles = npt.NDArray[np.float64]
     Labels = npt.NDArray[np.integer[Any]]
     Mask = npt.NDArray[np.bool_]
     Weights = Mapping[str, Array]
@@ -159,7 +160,7 @@ class Group(Protocol):
     rank: int
     size: int
 
-    def sum(self, numbers: Array) -> Array:
+    def sum(self, numbers: Array) -> Doubles:
         """The sum over all processes, in float64 and the same in each."""
 
     def any(self, flag: bool) -> bool:
@@ -181,7 +182,7 @@ class Alone:
 
     rank, size = 0, 1
 
-    def sum(self, numbers: Array) -> Array:
+    def sum(self, numbers: Array) -> Doubles:
         """The numbers themselves."""
         return numbers.astype("float64")
 

@@ -75,6 +75,23 @@ def train(
             "10m if left out.",
         ),
     ] = None,
+    devices: Annotated[
+        int,
+        typer.Option(
+            "--devices",
+            min=1,
+            help="Divide each batch among so many devices (Keras on JAX). PyTorch and TensorFlow "
+            "take a process for each: docs/distributed.md.",
+        ),
+    ] = 1,
+    shard_model: Annotated[
+        bool | None,
+        typer.Option(
+            "--shard-model/--no-shard-model",
+            help="Whether each of several processes holds a part of the model (FSDP); if left out, "
+            "where it does not fit into a GPU.",
+        ),
+    ] = None,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
@@ -110,6 +127,8 @@ def train(
         skip=tuple(skip or ()),
         freeze=tuple(freeze or ()),
         save_every=save_every,
+        devices=devices,
+        shard_model=shard_model,
     )
     try:
         api.train(spec, options, report)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend, trainable_backends
-from archspec.backends.base import Execution, TrainableBackend
+from archspec.backends.base import ALONE, Execution, Group, TrainableBackend
 from archspec.backends.initial import initial_weights
 from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing
@@ -62,8 +62,6 @@ if TYPE_CHECKING:
 DEFAULT_BACKEND = "torch"
 # Seconds between two looks at the losses, each of which waits for the device.
 REPORT_EVERY = 0.5
-# Steps after which processes that train together ask one another whether to stop or to save.
-AGREE_EVERY = 10
 
 
 def run(
@@ -79,6 +77,17 @@ def run(
     number of classes) or the loss is not finite.
     """
     options, watcher = options or RunOptions(), watcher or Silent()
+    # First of all: no framework may have computed anything before the processes know one another.
+    group = _group(options)
+    with group.together():
+        return _run(spec, options, watcher if group.rank == 0 else Silent(), group)
+
+
+def _run(
+    spec: str | Path | Graph | None, options: RunOptions, watcher: Watcher, group: Group
+) -> RunSummary:
+    import numpy as np
+
     if options.resume is not None:
         start, checkpoint = _resumed(spec, options, options.resume, watcher)
     else:
@@ -91,57 +100,71 @@ def run(
         watcher.end(summary)
         return summary
 
-    execution = Execution(device=options.device)
-    group = execution.group
+    _require_equal_parts(recipe.batch_size, len(data.training), group.size * options.devices)
+    execution = Execution(
+        device=options.device, group=group, devices=options.devices, shard=options.shard_model
+    )
     trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
     trainer.load_optimizer_state(checkpoint.optimizer, state.lr)
     del checkpoint  # its tensors take as much memory as the model
     schedule = Schedule(recipe, state.schedule)
     saver = Saver(folder, start.graph, recipe, trainer, group, interval, watcher)
     record = _record(start, trainer)
+    group.any(False)  # all have looked at the folder before the first one writes
     if options.resume is None:
         saver.begin(record, start.backend.emit(start.graph), state)
     else:
         saver.resume(record, state)
-    watcher.start(_plan(start, trainer, state))
+    watcher.start(_plan(start, trainer, state, execution))
 
     size = recipe.batch_size
-    losses = Losses(state)
+    losses, shard = Losses(state, group), (group.rank, group.size)
     try:
         with Signals() as signals:
             while state.epoch <= recipe.epochs:
                 clock, reported = Clock(), -math.inf
                 epoch = Epoch(recipe.seed, state.epoch)
-                images = data.training.batches(size, epoch=epoch, start=state.batch)
+                images = data.training.batches(size, epoch=epoch, start=state.batch, shard=shard)
                 for batch in clock.waiting_for(images, trainer.busy):
                     state.lr = schedule.rate(state.epoch)
                     trainer.reseed(epoch.step_seed(state.batch))
                     loss = trainer.step(batch["image"], batch["label"], state.lr)
                     state.batch, state.step = state.batch + 1, state.step + 1
                     losses.add(loss)
-                    clock.stepped(len(batch["image"]))
+                    clock.stepped(len(batch["image"]) * group.size)
                     first_step = state.step == steps_before + 1
-                    if first_step or time.perf_counter() - reported >= REPORT_EVERY:
+                    # Processes that train together report, save and stop behind the same step.
+                    report, save, stop = group.sum(
+                        np.array(
+                            [
+                                first_step or time.perf_counter() - reported >= REPORT_EVERY,
+                                saver.due(state.step),
+                                signals.received is not None,
+                            ]
+                        )
+                    )
+                    if report or save or stop:
                         losses.read()
-                        if first_step:
-                            clock.leave_out()
+                    if first_step:
+                        clock.leave_out()
+                    if report:
                         watcher.step(_progress(start, state, losses.last, clock.images_per_second))
                         reported = time.perf_counter()
-                    # Processes that train together stop and save behind the same step.
-                    if group.size == 1 or state.batch % AGREE_EVERY == 0:
-                        stop = group.any(signals.received is not None)
-                        if stop or group.any(saver.due(state.step)):
-                            losses.read()
-                            with clock.paused():
-                                saver.save(state, last=stop)
-                        if stop:
-                            raise Stopped(signals.number, folder.path)
+                    if save or stop:
+                        with clock.paused():
+                            saver.save(state, last=bool(stop))
+                    if stop:
+                        raise Stopped(signals.number, folder.path)
                 losses.read()
                 images_per_second, data_wait = clock.images_per_second, clock.data_wait
                 if clock.images:
                     watcher.step(_progress(start, state, losses.last, images_per_second))
 
-                held_out = score(trainer.logits, signals.until(data.held_out.batches(size)))
+                held_out = score(
+                    trainer.logits,
+                    signals.until(data.held_out.batches(size, shard=shard), group),
+                    group.sum,
+                )
                 if not math.isfinite(held_out.loss):
                     raise NotFinite(f"the held-out loss is {held_out.loss} {losses.place}")
                 row = EpochMetrics(
@@ -281,6 +304,34 @@ def _resumed(
     return start, checkpoint
 
 
+def _group(options: RunOptions) -> Group:
+    """The processes that train together."""
+    name = options.backend or DEFAULT_BACKEND
+    if options.resume is not None:
+        name = RunFolder(options.resume).record().backend
+    backend = get_backend(name)
+    return backend.group(options.device) if isinstance(backend, TrainableBackend) else ALONE
+
+
+def _require_equal_parts(size: int, images: int, parts: int) -> None:
+    """A mean over parts of a batch is that over the batch where they are equal. ArchspecError."""
+    several = f"{parts} processes or devices"
+    if parts > 1 and images < size:
+        fit = f"take --batch-size {images - images % parts} or less"
+        if images < parts:
+            fit = "take fewer"
+        raise ArchspecError(
+            f"the {images:,} training images are fewer than one batch of {size:,}, and {several} "
+            f"share whole batches: {fit}"
+        )
+    if size % parts:
+        near = [n for n in (size - size % parts, size - size % parts + parts) if n]
+        raise ArchspecError(
+            f"a batch of {size:,} images does not divide into equal parts for {several}: take "
+            f"--batch-size {' or '.join(map(str, near))}"
+        )
+
+
 def _backend(name: str) -> TrainableBackend:
     import importlib.util
 
@@ -378,7 +429,7 @@ def _record(start: _Start, trainer: Trainer) -> RunRecord:
     )
 
 
-def _plan(start: _Start, trainer: Trainer, state: State) -> RunPlan:
+def _plan(start: _Start, trainer: Trainer, state: State, execution: Execution) -> RunPlan:
     data, totals = start.data, loading.analyze(start.graph).totals
     return RunPlan(
         title=start.graph.title,
@@ -397,6 +448,8 @@ def _plan(start: _Start, trainer: Trainer, state: State) -> RunPlan:
         trained_params=totals.trainable_params,
         weights=start.loaded,
         first_batch=state.batch,
+        processes=execution.group.size,
+        devices=execution.devices,
     )
 
 

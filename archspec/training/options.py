@@ -34,6 +34,9 @@ class RunOptions:
     within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
     stops, or goes on as if the step had not been.
 
+    `devices` are those of one process that divide each batch (Keras on JAX). `shard_model` gives
+    each of several processes a part of the model; None does where it is too large for a device.
+
     `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
     the layers that `skip` names begin as the spec says, and so do all without it. The layers that
     `freeze` names keep what they begin with. Both hold names of layers or of blocks, or shell
@@ -57,6 +60,8 @@ class RunOptions:
     freeze: tuple[str, ...] = ()
     save_every: str | None = None
     on_nan: OnNan | None = None
+    devices: int = 1
+    shard_model: bool | None = None
 
     def command(self, spec: object) -> list[str]:
         """The words of the command line that say the same."""
@@ -78,11 +83,17 @@ class RunOptions:
             "freeze": self.freeze,
             "save-every": self.save_every,
             "on-nan": self.on_nan,
+            "devices": None if self.devices == 1 else self.devices,
+            "shard-model": self.shard_model,
         }
         words = ["archspec", "train", *([] if spec is None else [str(spec)])]
         for name, value in options.items():
             several = value if isinstance(value, (list, tuple)) else [value]
-            words += [w for one in several if one is not None for w in (f"--{name}", str(one))]
+            for one in several:
+                if isinstance(one, bool):
+                    words.append(f"--{name}" if one else f"--no-{name}")
+                elif one is not None:
+                    words += [f"--{name}", str(one)]
         return words
 
 
@@ -91,7 +102,7 @@ class RunPlan:
     """What a run is about to do, for the first lines of its report.
 
     `first_batch` batches of `first_epoch` are trained already. `weights` are those of a file that
-    it begins with.
+    it begins with. `processes` divide each batch, and each has `devices`.
     """
 
     title: str
@@ -110,6 +121,8 @@ class RunPlan:
     trained_params: int
     weights: Loaded | None = None
     first_batch: int = 0
+    processes: int = 1
+    devices: int = 1
 
 
 @dataclass(frozen=True)

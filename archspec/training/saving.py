@@ -65,7 +65,7 @@ class Saver:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._graph, self._recipe, self._trainer = folder, graph, recipe, trainer
-        self._writes = group.rank == 0
+        self._writes, self._alone = group.rank == 0, group.size == 1
         self._interval, self._watcher, self._now = interval, watcher, now
         self._at = now()
         # Epoch, batch and step of the last checkpoint.
@@ -101,11 +101,12 @@ class Saver:
             return
         checkpoint = self._checkpoint(state)
         self._at = self._now()
-        if not self._writes:
-            return
         try:
-            self._folder.save(self._graph, self._recipe, checkpoint)
+            if self._writes:
+                self._folder.save(self._graph, self._recipe, checkpoint)
             self._saved = _place(state)
+            if not self._writes:
+                return
             self._folder.write_metrics(state.metrics)
         except ArchspecError as error:
             if last:
@@ -119,7 +120,8 @@ class Saver:
         """
         if isinstance(error, Unsaved):
             return error
-        if not isinstance(error, NotFinite):
+        # Of several processes only this one may have an error, and cannot save by itself.
+        if self._alone and not isinstance(error, NotFinite):
             try:
                 losses.read()
                 self.save(state, last=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.diagnostics import ArchspecError
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array
+    from archspec.backends.base import Array, Doubles
 
 
 def processes() -> int:
@@ -59,13 +59,13 @@ class TensorFlowGroup:
         (self._device,) = self._strategy.extended.worker_devices
         self._gather = tf.function(self._every, autograph=False)
 
-    def sum(self, numbers: Array) -> Array:
+    def sum(self, numbers: Array) -> Doubles:
         import numpy as np
 
         own = self._tf.constant(np.asarray(numbers, "float64")[None])
         (every,) = self._gather([own])
         # In the order of the ranks.
-        total: Array = every.numpy().sum(axis=0)
+        total: Doubles = every.numpy().sum(axis=0)
         return total
 
     def any(self, flag: bool) -> bool:
