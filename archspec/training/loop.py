@@ -100,7 +100,7 @@ def _run(
         watcher.end(summary)
         return summary
 
-    _require_equal_parts(recipe.batch_size, len(data.training), group.size * options.devices)
+    require_equal_parts(recipe.batch_size, len(data.training), group.size * options.devices)
     execution = Execution(
         device=options.device, group=group, devices=options.devices, shard=options.shard_model
     )
@@ -313,7 +313,7 @@ def _group(options: RunOptions) -> Group:
     return backend.group(options.device) if isinstance(backend, TrainableBackend) else ALONE
 
 
-def _require_equal_parts(size: int, images: int, parts: int) -> None:
+def require_equal_parts(size: int, images: int, parts: int) -> None:
     """A mean over parts of a batch is that over the batch where they are equal. ArchspecError."""
     several = f"{parts} processes or devices"
     if parts > 1 and images < size:

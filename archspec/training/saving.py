@@ -73,8 +73,9 @@ class Saver:
 
     def begin(self, record: RunRecord, source: str, state: State) -> None:
         """Make the folder of a new run. A disk that has no room for a checkpoint shows now."""
+        checkpoint = self._checkpoint(state)
         if self._writes:
-            self._folder.create(self._graph, record, source, self._checkpoint(state))
+            self._folder.create(self._graph, record, source, checkpoint)
         self._saved = _place(state)
 
     def resume(self, record: RunRecord, state: State) -> None:
@@ -132,6 +133,7 @@ class Saver:
         return ArchspecError(f"{error}; {self.way_on}")
 
     def _checkpoint(self, state: State) -> Checkpoint:
+        """What is saved of a state. All processes of a group must ask: each may have a part."""
         found = Checkpoint(self._trainer.weights(), self._trainer.optimizer_state(), state)
         for arrays in (found.weights, found.optimizer):
             _require_finite(arrays, state.step)
