@@ -46,6 +46,15 @@ def train(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")
     ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipe",
+            metavar="KEY=VALUE",
+            help="Another key of the recipe: optimizer.momentum=0.95, schedule.type=cosine, "
+            "label_smoothing=0.1. May be repeated.",
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="Use at most so many images, held-out ones too."),
@@ -118,6 +127,7 @@ def train(
         learning_rate=lr,
         device=device.value,
         seed=seed,
+        recipe=api.parse_recipe(recipe or []),
         limit=limit,
         output=output,
         resume=resume,

@@ -11,6 +11,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from archspec.analysis.numbers import duration, printable
+from archspec.report.recipe import recipe_lines
 from archspec.training.options import EpochMetrics, Progress, RunPlan, RunSummary
 
 # Seconds between two plain lines within an epoch.
@@ -36,7 +37,7 @@ class TrainingReport:
     def start(self, plan: RunPlan) -> None:
         """Print what is about to run, and show the bar."""
         self._plan = plan
-        recipe, rule = plan.recipe, plan.recipe.optimizer
+        recipe = plan.recipe
         frozen = plan.params - plan.trained_params
         still = f", {frozen:,} of them frozen" if frozen else ""
         self._say(Text(printable(plan.title), style="bold"), f", {plan.params:,} parameters{still}")
@@ -50,12 +51,7 @@ class TrainingReport:
             f"data {printable(plan.data)}: {plan.classes} classes, {plan.training_images:,} "
             f"training and {plan.held_out_images:,} held-out images"
         )
-        epochs = "epoch" if recipe.epochs == 1 else "epochs"
-        self._say(
-            f"recipe: {recipe.epochs} {epochs}, batch {recipe.batch_size}, {rule.type}, learning "
-            f"rate {rule.learning_rate:g} ({recipe.schedule.type}),\n        momentum "
-            f"{rule.momentum:g}, weight decay {rule.weight_decay:g}, seed {recipe.seed}"
-        )
+        self._say(recipe_lines(recipe))
         if plan.weights is not None:
             loaded = plan.weights
             self._say(f"weights {printable(loaded.path)} ({loaded.format})")

@@ -9,8 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend, trainable_backends
@@ -47,6 +45,7 @@ from archspec.training.options import (
     Silent,
     Watcher,
 )
+from archspec.training.overrides import overridden
 from archspec.training.resuming import network_changes, require_same_run, require_same_spec
 from archspec.training.saving import Interval, Saver
 from archspec.training.schedule import Schedule
@@ -219,7 +218,7 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> tuple[_Start, Checkpo
     source = open_source(options.data or DEFAULT)
     thawed = _graph(spec, options, source)
     graph = frozen(thawed, options.freeze)
-    recipe = _recipe(graph.spec.training or DEFAULT_RECIPE, options)
+    recipe = overridden(graph.spec.training or DEFAULT_RECIPE, options)
     loading.require_batches(graph, recipe.batch_size)
     loaded = origin = None
     if options.weights is not None:
@@ -279,7 +278,7 @@ def _resumed(
         given = frozen(_graph(spec, options, source), record.freeze)
         network = [*network_changes(graph, given)]
         options = dataclasses.replace(options, variables={})
-    require_same_run(record, options, _recipe(record.recipe, options), network)
+    require_same_run(record, options, overridden(record.recipe, options), network)
     if source.fingerprint != record.fingerprint:
         raise ArchspecError(
             f"the images in {shown(record.data.removeprefix('folder:'))} are not those that the "
@@ -380,24 +379,6 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
         advice += "`units: $classes`"
     what = "the network's output" if name == graph.output else f"the auxiliary output {name}"
     raise ArchspecError(f"{what} is {show(output)} and {found}; {advice}")
-
-
-def _recipe(recipe: Recipe, options: RunOptions) -> Recipe:
-    """The recipe with what the command line replaces."""
-    values = recipe.model_dump()
-    for name in ("epochs", "batch_size", "seed"):
-        if getattr(options, name) is not None:
-            values[name] = getattr(options, name)
-    if options.learning_rate is not None:
-        values["optimizer"]["learning_rate"] = options.learning_rate
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        option = {"learning_rate": "lr"}.get(str(problem["loc"][-1]), str(problem["loc"][-1]))
-        raise ArchspecError(
-            f"--{option.replace('_', '-')} {problem['input']}: {problem['msg']}"
-        ) from None
 
 
 def _free_path(name: str) -> Path:

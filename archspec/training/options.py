@@ -37,6 +37,8 @@ class RunOptions:
     `devices` are those of one process that divide each batch (Keras on JAX). `shard_model` gives
     each of several processes a part of the model; None does where it is too large for a device.
 
+    `recipe` replaces keys of the recipe, such as ``optimizer.momentum`` (None leaves one out).
+
     `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
     the layers that `skip` names begin as the spec says, and so do all without it. The layers that
     `freeze` names keep what they begin with. Both hold names of layers or of blocks, or shell
@@ -50,6 +52,7 @@ class RunOptions:
     learning_rate: float | None = None
     device: str = "auto"
     seed: int | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
     output: Path | None = None
     resume: Path | None = None
@@ -73,6 +76,7 @@ class RunOptions:
             "lr": self.learning_rate,
             "device": None if self.device == "auto" else self.device,
             "seed": self.seed,
+            "recipe": [f"{key}={json.dumps(value)}" for key, value in self.recipe.items()],
             "limit": self.limit,
             "output": self.output,
             "resume": self.resume,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from archspec.backends import get_backend
 from archspec.backends.base import Execution, Group, TrainableBackend
 from archspec.diagnostics import ArchspecError
+from archspec.spec.recipe import Recipe
 
 
 def group() -> Group:
@@ -103,7 +105,14 @@ def trained(own: Group) -> Any:
     torch.set_num_threads(1)
     parallel.GATHERED = 2000  # several parts of this small network
     graph = heads()
-    rules = recipe(momentum=0.9)
+    common = {"gradient_clipping": 0.5, "label_smoothing": 0.1}
+    other = {"type": "adamw", "learning_rate": 0.01, "weight_decay": 0.1}
+    every = {
+        "sgd": recipe(momentum=0.9),
+        "adamw": Recipe.model_validate(
+            {**recipe().model_dump(exclude={"optimizer"}), "optimizer": other, **common}
+        ),
+    }
     backend = get_backend("torch")
     assert isinstance(backend, TrainableBackend)
     first = initial_weights(graph, 0)
@@ -111,7 +120,7 @@ def trained(own: Group) -> Any:
     images = draw.standard_normal((4, 8, *graph.input_shape[1:], graph.input_shape[0]))
     labels = draw.integers(0, 5, (4, 8))
 
-    def run(execution: Execution, part: slice) -> dict[str, Any]:
+    def run(rules: Recipe, execution: Execution, part: slice) -> dict[str, Any]:
         trainer = backend.trainer(graph, rules, first, execution)
         losses = []
         for number, rate in enumerate((0.05, 0.05, 0.005, 0.005)):
@@ -133,14 +142,14 @@ def trained(own: Group) -> Any:
             **trainer.optimizer_state(),
         }
 
-    alone = run(Execution("cpu", "float64"), slice(None))
     half = slice(own.rank * 4, own.rank * 4 + 4)
     found = {}
-    for shard in (False, True):
-        shared = run(Execution("cpu", "float64", group=own, shard=shard), half)
+    for (name, rules), shard in itertools.product(every.items(), (False, True)):
+        alone = run(rules, Execution("cpu", "float64"), slice(None))
+        shared = run(rules, Execution("cpu", "float64", group=own, shard=shard), half)
         assert alone.keys() == shared.keys()
-        found[str(shard)] = {
-            name: float(np.abs(alone[name] - shared[name]).max()) for name in alone
+        found[f"{name}, divided" if shard else name] = {
+            key: float(np.abs(alone[key] - shared[key]).max()) for key in alone
         }
     return found
 
