@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import SGD, SPECS, torchrun
 from safetensors.numpy import load_file
-from small_runs import AUXILIARY, metrics, resume
+from small_runs import metrics
 
 from archspec.diagnostics import ArchspecError
-from archspec.training import RunOptions, run
 from archspec.training.checkpoint import RunFolder
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 FIGURES = ("train_loss", "val_loss", "val_top1", "val_top5", "lr")
-NORM = "  - {name: norm, type: batch_norm, eps: 1.0e-3, decay: 0.9, inputs: [conv]}\n"
-SGD = AUXILIARY.replace("  - {name: relu,", f"{NORM}  - {{name: relu,").replace(
-    "epochs: 4", "epochs: 3"
-)
-SPECS = {"sgd": SGD}
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torchrun")]
-
-
-def launched(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Two processes of a program in Python, as torchrun starts them."""
-    return subprocess.run(
-        [*LAUNCHER, *words],
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]), "OMP_NUM_THREADS": "1"}
-        | environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with runs of one process and, all in one launch, of two."""
-    torch = pytest.importorskip("torch")
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("runs")
-    for name, text in SPECS.items():
-        (folder / f"{name}.yaml").write_text(text)
-        run(folder / f"{name}.yaml", RunOptions(limit=75, output=folder / name, device="cpu"))
-    begun = RunOptions(limit=75, output=folder / "begun", device="cpu", epochs=1)
-    run(folder / "sgd.yaml", begun)
-    done = launched(str(HERE / "launched.py"), str(folder))
-    assert done.returncode == 0, done.stderr
-    return folder
+slow = pytest.mark.slow
+pytestmark = pytest.mark.xdist_group("torchrun")
 
 
 def curve(folder: Path) -> np.ndarray:
@@ -73,30 +34,28 @@ def assert_same_run(one: Path, two: Path) -> None:
         np.testing.assert_allclose(tensors[1][name], tensor, rtol=0, atol=1e-5, err_msg=name)
 
 
+@slow
 @pytest.mark.parametrize("name", sorted(SPECS))
-def test_two_processes_have_the_curve_of_one(name: str, folder: Path) -> None:
-    # 60 images to train on in batches of 8 and 15 to hold out: 8 and 7, so 4 and 3 at the end.
-    assert len(metrics(folder / name)) == 3
-    assert_same_run(folder / name, folder / f"{name}-two")
+def test_two_processes_have_the_curve_of_one(name: str, launched: Path) -> None:
+    assert len(metrics(launched / name)) == 3
+    assert_same_run(launched / name, launched / f"{name}-two")
 
 
-def test_a_divided_model_has_the_curve_of_a_whole_one(folder: Path) -> None:
-    assert_same_run(folder / "sgd", folder / "divided")
+@slow
+@pytest.mark.parametrize("name", ["divided", "begun", "stopped"])
+def test_so_have_a_divided_model_and_runs_that_went_on_with_more_or_fewer_processes(
+    name: str, launched: Path
+) -> None:
+    assert_same_run(launched / "sgd", launched / name)
 
 
-def test_two_processes_go_on_with_a_run_of_one(folder: Path) -> None:
-    assert_same_run(folder / "sgd", folder / "begun")
-
-
-def test_all_stop_when_one_is_told_to_and_one_process_goes_on(folder: Path) -> None:
+@slow
+def test_all_stop_when_one_is_told_to(launched: Path) -> None:
     for rank in (0, 1):
-        assert (folder / f"stopped-{rank}").read_text() == str(int(signal.SIGTERM))
-    stopped = folder / "stopped"
-    assert len(metrics(stopped)) == 1
-    resume(stopped)
-    assert_same_run(folder / "sgd", stopped)
+        assert (launched / f"stopped-{rank}").read_text() == str(int(signal.SIGTERM))
 
 
+@slow
 def test_one_process_fails_and_all_end_with_its_message(
     photos: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -104,7 +63,7 @@ def test_one_process_fails_and_all_end_with_its_message(
     broken = pictures / "dogs" / "7.png"
     broken.write_bytes(broken.read_bytes()[:-60])  # its header is whole
     (tmp_path / "net.yaml").write_text(SGD.replace("channels: 1", "channels: 3"))
-    done = launched(
+    done = torchrun(
         *("-m", "archspec", "train", str(tmp_path / "net.yaml")),
         *("--data", f"folder:{pictures}", "--device", "cpu", "--output", str(tmp_path / "run")),
     )

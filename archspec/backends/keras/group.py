@@ -94,7 +94,9 @@ class TensorFlowGroup:
         """Nothing to do: TensorFlow keeps its connections as long as the process lives."""
 
     def _means(self, tensors: list[Any]) -> list[Any]:
-        totals = self._exchange(lambda context, own: context.all_reduce("SUM", own), tensors)
+        totals = self._exchange(
+            lambda context, own: context.all_reduce("SUM", own), tensors
+        )
         return [total / self.size for total in totals]
 
     def _every(self, tensors: list[Any]) -> list[Any]:

@@ -1,10 +1,18 @@
-"""What test_groups.py lets two processes do, each with a part of the work; prints JSON lines."""
+"""What each of two processes does that torchrun starts for the tests; see `launched` in conftest.
+
+Functions are checks of test_groups.py: each gets a group, and what it finds is written as JSON.
+Then come the runs of test_many_devices.py.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +21,23 @@ from archspec.backends import get_backend
 from archspec.backends.base import Execution, Group, TrainableBackend
 from archspec.diagnostics import ArchspecError
 from archspec.spec.recipe import Recipe
+from archspec.training import RunOptions, run
+from archspec.training.options import Progress, Silent
+from archspec.training.stopping import Stopped
+
+
+def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
+    """Two processes of a program in Python, as torchrun starts them on one machine."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here.parent), str(here)])
+    return subprocess.run(
+        [sys.executable, *launcher, *words],
+        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def group() -> Group:
@@ -172,19 +197,100 @@ def masked(own: Group) -> Any:
     return drawn
 
 
-def main(names: list[str]) -> None:
-    for name in names:
+CHECKS = (numbers, normalized, trained, masked, one_fails, all_fail, one_is_gone, numbers)
+
+# A head on the first layer, batch norm, a schedule and multipliers.
+SGD = """\
+archspec: 1
+name: small
+input: {channels: 1, height: 8, width: 8}
+variables: {classes: 10}
+layers:
+  - {name: conv, type: conv2d, filters: 4, kernel_size: 3, bias: false}
+  - {name: norm, type: batch_norm, eps: 1.0e-3, decay: 0.9}
+  - {name: relu, type: relu}
+  - {name: aux.flatten, type: flatten}
+  - {name: aux.fc, type: dense, units: $classes}
+  - {name: pool, type: max_pool2d, kernel_size: 3, inputs: [relu]}
+  - {name: flatten, type: flatten}
+  - {name: fc, type: dense, units: $classes}
+auxiliary:
+  - {layer: aux.fc, loss_weight: 0.3}
+training:
+  epochs: 3
+  batch_size: 8
+  optimizer: {type: sgd, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005}
+  schedule: {type: steps, epochs: [3], factor: 0.1}
+  parameters: [{match: "*.bias", learning_rate: 2, weight_decay: 0}]
+  preprocessing: {mean: data, std: data}
+"""
+ADAM = SGD.replace(
+    "optimizer: {type: sgd, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005}",
+    "optimizer: {type: adamw, learning_rate: 0.01, weight_decay: 0.1}\n"
+    "  gradient_clipping: 1\n  label_smoothing: 0.1",
+)
+SPECS = {"sgd": SGD, "adamw": ADAM}
+
+
+class Terminate(Silent):
+    """Lets the process that reports, and no other, be told to stop in the second epoch."""
+
+    def step(self, progress: Progress) -> None:
+        if progress.epoch == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def train(folder: Path, name: str, spec: str = "sgd", **options: Any) -> None:
+    """60 digits to train on, 15 to hold out: in batches of 8, two processes get 4 and 3 at last."""
+    several = {"limit": 75, "device": "cpu", "output": folder / name, **options}
+    run(folder / f"{spec}.yaml", RunOptions(**several))
+
+
+def alone(folder: Path) -> None:
+    """Runs of one process, before the other one looks for it."""
+    os.environ["WORLD_SIZE"] = "1"
+    for name, text in SPECS.items():
+        (folder / f"{name}.yaml").write_text(text)
+        train(folder, name, name)
+    train(folder, "begun", epochs=1)
+    os.environ["WORLD_SIZE"] = "2"
+
+
+def together(folder: Path) -> None:
+    """The same runs of two."""
+    for name in SPECS:
+        train(folder, f"{name}-two", name)
+    train(folder, "divided", shard_model=True)
+    run(None, RunOptions(resume=folder / "begun", device="cpu", epochs=3))
+    options = RunOptions(limit=75, device="cpu", output=folder / "stopped")
+    try:
+        run(folder / "sgd.yaml", options, Terminate())
+    except Stopped as stopped:
+        (folder / f"stopped-{os.environ['RANK']}").write_text(str(stopped.signal))
+    os.environ["WORLD_SIZE"] = "1"
+    if os.environ["RANK"] == "0":
+        run(None, RunOptions(resume=folder / "stopped", device="cpu"))
+
+
+def main(folder: Path) -> None:
+    rank = int(os.environ["RANK"])
+    if rank == 0:
+        alone(folder)
+    found = []
+    for check in CHECKS:
         own = group()
-        found: Any
+        result: Any
         try:
             with own.together():
-                found = globals()[name](own)
+                result = check(own)
         except ArchspecError as error:
-            found = f"ArchspecError: {error}"
+            result = f"ArchspecError: {error}"
         except SystemExit as end:
-            found = f"exit {end.code}"
-        print(json.dumps([name, own.rank, found]), flush=True)
+            result = f"exit {end.code}"
+        found.append([check.__name__, rank, result])
+    (folder / f"checks-{rank}.json").write_text(json.dumps(found))
+    together(folder)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Path(sys.argv[1]))
