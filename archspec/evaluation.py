@@ -16,8 +16,9 @@ from archspec.graph import Graph
 from archspec.prediction import DEFAULT_BACKEND, Classifier, classifier
 from archspec.training.checkpoint import RunFolder, RunRecord, run_around
 from archspec.training.clock import Clock
-from archspec.training.data import Images, Scaling, split
+from archspec.training.data import Images, split
 from archspec.training.metrics import Score, confusion, sums
+from archspec.training.pixels import Scaling
 from archspec.training.sources import Source, open_source, shown
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ def evaluate(
         part = f"{limit:,} of {part}"
     source.check(indices)
     shape = network.graph.input_shape
-    images = Images(source, indices, shape, Scaling.of(network.preprocessing, shape[0]))
+    recipe = network.preprocessing
+    images = Images(source, indices, shape, Scaling.of(recipe, shape[0]), recipe)
     size = batch_size or (record.recipe.batch_size if record else DEFAULT_BATCH)
     clock = Clock()
     found = sums(
@@ -185,6 +187,8 @@ def _chosen(
         source = open_source(data)
     if record is not None and source.fingerprint == record.fingerprint:
         return source, split(source, record.limit)[1], "the images that the run holds out"
+    if source.held_out is not None:
+        return source, list(source.held_out), "the images that the source holds out"
     return source, list(range(len(source.labels))), "all images"
 
 

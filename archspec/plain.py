@@ -49,6 +49,8 @@ def plain_spec(graph: Graph, recipe: Recipe | None = None) -> str:
         training = recipe.model_dump(mode="json", exclude_none=True)
         if not recipe.ignore:
             del training["ignore"]
+        if not recipe.augmentation.changes:
+            del training["augmentation"]
         text += _dump({"training": training}, False)
     return text
 

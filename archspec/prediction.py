@@ -21,8 +21,7 @@ from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 from archspec.spec.preprocessing import Preprocessing
 from archspec.training.checkpoint import RUN, RunFolder, run_around, weights_in
-from archspec.training.data import Scaling
-from archspec.training.pixels import fitted
+from archspec.training.pixels import Scaling, fitted, least, require_fit
 from archspec.training.sources import SUFFIXES, check_images, images_below, read_image, shown
 from archspec.weights.files import regular
 
@@ -104,13 +103,15 @@ class Classifier:
 
         paths = _files(images)
         check_images(paths)
-        scaling = Scaling.of(self.preprocessing, self.graph.input_shape[0])
+        shape, recipe = self.graph.input_shape, self.preprocessing
+        scaling, enough = Scaling.of(recipe, shape[0]), least(shape, recipe)
         size = min(BATCH, len(paths))
         for first in range(0, len(paths), size):
             batch = paths[first : first + size]
-            pixels = np.zeros((size, *_last(self.graph.input_shape)), "float32")
+            pixels = np.zeros((size, *_last(shape)), "float32")
             for place, path in enumerate(batch):
-                pixels[place] = scaling.scaled(fitted(read_image(path), self.graph.input_shape))
+                image = fitted(read_image(path, enough), shape, recipe)
+                scaling.scaled(image, out=pixels[place])
             logits = self.predictor.logits(pixels)
             for path, row in zip(batch, logits, strict=False):
                 yield Prediction(path, self._best(path, row, top), row)
@@ -154,7 +155,7 @@ def classifier(
     `weights` is a file, or the folder of a run or a checkpoint: without a `spec`, a run gives its
     spec, its pre-processing and its class names, and any other file is AlexNet's. `labels` is a
     text file with one label a line. `preprocessing` replaces keys of the recipe's (`rescale`,
-    `mean`, `std`).
+    `mean`, `std`, `short_side`).
 
     Raises SpecError for a spec that cannot be built and ArchspecError for what is missing or does
     not fit.
@@ -248,12 +249,15 @@ def _preprocessing(
             "--rescale, or in the spec under `training.preprocessing`"
         )
     before = recipe.model_dump() if recipe is not None else {}
+    if "short_side" in given:
+        before.pop("center_crop", None)  # it was cut out of a picture of another size
     try:
         found = Preprocessing.model_validate({**before, **given})
     except ValidationError as error:
         # The deepest: the other kind that a statistic may be of, `data`, was not meant by numbers.
         problem = max(error.errors(), key=lambda one: len(one["loc"]))
-        raise ArchspecError(f"--{problem['loc'][0]}: {problem['msg']}") from None
+        option = str(problem["loc"][0]).replace("_", "-")
+        raise ArchspecError(f"--{option}: {problem['msg']}") from None
     measured = [name for name in ("mean", "std") if getattr(found, name) == "data"]
     if measured:
         options = " and ".join(f"--{name}" for name in measured)
@@ -263,6 +267,7 @@ def _preprocessing(
             f"with {options}, one a channel"
         )
     Scaling.of(found, graph.input_shape[0])
+    require_fit(graph.input_shape, found)
     return found
 
 

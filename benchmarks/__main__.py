@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import analysis, layers, training, zoo
+from benchmarks import analysis, data, layers, training, zoo
 
 COLD = """\
 The cold target of 10 is not met. Half of the command's time is the import of the four libraries
@@ -30,7 +30,7 @@ def main() -> None:
     """Run all parts in this one process, so that every ratio stems from one run."""
     print(HEAD)
     table = []
-    for part in (analysis, layers, training):
+    for part in (analysis, layers, data, training):
         for row in part.rows():
             line = row.markdown()
             print(line, flush=True)

@@ -29,6 +29,7 @@ COMMANDS = (
     "specs",
     "build",
     "verify",
+    "data",
     "train",
     "runs",
     "evaluate",

@@ -56,6 +56,14 @@ def predict(
     rescale: Annotated[
         float | None, typer.Option("--rescale", help="Instead of the recipe's: 0.00392157.")
     ] = None,
+    short_side: Annotated[
+        int | None,
+        typer.Option(
+            "--short-side",
+            min=1,
+            help="Scale pictures until the shorter side is so long, and cut the middle out: 256.",
+        ),
+    ] = None,
     backend: Annotated[
         str, typer.Option("--backend", metavar="torch|keras|numpy|...", help="The backend.")
     ] = "torch",
@@ -75,7 +83,12 @@ def predict(
     from archspec import api
     from archspec.report import prediction
 
-    given = {"mean": _numbers("--mean", mean), "std": _numbers("--std", std), "rescale": rescale}
+    given = {
+        "mean": _numbers("--mean", mean),
+        "std": _numbers("--std", std),
+        "rescale": rescale,
+        "short_side": short_side,
+    }
     found = api.classifier(
         weights,
         spec,

@@ -30,7 +30,9 @@ def train(
         str | None,
         typer.Option(
             "--data",
-            help="`folder:DIR` with one sub-folder a class, or `digits`, which it is if left out.",
+            metavar="KIND[:...]",
+            help="`digits`, which it is if left out; `folder:DIR` with one sub-folder a class, or "
+            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `synthetic`.",
         ),
     ] = None,
     epochs: Annotated[
@@ -101,6 +103,10 @@ def train(
             "where it does not fit into a GPU.",
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write the figures for TensorBoard too, into the run."),
+    ] = False,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
@@ -139,6 +145,7 @@ def train(
         save_every=save_every,
         devices=devices,
         shard_model=shard_model,
+        tensorboard=tensorboard,
     )
     try:
         api.train(spec, options, report)

@@ -27,7 +27,7 @@ def settings(rule: Optimizer) -> Iterator[str]:
 
 
 def recipe_lines(recipe: Recipe) -> str:
-    """The whole recipe but for its preprocessing, in lines that begin with "recipe: "."""
+    """The recipe but for the numbers of its preprocessing, in lines that begin with "recipe: "."""
     rule = recipe.optimizer
     rate, *others = settings(rule)
     warmup = recipe.warmup
@@ -43,6 +43,10 @@ def recipe_lines(recipe: Recipe) -> str:
         items.append(f"label smoothing {recipe.label_smoothing:g}")
     if recipe.gradient_clipping is not None:
         items.append(f"gradients clipped to {recipe.gradient_clipping:g}")
+    if recipe.parameters:
+        items.append(f"{counted(len(recipe.parameters), 'rule')} for parameters")
+    said = recipe.augmentation.model_dump(exclude_defaults=True)
+    items += [name.replace("_", " ") for name in said]
     # Lines end between two items only.
     text = "recipe: " + ", ".join(
         item.replace(" ", "\N{NO-BREAK SPACE}") for item in [*items, f"seed {recipe.seed}"]

@@ -6,7 +6,7 @@ import fnmatch
 import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from archspec.spec.fields import (
@@ -18,7 +18,7 @@ from archspec.spec.fields import (
     wrong_value,
 )
 from archspec.spec.ignore import ABOUT_IGNORE, Ignores
-from archspec.spec.preprocessing import Preprocessing
+from archspec.spec.preprocessing import Augmentation, Preprocessing
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -309,12 +309,32 @@ class Recipe(SpecModel):
         default=(), description="what some parameters do differently, by pattern over their names"
     )
     preprocessing: Preprocessing = Field(
-        default=Preprocessing(), description="what becomes of pixel values"
+        default=Preprocessing(), description="what becomes of images and of pixel values"
+    )
+    augmentation: Augmentation = Field(
+        default=Augmentation(), description="what is done to training images by chance"
     )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
         default=0, description="for initial weights, order of the images and dropout"
     )
     ignore: Ignores = Field(default=(), description=ABOUT_IGNORE)
+
+    @field_validator("augmentation")
+    @classmethod
+    def _room(cls, value: Augmentation, info: ValidationInfo) -> Augmentation:
+        preprocessing = info.data.get("preprocessing")
+        if (
+            preprocessing is not None
+            and preprocessing.short_side is None
+            and value.random_crop is not None
+            and value.random_crop.padding == 0
+        ):
+            raise PydanticCustomError(
+                "spec",
+                "without `short_side` in `preprocessing` images have the size of the input, and "
+                "`random_crop` nothing to choose from: say that, or `random_crop.padding`",
+            )
+        return value
 
     def multipliers(self, parameter: str) -> tuple[float, float]:
         """The learning-rate and weight-decay multipliers of a parameter; the last match counts.

@@ -6,6 +6,10 @@ the seed and the epoch alone, decoding in threads ahead of the model.
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 from archspec.analysis.numbers import counted
 from archspec.diagnostics import ArchspecError
 from archspec.layers.base import Shape, show
-from archspec.spec.preprocessing import Preprocessing
-from archspec.training.pixels import fitted
+from archspec.spec.preprocessing import Augmentation, PcaJitter, Preprocessing
+from archspec.spec.recipe import Recipe
+from archspec.training.augmentation import augmented
+from archspec.training.pixels import PLAIN, Scaling, around, fitted, least, require_fit, ten_crops
 from archspec.training.sources import Source, shown
+from archspec.training.statistics import Moments, PixelStatistics, rounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +30,14 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.floating[Any]]
 
+NONE = Augmentation()
 HELD_OUT = 0.2
 SPLIT_SEED = 0
 STATISTICS_IMAGES = 1000
-# Digits of a measured mean or deviation: what the run folder shows is what was computed with.
-STATISTICS_DIGITS = 6
-THREADS = 2
-AHEAD = 4
+# Threads that decode, at most, one for each core; and the bytes of the batches that are ready or
+# under way, which bound them where batches are huge.
+THREADS = 16
+AHEAD_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -52,25 +60,42 @@ class Epoch:
         """The seed of what a network draws in a step, which counts from 0 in each epoch."""
         return (self.shuffle_seed * 1_000_033 + batch) % 2**31
 
+    def numbers(self, index: int) -> np.random.Generator:
+        """The random numbers of image `index` of a source.
+
+        Philox gives independent numbers for every key (Salmon et al. 2011), so that none has to
+        be drawn before another, in whatever thread or process.
+        """
+        import numpy as np
+
+        key = index << 64 | self.seed << 32 | self.number
+        return np.random.Generator(np.random.Philox(key=key))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Images:
-    """A part of a source, as grain reads it: every image at the network's input size."""
+    """A part of a source: every image at the network's input size `shape`.
+
+    They are scaled as the recipe says where there is a `scaling`, else pixel values of 0 to 255.
+    With `crops` there are the `ten_crops` of each instead, 10,H,W,C, scaled as `preprocessing`
+    says, and no augmentation.
+    """
 
     source: Source
     indices: Sequence[int]
     shape: Shape
     scaling: Scaling | None = None
+    preprocessing: Preprocessing = PLAIN
+    augmentation: Augmentation = NONE
+    crops: bool = False
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        index = self.indices[position]
-        pixels = fitted(self.source.image(index), self.shape)
-        if self.scaling is not None:
-            pixels = self.scaling.scaled(pixels)
-        return {"image": pixels, "label": self.source.labels[index]}
+        """One `image` H,W,C in float32 and its `label`, without augmentation."""
+        batch = self._batch([position], None)
+        return {name: values[0] for name, values in batch.items()}
 
     def batches(
         self,
@@ -80,106 +105,163 @@ class Images:
         start: int = 0,
         shard: tuple[int, int] = (0, 1),
     ) -> Iterator[dict[str, Any]]:
-        """Batches of images N,H,W,C and labels; in the order of an `epoch`, or as they are.
+        """Batches of `image` N,H,W,C and `label` N: in order, or as in an epoch of training.
 
-        A shuffled pass leaves out the images that do not fill a last batch, another few each
-        time, unless there is not one full batch. The first `start` batches are not read. Process
-        `rank` of so many, `shard`, reads its part of each batch. What decoding raises is raised
-        here.
+        An epoch leaves out the images that do not fill a last batch, another few each time, unless
+        there is not one full batch. `start` batches are left out at the beginning, and the others
+        are what they would have been with them. `shard` is (rank, number of processes): each
+        process gets its part of every batch, one after the other; of a last one that is not full
+        the parts differ by one image at most, and some may be empty, so that all processes get
+        equally many. What decoding raises is raised here; ArchspecError too where the processes
+        cannot have equal parts of an epoch's batches.
         """
         import grain
 
-        dataset = grain.MapDataset.source(self)
-        if epoch is not None:
-            dataset = dataset.shuffle(seed=epoch.shuffle_seed)
-        full_only = epoch is not None and len(self) >= size
-        dataset = dataset[start * size : len(self) - len(self) % size if full_only else None]
         rank, processes = shard
-        dataset = dataset.batch(size // processes)[rank::processes]
-        options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD)
-        yield from dataset.to_iter_dataset(options)
+        order: Any = range(len(self))
+        total = len(self)
+        if epoch is not None:
+            order = grain.MapDataset.range(total).shuffle(seed=epoch.shuffle_seed)
+            total = self.per_pass(size)
+            require_equal_parts(total, size, processes)
+
+        def batch(number: int) -> dict[str, Any]:
+            first = number * size
+            count = min(size, total - first)
+            begin, end = (first + count * part // processes for part in (rank, rank + 1))
+            return self._batch([int(order[position]) for position in range(begin, end)], epoch)
+
+        numbers = range(start, -(-total // size))
+        if not numbers:
+            return
+        threads, ahead = _readers(size // processes * math.prod(self.shape) * 4)
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+        yield from grain.MapDataset.source(numbers).map(batch).to_iter_dataset(options)
+
+    def _batch(self, positions: Sequence[int], epoch: Epoch | None) -> dict[str, Any]:
+        """Images N,H,W,C and labels of these positions, in new arrays."""
+        import numpy as np
+
+        channels, height, width = self.shape
+        views = (10,) if self.crops else ()
+        images = np.empty((len(positions), *views, height, width, channels), "float32")
+        labels = np.empty(len(positions), "int64")
+        for place, position in enumerate(positions):
+            index = self.indices[position]
+            self._draw(index, epoch, images[place])
+            labels[place] = self.source.labels[index]
+        return {"image": images, "label": labels}
+
+    def _draw(self, index: int, epoch: Epoch | None, out: Array) -> None:
+        """Write an image of the source, or its ten crops, into an array."""
+        shape, recipe = self.shape, self.preprocessing
+        shift = None
+        if self.crops:
+            enough = least(shape, around(shape, recipe))
+            out[...] = ten_crops(self.source.image(index, enough), shape, recipe)
+            return
+        if epoch is None or not self.augmentation.changes:
+            pixels = fitted(self.source.image(index, least(shape, recipe)), shape, recipe)
+        else:
+            enough = least(shape, recipe, self.augmentation.smallest)
+            pixels, shift = augmented(
+                self.source.image(index, enough),
+                shape,
+                recipe,
+                self.augmentation,
+                epoch.numbers(index),
+            )
+        if self.scaling is None:
+            out[...] = pixels
+        else:
+            self.scaling.scaled(pixels, shift, out)
 
     def per_pass(self, size: int) -> int:
-        """The images of a shuffled pass in batches of `size`."""
+        """The images of an epoch in batches of `size`."""
         return len(self) - len(self) % size if len(self) >= size else len(self)
 
 
-@dataclass(frozen=True, eq=False)
-class Scaling:
-    """(p x rescale - mean) / std for a pixel value p, with one mean and std a channel."""
+def require_equal_parts(images: int, size: int, parts: int) -> None:
+    """Every process, or device, trains on the same part of each batch. Raises ArchspecError.
 
-    rescale: float
-    mean: Array
-    std: Array
+    The mean over the parts is that over the batch only where they are equal.
+    """
+    several = f"{parts} processes or devices"
+    if parts > 1 and images < size:
+        fit = f"take --batch-size {images - images % parts} or less"
+        raise ArchspecError(
+            f"the {images:,} training images are fewer than one batch of {size:,}, and {several} "
+            f"share whole batches: {'take fewer of them' if images < parts else fit}"
+        )
+    if size % parts:
+        near = [n for n in (size - size % parts, size - size % parts + parts) if n]
+        raise ArchspecError(
+            f"a batch of {size:,} images does not divide into equal parts for {several}: take "
+            f"--batch-size {' or '.join(map(str, near))}"
+        )
 
-    @classmethod
-    def of(cls, preprocessing: Preprocessing, channels: int) -> Scaling:
-        """The numbers of a recipe, which must be numbers and not `data`. Raises ArchspecError."""
-        import numpy as np
 
-        arrays = []
-        for name, default in (("mean", 0.0), ("std", 1.0)):
-            value = getattr(preprocessing, name)
-            value = (default,) * channels if value is None else value
-            if len(value) != channels:
-                raise ArchspecError(
-                    f"the recipe's preprocessing.{name} has {counted(len(value), 'number')} and "
-                    f"the network reads {counted(channels, 'channel')}"
-                )
-            arrays.append(np.asarray(value, dtype="float32"))
-        return cls(preprocessing.rescale, *arrays)
-
-    def scaled(self, pixels: Array) -> Array:
-        """An image H,W,C of 0 to 255 as the network reads it, in float32."""
-        found: Array = ((pixels * self.rescale - self.mean) / self.std).astype("float32")
-        return found
+def _readers(batch_bytes: int) -> tuple[int, int]:
+    """How many threads make a batch each, and how many batches they are ahead at most."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    threads = max(2, min(THREADS, cores))
+    ahead = max(2, min(2 * threads, AHEAD_BYTES // max(batch_bytes, 1)))
+    return min(threads, ahead), ahead
 
 
 @dataclass(frozen=True)
 class Data:
     """Training and held-out images with their class names.
 
-    `preprocessing` is the recipe's, with numbers in the place of `data`.
+    `preprocessing` and `augmentation` are the recipe's, with numbers in the place of `data`.
     """
 
     classes: tuple[str, ...]
     training: Images
     held_out: Images
     preprocessing: Preprocessing
+    augmentation: Augmentation
+
+    def resolved(self, recipe: Recipe) -> Recipe:
+        """A recipe with what its images need in numbers."""
+        return recipe.model_copy(
+            update={"preprocessing": self.preprocessing, "augmentation": self.augmentation}
+        )
 
 
-def prepare(source: Source, shape: Shape, preprocessing: Preprocessing, limit: int | None) -> Data:
+def prepare(source: Source, shape: Shape, recipe: Recipe, limit: int | None) -> Data:
     """Split a source and measure what its pixels need.
 
-    A fifth of each class is held out; the split and the choice under `limit` depend on the
-    source alone, so that every run and every backend sees the same. Raises ArchspecError.
+    The images that the source's authors hold out are held out, else a fifth of each class; the
+    split and the choice under `limit` depend on the source alone, so that every run and every
+    backend sees the same. Raises ArchspecError.
     """
     if shape[0] not in (1, 3):
         raise ArchspecError(
             f"images have 1 or 3 channels and the network reads {show(shape)}: it cannot be "
             "trained on images"
         )
+    require_fit(shape, recipe.preprocessing)
     training, held_out = split(source, limit)
     source.check(sorted([*training, *held_out]))
-    preprocessing = _measured(Images(source, training, shape), preprocessing)
+    measured = _measured(Images(source, training, shape, None, recipe.preprocessing), recipe)
+    preprocessing, augmentation = measured
     scaling = Scaling.of(preprocessing, shape[0])
+    _require_components(augmentation.pca_jitter, shape[0])
     return Data(
         source.classes,
-        Images(source, training, shape, scaling),
-        Images(source, held_out, shape, scaling),
+        Images(source, training, shape, scaling, preprocessing, augmentation),
+        Images(source, held_out, shape, scaling, preprocessing),
         preprocessing,
+        augmentation,
     )
 
 
 def split(source: Source, limit: int | None) -> tuple[list[int], list[int]]:
     """The numbers of the training and of the held-out images. Raises ArchspecError."""
-    import numpy as np
-
-    numbers = np.random.default_rng(SPLIT_SEED)
-    labels = np.asarray(source.labels)
-    by_class = [
-        numbers.permutation(np.flatnonzero(labels == c)) for c in range(len(source.classes))
-    ]
+    if source.held_out is not None:
+        return _official(source, source.held_out, limit)
+    by_class = _by_class(source, range(len(source.labels)))
     for name, members in zip(source.classes, by_class, strict=True):
         if len(members) < 2:
             raise ArchspecError(
@@ -187,12 +269,7 @@ def split(source: Source, limit: int | None) -> tuple[list[int], list[int]]:
                 "to hold out"
             )
     if limit is not None:
-        least = 2 * len(by_class)
-        if limit < least:
-            raise ArchspecError(
-                f"--limit {limit} is too few for {len(by_class)} classes: each needs an image to "
-                f"train on and one to hold out, so at least {least}"
-            )
+        _require_two_each(limit, len(by_class))
         by_class = _limited(by_class, limit)
     training: list[int] = []
     held_out: list[int] = []
@@ -200,7 +277,46 @@ def split(source: Source, limit: int | None) -> tuple[list[int], list[int]]:
         count = max(1, round(len(members) * HELD_OUT))
         held_out += members[:count].tolist()
         training += members[count:].tolist()
-    return training, sorted(held_out)
+    return sorted(training), sorted(held_out)
+
+
+def _official(
+    source: Source, held_out: Sequence[int], limit: int | None
+) -> tuple[list[int], list[int]]:
+    """The split of the source's authors; of a `limit` a fifth is held out."""
+    apart = set(held_out)
+    training = [index for index in range(len(source.labels)) if index not in apart]
+    if limit is None:
+        return training, sorted(apart)
+    _require_two_each(limit, len(source.classes))
+    count = min(len(apart), max(len(source.classes), round(limit * HELD_OUT)))
+    parts = ((training, limit - count), (sorted(apart), count))
+    first, second = (
+        [int(i) for members in _limited(_by_class(source, part), most) for i in members]
+        for part, most in parts
+    )
+    return sorted(first), sorted(second)
+
+
+def _by_class(source: Source, indices: Sequence[int]) -> list[Any]:
+    """The images of each class, in an order that depends on the source alone."""
+    import numpy as np
+
+    numbers = np.random.default_rng(SPLIT_SEED)
+    chosen = np.asarray(indices)
+    labels = np.asarray(source.labels)[chosen]
+    return [
+        numbers.permutation(chosen[np.flatnonzero(labels == label)])
+        for label in range(len(source.classes))
+    ]
+
+
+def _require_two_each(limit: int, classes: int) -> None:
+    if limit < 2 * classes:
+        raise ArchspecError(
+            f"--limit {limit} is too few for {classes} classes: each needs an image to train on "
+            f"and one to hold out, so at least {2 * classes}"
+        )
 
 
 def _limited(by_class: list[Any], limit: int) -> list[Any]:
@@ -215,32 +331,45 @@ def _limited(by_class: list[Any], limit: int) -> list[Any]:
     return [members[:k] for members, k in zip(by_class, kept, strict=True)]
 
 
-def _measured(images: Images, preprocessing: Preprocessing) -> Preprocessing:
-    """The recipe's numbers, those called `data` measured on up to 1,000 training images."""
+def _measured(images: Images, recipe: Recipe) -> tuple[Preprocessing, Augmentation]:
+    """The recipe's numbers, those called `data` measured on the training images."""
+    preprocessing, augmentation = recipe.preprocessing, recipe.augmentation
+    jitter = augmentation.pca_jitter
+    wanted = [name for name in ("mean", "std") if getattr(preprocessing, name) == "data"]
+    colours = jitter is not None and jitter.eigenvalues == "data"
+    if not wanted and not colours:
+        return preprocessing, augmentation
+    found = images.source.statistics(images.shape[0]) or _statistics(images)
+    scale = preprocessing.rescale
+    # What never varies has no deviation, and nothing to be divided by.
+    numbers = {"mean": found.mean, "std": tuple(value or 1.0 / scale for value in found.std)}
+    preprocessing = preprocessing.model_copy(
+        update={name: tuple(rounded(v * scale) for v in numbers[name]) for name in wanted}
+    )
+    if jitter is not None and colours:
+        measured = {
+            "eigenvalues": tuple(rounded(value * scale**2) for value in found.eigenvalues),
+            "eigenvectors": found.eigenvectors,
+        }
+        jitter = jitter.model_copy(update=measured)
+        augmentation = augmentation.model_copy(update={"pca_jitter": jitter})
+    return preprocessing, augmentation
+
+
+def _statistics(images: Images) -> PixelStatistics:
+    """What the pixels of up to 1,000 images are like, evenly over a part of the source."""
     import numpy as np
 
-    if "data" not in (preprocessing.mean, preprocessing.std):
-        return preprocessing
-    step = -(-len(images) // STATISTICS_IMAGES)
-    chosen = Images(images.source, images.indices[::step], images.shape)
-    total = squares = np.zeros(images.shape[0])
-    count = 0
-    for batch in chosen.batches(32):
-        pixels = batch["image"].astype("float64")
-        total = total + pixels.sum(axis=(0, 1, 2))
-        squares = squares + np.square(pixels).sum(axis=(0, 1, 2))
-        count += pixels[..., 0].size
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-    measured = {"mean": mean, "std": np.where(std > 0, std, 1.0)}
-    return preprocessing.model_copy(
-        update={
-            name: tuple(_rounded(value * preprocessing.rescale) for value in values)
-            for name, values in measured.items()
-            if getattr(preprocessing, name) == "data"
-        }
-    )
+    chosen = images.indices[:: -(-len(images) // STATISTICS_IMAGES)]
+    moments = Moments.none(images.shape[0])
+    for batch in dataclasses.replace(images, indices=chosen).batches(32):
+        moments += Moments.of(batch["image"].astype(np.uint8))
+    return moments.statistics()
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.{STATISTICS_DIGITS}g}")
+def _require_components(jitter: PcaJitter | None, channels: int) -> None:
+    if jitter is not None and len(jitter.eigenvalues) != channels:
+        raise ArchspecError(
+            f"the recipe's augmentation.pca_jitter has {len(jitter.eigenvalues)} eigenvalues and "
+            f"the network reads {counted(channels, 'channel')}"
+        )

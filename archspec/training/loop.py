@@ -20,6 +20,7 @@ from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
+from archspec.training import tensorboard
 from archspec.training.checkpoint import (
     Checkpoint,
     Origin,
@@ -30,7 +31,7 @@ from archspec.training.checkpoint import (
     spec_of,
 )
 from archspec.training.clock import Clock
-from archspec.training.data import Data, Epoch, prepare
+from archspec.training.data import Data, Epoch, prepare, require_equal_parts
 from archspec.training.finetuning import first_weights, frozen, with_remark
 from archspec.training.losses import Losses, NotFinite
 from archspec.training.metrics import score
@@ -43,6 +44,7 @@ from archspec.training.options import (
     RunPlan,
     RunSummary,
     Silent,
+    Together,
     Watcher,
 )
 from archspec.training.overrides import overridden
@@ -79,7 +81,8 @@ def run(
     # First of all: no framework may have computed anything before the processes know one another.
     group = _group(options)
     with group.together():
-        return _run(spec, options, watcher if group.rank == 0 else Silent(), group)
+        told = _watched(watcher, options) if group.rank == 0 else Silent()
+        return _run(spec, options, told, group)
 
 
 def _run(
@@ -99,7 +102,7 @@ def _run(
         watcher.end(summary)
         return summary
 
-    require_equal_parts(recipe.batch_size, len(data.training), group.size * options.devices)
+    require_equal_parts(len(data.training), recipe.batch_size, group.size * options.devices)
     execution = Execution(
         device=options.device, group=group, devices=options.devices, shard=options.shard_model
     )
@@ -117,6 +120,7 @@ def _run(
     watcher.start(_plan(start, trainer, state, execution))
 
     size = recipe.batch_size
+    steps = -(-data.training.per_pass(size) // size)
     losses, shard = Losses(state, group), (group.rank, group.size)
     try:
         with Signals() as signals:
@@ -125,7 +129,7 @@ def _run(
                 epoch = Epoch(recipe.seed, state.epoch)
                 images = data.training.batches(size, epoch=epoch, start=state.batch, shard=shard)
                 for batch in clock.waiting_for(images, trainer.busy):
-                    state.lr = schedule.rate(state.epoch)
+                    state.lr = schedule.rate(state.epoch, state.batch, steps)
                     trainer.reseed(epoch.step_seed(state.batch))
                     loss = trainer.step(batch["image"], batch["label"], state.lr)
                     state.batch, state.step = state.batch + 1, state.step + 1
@@ -147,7 +151,7 @@ def _run(
                     if first_step:
                         clock.leave_out()
                     if report:
-                        watcher.step(_progress(start, state, losses.last, clock.images_per_second))
+                        watcher.step(_progress(start, state, losses.last, clock))
                         reported = time.perf_counter()
                     if save or stop:
                         with clock.paused():
@@ -157,7 +161,7 @@ def _run(
                 losses.read()
                 images_per_second, data_wait = clock.images_per_second, clock.data_wait
                 if clock.images:
-                    watcher.step(_progress(start, state, losses.last, images_per_second))
+                    watcher.step(_progress(start, state, losses.last, clock))
 
                 held_out = score(
                     trainer.logits,
@@ -190,6 +194,20 @@ def _run(
     summary = _summary(folder, state, len(state.metrics) - epochs_before, began)
     watcher.end(summary)
     return summary
+
+
+def _watched(watcher: Watcher, options: RunOptions) -> Watcher:
+    """The watcher, and TensorBoard's where it is asked for or the run began with it."""
+    goes_on = options.resume is not None and (options.resume / tensorboard.FOLDER).is_dir()
+    if not options.tensorboard and not goes_on:
+        return watcher
+    try:
+        return Together(watcher, tensorboard.TensorBoard(watcher.warn))
+    except ArchspecError as error:
+        if options.tensorboard:
+            raise
+        watcher.warn(f"{error}; going on without")
+        return watcher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,8 +244,8 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> tuple[_Start, Checkpo
         loaded, origin = first_weights(thawed, options.weights, options.skip, command)
     elif options.skip:
         raise ArchspecError("--skip is about the weights of a file; say which: --weights FILE")
-    data = prepare(source, graph.input_shape, recipe.preprocessing, options.limit)
-    recipe = recipe.model_copy(update={"preprocessing": data.preprocessing})
+    data = prepare(source, graph.input_shape, recipe, options.limit)
+    recipe = data.resolved(recipe)
     if loaded is not None and options.weights is not None:
         loaded = with_remark(loaded, options.weights, data.preprocessing)
     weights = (
@@ -293,7 +311,7 @@ def _resumed(
         graph,
         recipe,
         source,
-        prepare(source, graph.input_shape, recipe.preprocessing, record.limit),
+        prepare(source, graph.input_shape, recipe, record.limit),
         record.limit,
         options.save_every or record.save_every,
         options.on_nan or record.on_nan,
@@ -310,25 +328,6 @@ def _group(options: RunOptions) -> Group:
         name = RunFolder(options.resume).record().backend
     backend = get_backend(name)
     return backend.group(options.device) if isinstance(backend, TrainableBackend) else ALONE
-
-
-def require_equal_parts(size: int, images: int, parts: int) -> None:
-    """A mean over parts of a batch is that over the batch where they are equal. ArchspecError."""
-    several = f"{parts} processes or devices"
-    if parts > 1 and images < size:
-        fit = f"take --batch-size {images - images % parts} or less"
-        if images < parts:
-            fit = "take fewer"
-        raise ArchspecError(
-            f"the {images:,} training images are fewer than one batch of {size:,}, and {several} "
-            f"share whole batches: {fit}"
-        )
-    if size % parts:
-        near = [n for n in (size - size % parts, size - size % parts + parts) if n]
-        raise ArchspecError(
-            f"a batch of {size:,} images does not divide into equal parts for {several}: take "
-            f"--batch-size {' or '.join(map(str, near))}"
-        )
 
 
 def _backend(name: str) -> TrainableBackend:
@@ -434,9 +433,18 @@ def _plan(start: _Start, trainer: Trainer, state: State, execution: Execution) -
     )
 
 
-def _progress(start: _Start, state: State, loss: float, images_per_second: float) -> Progress:
+def _progress(start: _Start, state: State, loss: float, clock: Clock) -> Progress:
     size, total = start.recipe.batch_size, start.data.training.per_pass(start.recipe.batch_size)
-    return Progress(state.epoch, min(state.batch * size, total), total, loss, images_per_second)
+    return Progress(
+        epoch=state.epoch,
+        images=min(state.batch * size, total),
+        total=total,
+        step=state.step,
+        loss=loss,
+        learning_rate=state.lr,
+        images_per_second=clock.images_per_second,
+        data_wait=clock.data_wait,
+    )
 
 
 def _summary(folder: RunFolder, state: State, trained: int, began: float) -> RunSummary:

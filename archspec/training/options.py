@@ -24,11 +24,11 @@ OnNan = Literal["stop", "skip"]
 class RunOptions:
     """The command line's choices; None leaves what the spec's recipe or the default says.
 
-    `backend` is torch by default; `data` is ``digits`` (the default) or ``folder:DIR``; `limit`
-    bounds the number of images, training and held-out ones together; `output` is the run folder
-    (a new one under ``runs/`` by default). `resume` is the folder of a run to go on with, which
-    keeps its spec, data and recipe: `epochs`, `device`, `save_every` and `on_nan` may be given with
-    it, and anything else that says what the run is.
+    `backend` is torch by default; `data` is a source (`archspec.training.sources.KINDS`), by
+    default ``digits``; `limit` bounds the number of images, training and held-out ones together;
+    `output` is the run folder (a new one under ``runs/`` by default). `resume` is the folder of
+    a run to go on with, which keeps its spec, data and recipe: `epochs`, `device`, `save_every` and
+    `on_nan` may be given with it, and anything else that says what the run is.
 
     `save_every` is a number of steps or a time (``500``, ``10m``) after which the run is saved
     within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
@@ -43,6 +43,9 @@ class RunOptions:
     the layers that `skip` names begin as the spec says, and so do all without it. The layers that
     `freeze` names keep what they begin with. Both hold names of layers or of blocks, or shell
     patterns over them.
+
+    `tensorboard` writes the run's figures for TensorBoard, into its folder; a run that has begun
+    with it goes on with it.
     """
 
     backend: str | None = None
@@ -65,6 +68,7 @@ class RunOptions:
     on_nan: OnNan | None = None
     devices: int = 1
     shard_model: bool | None = None
+    tensorboard: bool = False
 
     def command(self, spec: object) -> list[str]:
         """The words of the command line that say the same."""
@@ -89,6 +93,7 @@ class RunOptions:
             "on-nan": self.on_nan,
             "devices": None if self.devices == 1 else self.devices,
             "shard-model": self.shard_model,
+            "tensorboard": self.tensorboard or None,
         }
         words = ["archspec", "train", *([] if spec is None else [str(spec)])]
         for name, value in options.items():
@@ -153,14 +158,19 @@ class EpochMetrics:
 class Progress:
     """Where a run stands within an epoch: so many `images` of `total` are trained.
 
-    `loss` is the last batch's.
+    `step` counts batches since the run began; `loss` and `learning_rate` are those of the last.
+    `data_wait` is the fraction of the time in which the device had nothing to do because images
+    were not ready.
     """
 
     epoch: int
     images: int
     total: int
+    step: int
     loss: float
+    learning_rate: float
     images_per_second: float
+    data_wait: float
 
 
 @dataclass(frozen=True)
@@ -211,3 +221,35 @@ class Silent:
 
     def end(self, summary: RunSummary) -> None:
         """Say nothing."""
+
+
+class Together:
+    """Several watchers as one; each is told everything, in their order."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def start(self, plan: RunPlan) -> None:
+        """Tell all that the run begins."""
+        for watcher in self._watchers:
+            watcher.start(plan)
+
+    def step(self, progress: Progress) -> None:
+        """Tell all how far the epoch is."""
+        for watcher in self._watchers:
+            watcher.step(progress)
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """Tell all that an epoch has ended."""
+        for watcher in self._watchers:
+            watcher.epoch(metrics)
+
+    def warn(self, message: str) -> None:
+        """Tell all what is wrong."""
+        for watcher in self._watchers:
+            watcher.warn(message)
+
+    def end(self, summary: RunSummary) -> None:
+        """Tell all that the run is over."""
+        for watcher in self._watchers:
+            watcher.end(summary)

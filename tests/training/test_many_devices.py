@@ -14,6 +14,7 @@ from small_runs import metrics
 
 from archspec.diagnostics import ArchspecError
 from archspec.training.checkpoint import RunFolder
+from archspec.training.data import require_equal_parts
 
 FIGURES = ("train_loss", "val_loss", "val_top1", "val_top5", "lr")
 
@@ -86,9 +87,7 @@ def test_one_process_fails_and_all_end_with_its_message(
     ],
 )
 def test_batches_that_do_not_divide(size: int, images: int, message: str) -> None:
-    from archspec.training.loop import require_equal_parts
-
-    require_equal_parts(8, 50, 4)
-    require_equal_parts(size, images, 1)
+    require_equal_parts(50, 8, 4)
+    require_equal_parts(images, size, 1)
     with pytest.raises(ArchspecError, match=message):
-        require_equal_parts(size, images, 4)
+        require_equal_parts(images, size, 4)

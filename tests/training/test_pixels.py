@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from archspec.training.pixels import fitted
+from archspec.diagnostics import ArchspecError
+from archspec.spec.preprocessing import Preprocessing
+from archspec.training.data import Images
+from archspec.training.pixels import fitted, least, require_fit, short_side, ten_crops
+from archspec.training.sources import open_source
 
 
 def columns(width: int, height: int) -> Image.Image:
@@ -17,7 +23,7 @@ def columns(width: int, height: int) -> Image.Image:
 def test_an_image_of_the_right_size_stays() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype="uint8")
     found = fitted(Image.fromarray(pixels), (3, 5, 7))
-    assert found.dtype == np.float32
+    assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, pixels)
 
 
@@ -76,3 +82,100 @@ def white(mode: str) -> Image.Image:
         image.info["transparency"] = b"\xff\x00"
         return image if mode == "P" else image.convert("PA")
     return image.convert(mode)
+
+
+def rule(**keys: Any) -> Preprocessing:
+    return Preprocessing.model_validate({"mean": (0.0, 0.0, 0.0), **keys})
+
+
+def noise(width: int, height: int) -> Image.Image:
+    numbers = np.random.default_rng(0)
+    return Image.fromarray(numbers.integers(0, 256, (height, width, 3), dtype="uint8"))
+
+
+# Width and height, and what they are with a shorter side of 32: the longer one is rounded down.
+SIZES = [((500, 375), (42, 32)), ((375, 500), (32, 42)), ((32, 57), (32, 57)), ((20, 20), (32, 32))]
+
+
+class TestShortSide:
+    @pytest.mark.parametrize(("size", "scaled"), SIZES)
+    def test_the_size(self, size: tuple[int, int], scaled: tuple[int, int]) -> None:
+        assert short_side(size, 32) == scaled
+
+    @pytest.mark.parametrize(("size", "scaled"), SIZES)
+    @pytest.mark.parametrize("crop", [None, (30, 28)])
+    def test_scaled_by_pillow_and_cut_out_of_the_middle(
+        self, size: tuple[int, int], scaled: tuple[int, int], crop: tuple[int, int] | None
+    ) -> None:
+        """What torchvision's Resize(32) and CenterCrop do, by its formulas for their sizes."""
+        image = noise(*size)
+        whole = image.resize(scaled, Image.Resampling.BILINEAR)
+        for height, width in [crop, (24, 27)] if crop else [(24, 27)]:
+            left, top = round((whole.width - width) / 2), round((whole.height - height) / 2)
+            whole = whole.crop((left, top, left + width, top + height))
+        found = fitted(image, (3, 24, 27), rule(short_side=32, center_crop=crop))
+        assert np.abs(found.astype(int) - np.asarray(whole)).max() <= 1
+
+    def test_a_strip_does_not_become_gigabytes(self) -> None:
+        assert fitted(Image.new("RGB", (1, 60_000), 7), (3, 24, 24), rule(short_side=256)).any()
+
+    @pytest.mark.parametrize(
+        ("keys", "said"),
+        [
+            ({"short_side": 26}, "short_side is 26 and the network reads 24 x 27: .* at least 27$"),
+            ({"short_side": 40, "center_crop": 25}, "center_crop is 25 x 25 .* at least 27$"),
+            ({"short_side": 40, "center_crop": (23, 30)}, "center_crop is 23 x 30 .* at least 24$"),
+        ],
+    )
+    def test_smaller_than_the_input(self, keys: dict[str, Any], said: str) -> None:
+        with pytest.raises(ArchspecError, match=said):
+            require_fit((3, 24, 27), rule(**keys))
+
+    def test_as_large_as_the_input(self) -> None:
+        require_fit((3, 24, 27), rule(short_side=27, center_crop=(24, 27)))
+
+    def test_what_a_decoder_must_keep(self) -> None:
+        assert least((3, 24, 27), rule()) == (27, 24)
+        assert least((3, 24, 27), rule(short_side=32)) == (32, 32)
+        assert least((3, 24, 27), rule(), 0.25) == (108, 108)
+
+
+class TestTenCrops:
+    def test_corners_middle_and_their_mirrors(self) -> None:
+        image = noise(42, 32)
+        crops = ten_crops(image, (3, 24, 27), rule(short_side=32, rescale=0.5, std=(2.0,) * 3))
+        assert (crops.shape, crops.dtype) == ((10, 24, 27, 3), np.float32)
+        # Left and top: (42 - 27) / 2 is 7.5, which is rounded to 8.
+        for place, (left, top) in enumerate([(0, 0), (15, 0), (0, 8), (15, 8), (8, 4)]):
+            part = np.asarray(image.crop((left, top, left + 27, top + 24)), dtype="float64") / 4
+            np.testing.assert_array_equal(crops[place], part)
+            np.testing.assert_array_equal(crops[place + 5], part[:, ::-1])
+
+    def test_out_of_the_middle(self) -> None:
+        image = noise(48, 32)
+        recipe = rule(short_side=32, center_crop=32)
+        middle = ten_crops(image.crop((8, 0, 40, 32)), (3, 24, 24), recipe)
+        np.testing.assert_array_equal(ten_crops(image, (3, 24, 24), recipe), middle)
+
+    @pytest.mark.parametrize(("side", "around"), [(224, 256), (227, 259), (28, 32)])
+    def test_the_papers_proportions_without_short_side(self, side: int, around: int) -> None:
+        image = noise(60, 50)
+        np.testing.assert_array_equal(
+            ten_crops(image, (3, side, side), rule()),
+            ten_crops(image, (3, side, side), rule(short_side=around)),
+        )
+
+    def test_in_batches(self) -> None:
+        source = open_source("synthetic:images=20,size=20x24")
+        recipe = rule(short_side=20)
+        images = Images(source, [3, 5, 8], (3, 16, 16), preprocessing=recipe, crops=True)
+        first, second = images.batches(2)
+        assert (first["image"].shape, second["image"].shape) == (
+            (2, 10, 16, 16, 3),
+            (1, 10, 16, 16, 3),
+        )
+        expected = ten_crops(source.image(8), (3, 16, 16), recipe)
+        np.testing.assert_array_equal(second["image"][0], expected)
+
+    def test_grey(self) -> None:
+        assert ten_crops(columns(16, 16), (1, 8, 8), rule(mean=(1.0,))).shape == (10, 8, 8, 1)

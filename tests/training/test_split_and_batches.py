@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_runs import recipe
 
 from archspec.diagnostics import ArchspecError
-from archspec.spec.preprocessing import Preprocessing
 from archspec.training.data import Epoch, Images, prepare, split
-from archspec.training.sources import Digits, Source, open_source
+from archspec.training.sources import Size, Source, open_source
+from archspec.training.sources.digits import Digits
 
-PLAIN = Preprocessing(mean=(0.0,))
+PLAIN = recipe(preprocessing={"mean": [0]})
 
 
 class Numbers(Source):
@@ -26,7 +27,7 @@ class Numbers(Source):
         self.classes = tuple(f"c{label}" for label in range(len(sizes)))
         self.labels: Sequence[int] = np.repeat(np.arange(len(sizes)), sizes).tolist()
 
-    def image(self, index: int) -> Image.Image:
+    def image(self, index: int, least: Size | None = None) -> Image.Image:
         return Image.new("L", (1, 1), index % 256)
 
     def title(self, index: int) -> str:
@@ -82,7 +83,9 @@ def test_channels_that_no_image_has(channels: int) -> None:
 
 class TestScaling:
     def test_measured_on_the_training_images(self) -> None:
-        data = prepare(Digits(), (1, 8, 8), Preprocessing(mean="data", std="data"), 200)
+        data = prepare(
+            Digits(), (1, 8, 8), recipe(preprocessing={"mean": "data", "std": "data"}), 200
+        )
         raw = Images(Digits(), data.training.indices, (1, 8, 8))
         pixels = np.stack([raw[i]["image"] for i in range(len(raw))]).astype("float64")
         assert data.preprocessing.mean == (pytest.approx(pixels.mean(), rel=1e-5),)
@@ -94,7 +97,7 @@ class TestScaling:
 
     def test_a_mean_and_a_deviation_for_each_channel(self, photos: Callable[..., Path]) -> None:
         source = open_source(f"folder:{photos('a', 'b', 'c')}")
-        rule = Preprocessing(rescale=1 / 255, mean="data", std="data")
+        rule = recipe(preprocessing={"rescale": 1 / 255, "mean": "data", "std": "data"})
         data = prepare(source, (3, 12, 16), rule, None)
         raw = Images(source, data.training.indices, (3, 12, 16))
         pixels = np.stack([raw[i]["image"] for i in range(len(raw))]).astype("float64") / 255
@@ -106,41 +109,41 @@ class TestScaling:
         looked_at = []
         image = Digits.image
         monkeypatch.setattr(
-            Digits, "image", lambda self, i: (looked_at.append(i), image(self, i))[1]
+            Digits, "image", lambda self, i, least: (looked_at.append(i), image(self, i, least))[1]
         )
-        prepare(Digits(), (1, 8, 8), Preprocessing(), None)
+        prepare(Digits(), (1, 8, 8), recipe(), None)
         assert 500 < len(looked_at) <= 1000
 
     def test_numbers_of_the_recipe(self) -> None:
-        rule = Preprocessing(rescale=1 / 255, mean=(0.5,), std=(0.25,))
+        rule = recipe(preprocessing={"rescale": 1 / 255, "mean": [0.5], "std": [0.25]})
         data = prepare(Digits(), (1, 8, 8), rule, 20)
-        assert data.preprocessing == rule
+        assert data.preprocessing == rule.preprocessing
         raw = np.asarray(Digits().image(data.training.indices[0]), dtype="float64")
         np.testing.assert_allclose(
             data.training[0]["image"][..., 0], (raw / 255 - 0.5) / 0.25, rtol=1e-5, atol=1e-6
         )
 
     def test_no_deviation_divides_by_one(self) -> None:
-        data = prepare(Digits(), (1, 8, 8), Preprocessing(mean=(100.0,)), 20)
+        data = prepare(Digits(), (1, 8, 8), recipe(preprocessing={"mean": [100]}), 20)
         raw = np.asarray(Digits().image(data.training.indices[0]), dtype="float64")
         np.testing.assert_array_equal(data.training[0]["image"][..., 0], raw - 100)
 
     def test_images_of_one_colour_have_no_deviation(self) -> None:
-        data = prepare(Numbers(2, 2), (1, 1, 1), Preprocessing(std="data"), None)
+        data = prepare(Numbers(2, 2), (1, 1, 1), recipe(preprocessing={"std": "data"}), None)
         assert np.isfinite(data.training[0]["image"]).all()
 
     @pytest.mark.parametrize("name", ["mean", "std"])
     def test_numbers_for_other_channels(self, name: str) -> None:
-        rule = Preprocessing.model_validate({name: [1.0, 1.0]})
+        rule = recipe(preprocessing={name: [1.0, 1.0]})
         with pytest.raises(
             ArchspecError, match=f"preprocessing.{name} has 2 numbers .* 3 channels"
         ):
             prepare(Digits(), (3, 8, 8), rule, 20)
 
 
-def order(size: int, seed: int | None, sizes: tuple[int, ...] = (10, 13)) -> list[list[int]]:
+def order(size: int, epoch: Epoch | None, sizes: tuple[int, ...] = (10, 13)) -> list[list[int]]:
     images = Images(Numbers(*sizes), range(sum(sizes)), (1, 1, 1))
-    batches = images.batches(size, epoch=None if seed is None else Epoch(0, seed))
+    batches = images.batches(size, epoch=epoch)
     return [batch["image"].ravel().astype(int).tolist() for batch in batches]
 
 
@@ -149,43 +152,92 @@ class TestBatches:
         assert order(10, None) == [[*range(10)], [*range(10, 20)], [20, 21, 22]]
 
     def test_shuffled_and_full(self) -> None:
-        found = order(10, 7)
+        found = order(10, Epoch(7, 1))
         assert [len(batch) for batch in found] == [10, 10]
         numbers = [number for batch in found for number in batch]
         assert len(set(numbers)) == 20
         assert numbers != sorted(numbers)
 
     def test_fewer_images_than_a_batch(self) -> None:
-        (batch,) = order(100, 7)
+        (batch,) = order(100, Epoch(7, 1))
         assert sorted(batch) == [*range(23)]
 
     def test_labels_go_with_their_images(self) -> None:
         images = Images(Numbers(10, 13), range(23), (1, 1, 1))
-        for batch in images.batches(4, epoch=Epoch(0, 3)):
+        for batch in images.batches(4, epoch=Epoch(3, 1)):
             assert batch["image"].shape == (4, 1, 1, 1)
             assert batch["image"].dtype == np.float32
             assert (batch["label"] == (batch["image"].ravel() >= 10)).all()
 
     def test_the_order_depends_on_seed_and_epoch_alone(self) -> None:
-        seeds = [Epoch(seed, epoch).shuffle_seed for seed in (0, 1) for epoch in (1, 2, 3)]
-        assert len(set(seeds)) == 6
-        orders = [order(4, seed) for seed in seeds]
-        assert orders == [order(4, seed) for seed in seeds]
+        epochs = [Epoch(seed, number) for seed in (0, 1) for number in (1, 2, 3)]
+        assert len({epoch.shuffle_seed for epoch in epochs}) == 6
+        orders = [order(4, epoch) for epoch in epochs]
+        assert orders == [order(4, epoch) for epoch in epochs]
         assert len({str(found) for found in orders}) == 6
 
     @pytest.mark.parametrize(("count", "size", "expected"), [(23, 10, 20), (20, 10, 20), (3, 8, 3)])
     def test_images_a_pass(self, count: int, size: int, expected: int) -> None:
         images = Images(Numbers(count), range(count), (1, 1, 1))
         assert images.per_pass(size) == expected
-        assert sum(len(b["label"]) for b in images.batches(size, epoch=Epoch(0, 1))) == expected
+        assert sum(len(b["label"]) for b in images.batches(size, epoch=Epoch(1, 1))) == expected
 
     def test_what_a_thread_raises_arrives(self) -> None:
         class Broken(Numbers):
-            def image(self, index: int) -> Image.Image:
+            def image(self, index: int, least: Size | None = None) -> Image.Image:
                 if index == 17:
                     raise ArchspecError("cannot read the image 17")
-                return super().image(index)
+                return super().image(index, least)
 
         with pytest.raises(ArchspecError) as caught:
             list(Images(Broken(10, 13), range(23), (1, 1, 1)).batches(4))
         assert str(caught.value) == "cannot read the image 17"
+
+
+def dealt(count: int, size: int, processes: int, start: int = 0) -> list[list[list[int]]]:
+    """The numbers of the images in the batches of each process, in order."""
+    images = Images(Numbers(count), range(count), (1, 1, 1))
+    return [
+        [
+            batch["image"].ravel().astype(int).tolist()
+            for batch in images.batches(size, start=start, shard=(rank, processes))
+        ]
+        for rank in range(processes)
+    ]
+
+
+class TestShards:
+    @pytest.mark.parametrize(("count", "size", "processes"), [(23, 10, 2), (21, 10, 4), (3, 8, 4)])
+    def test_every_held_out_image_once(self, count: int, size: int, processes: int) -> None:
+        shares = dealt(count, size, processes)
+        assert sorted(n for share in shares for batch in share for n in batch) == [*range(count)]
+        assert {len(share) for share in shares} == {-(-count // size)}
+        for batches in zip(*shares, strict=True):
+            sizes = [len(batch) for batch in batches]
+            assert max(sizes) - min(sizes) <= 1
+
+    def test_a_process_has_a_part_of_each_batch(self) -> None:
+        first, second = dealt(23, 10, 2)
+        assert first == [[*range(5)], [*range(10, 15)], [20]]
+        assert second == [[*range(5, 10)], [*range(15, 20)], [21, 22]]
+
+    def test_an_empty_part_has_the_shape_of_the_others(self) -> None:
+        images = Images(Numbers(5), range(5), (1, 1, 1))
+        *_, last = images.batches(4, shard=(0, 4))
+        assert last["image"].shape == (0, 1, 1, 1)
+        assert last["label"].shape == (0,)
+
+    @pytest.mark.parametrize("start", [0, 1, 2, 3])
+    def test_from_any_batch_on(self, start: int) -> None:
+        for whole, rest in zip(dealt(23, 10, 2), dealt(23, 10, 2, start), strict=True):
+            assert rest == whole[start:]
+
+    def test_a_batch_that_does_not_divide(self) -> None:
+        images = Images(Numbers(23), range(23), (1, 1, 1))
+        with pytest.raises(ArchspecError, match=r"batch of 10 .* equal parts for 4 .* --batch-size 8 or 12$"):
+            list(images.batches(10, epoch=Epoch(0, 1), shard=(0, 4)))
+
+    def test_fewer_images_than_a_batch_for_several(self) -> None:
+        images = Images(Numbers(3), range(3), (1, 1, 1))
+        with pytest.raises(ArchspecError, match="3 training images, fewer than a batch of 4"):
+            list(images.batches(4, epoch=Epoch(0, 1), shard=(0, 2)))

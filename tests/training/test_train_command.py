@@ -96,7 +96,7 @@ def test_one_epoch_of_twenty_images(command: Command, tmp_path: Path) -> None:
         (("--set", "classes=7"), "the network's output is 7 and the data has 10 classes"),
         (("--data", "folder:nowhere"), "the image folder nowhere does not exist"),
         (("--data", "folder:tiny.yaml"), "the image folder tiny.yaml is not a folder"),
-        (("--data", "cifar"), "--data is `digits` or `folder:DIR`, not `cifar`"),
+        (("--data", "cifar"), "--data is `digits`, `folder:DIR`, "),
         (("--output", "tiny.yaml"), "tiny.yaml is a file; choose another --output"),
         (("--output", "tiny.yaml/run"), "cannot write tiny.yaml/run: Not a directory"),
         (("--backend", "numpy"), "the numpy backend cannot train; there are `keras`, `torch`"),

@@ -13,18 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_runs import recipe
 
 from archspec.diagnostics import ArchspecError
-from archspec.spec.preprocessing import Preprocessing
-from archspec.training.data import prepare
-from archspec.training.sources import Folder, open_source
+from archspec.training.data import prepare, split
+from archspec.training.sources import open_source, read_image
+from archspec.training.sources.folder import Folder
 
 Photos = Callable[..., Path]
 SHAPE = (3, 8, 8)
 
 
 def read_all(data: str) -> None:
-    found = prepare(open_source(data), SHAPE, Preprocessing(mean=(0.0,) * 3), None)
+    found = prepare(open_source(data), SHAPE, recipe(preprocessing={"mean": [0, 0, 0]}), None)
     for part in (found.training, found.held_out):
         list(part.batches(2))
 
@@ -146,9 +147,14 @@ class TestFolders:
     def test_no_user_of_that_name(self) -> None:
         assert message("folder:~no-such-user/x").startswith("--data folder:~no-such-user/x: ")
 
-    @pytest.mark.parametrize("data", ["", "folder", "folder:", "cifar10", "digits:5"])
+    @pytest.mark.parametrize(
+        "data", ["", "folder", "folder:", "cifar10", "digits:5", "digits:", "synthetic:"]
+    )
     def test_another_word(self, data: str) -> None:
-        assert message(data) == f"--data is `digits` or `folder:DIR`, not `{data}`"
+        assert message(data) == (
+            "--data is `digits`, `folder:DIR`, `cifar10:DIR`, `cifar100:DIR`, `prepared:DIR`, "
+            f"`synthetic` or `synthetic:KEY=VALUE,...`, not `{data}`"
+        )
 
     def test_a_folder_without_its_kind(self, photos: Photos) -> None:
         folder = photos("a", "b")
@@ -242,3 +248,96 @@ class TestImages:
 
     def test_an_image_that_claims_no_size(self, photos: Photos) -> None:
         self.broken(photos, png(0, 8), "1.png")
+
+
+def parts(photos: Photos, training: tuple[str, ...], *held_out: tuple[str, ...]) -> Path:
+    """A folder with `train` and `val`, which have these classes."""
+    folder = photos(*training, count=3)
+    (folder / "train").mkdir()
+    for name in training:
+        (folder / name).rename(folder / "train" / name)
+    for part, names in zip(("val", "test"), held_out, strict=False):
+        (folder / part).mkdir()
+        for name in names:
+            shutil.copytree(folder / "train" / training[0], folder / part / name)
+            (folder / part / name / "2.png").unlink()
+    return folder
+
+
+class TestOfficialParts:
+    def test_the_second_part_is_held_out(self, photos: Photos) -> None:
+        folder = parts(photos, ("a", "b"), ("a", "b"))
+        found = open_source(f"folder:{folder}")
+        assert found.classes == ("a", "b")
+        assert list(found.labels) == [0, 0, 0, 1, 1, 1, 0, 0, 1, 1]
+        assert found.title(9) == "val/b/1.png"
+        assert split(found, None) == ([0, 1, 2, 3, 4, 5], [6, 7, 8, 9])
+
+    def test_a_limit_counts_both(self, photos: Photos) -> None:
+        found = open_source(f"folder:{parts(photos, ('a', 'b'), ('a', 'b'))}")
+        training, held_out = split(found, 6)
+        assert sorted(found.labels[i] for i in training) == [0, 0, 1, 1]
+        assert [found.labels[i] for i in held_out] == [0, 1]
+        assert max(training) < 6 <= min(held_out)
+        assert split(found, 6) == (training, held_out)
+
+    def test_val_comes_before_test(self, photos: Photos) -> None:
+        folder = parts(photos, ("a", "b"), ("a", "b"), ("a", "c"))
+        assert open_source(f"folder:{folder}").title(6) == "val/a/0.png"
+
+    def test_a_class_that_is_held_out_alone(self, photos: Photos) -> None:
+        folder = parts(photos, ("a", "b"), ("a", "b", "c"))
+        assert message(folder) == (
+            f"{folder}/train lacks classes that {folder}/val has, `c`: both need a folder for each "
+            "class"
+        )
+
+    def test_classes_that_are_not_held_out(self, photos: Photos) -> None:
+        folder = parts(photos, tuple("abcdefgh"), ("a", "b"))
+        assert message(folder) == (
+            f"{folder}/val lacks classes that {folder}/train has, `c`, `d`, `e`, `f`, `g` and 1 "
+            "more: both need a folder for each class"
+        )
+
+    def test_held_out_images_in_a_heap(self, photos: Photos) -> None:
+        folder = parts(photos, ("a", "b"), ())
+        shutil.copy(folder / "train" / "a" / "0.png", folder / "val")
+        assert message(folder).startswith(f"{folder}/val has no sub-folders, and {folder}/train")
+
+    def test_classes_that_are_called_so(self, photos: Photos) -> None:
+        """Pictures of trains, and tests."""
+        found = open_source(f"folder:{photos('train', 'test', count=2)}")
+        assert (found.classes, found.held_out) == (("test", "train"), None)
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    """Something as smooth as a photograph, with a little noise."""
+    numbers = np.random.default_rng(0)
+    colours = numbers.integers(0, 256, (height // 50, width // 50, 3), dtype="uint8")
+    smooth = np.asarray(Image.fromarray(colours).resize((width, height), Image.Resampling.BICUBIC))
+    noise = numbers.integers(-8, 9, smooth.shape)
+    return Image.fromarray((smooth + noise).clip(0, 255).astype("uint8"))
+
+
+class TestDecodingAtASize:
+    @pytest.mark.parametrize("orientation", [1, 6])
+    def test_never_smaller_and_close(self, photos: Photos, orientation: int) -> None:
+        folder = photos("a", "b", count=2)
+        path = folder / "a" / "0.jpg"
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        photograph(1000, 600).save(path, quality=95, exif=exif)
+        whole = read_image(path)
+        for least, factor in [((130, 80), 4), ((251, 100), 2), ((100, 151), 2), ((501, 1), 1)]:
+            wanted = least if orientation == 1 else least[::-1]
+            found = read_image(path, wanted)
+            assert found.size == (whole.width // factor, whole.height // factor)
+            size = (100, 60) if orientation == 1 else (60, 100)
+            exact = np.asarray(whole.resize(size, Image.Resampling.BILINEAR), int)
+            close = np.asarray(found.resize(size, Image.Resampling.BILINEAR), int)
+            assert np.abs(exact - close).mean() < 0.8
+            assert np.abs(exact - close).max() <= 8
+
+    def test_other_formats_come_whole(self, photos: Photos) -> None:
+        path = photos("a", "b", count=2) / "a" / "0.png"
+        assert read_image(path, (2, 2)).size == read_image(path).size

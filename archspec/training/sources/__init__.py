@@ -1,0 +1,61 @@
+"""Where labelled images come from: one module a kind.
+
+A new kind is a module here with a `KIND` and its entry in `KINDS`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from archspec.diagnostics import ArchspecError, shortened
+from archspec.training.sources import cifar, digits, folder, prepared, synthetic
+from archspec.training.sources.base import Kind, Size, Source, shown
+from archspec.training.sources.files import SUFFIXES, check_images, images_below, read_image
+
+KINDS: tuple[Kind, ...] = (
+    digits.KIND,
+    folder.KIND,
+    cifar.CIFAR10,
+    cifar.CIFAR100,
+    prepared.KIND,
+    synthetic.KIND,
+)
+DEFAULT = digits.KIND.name
+
+__all__ = [
+    "DEFAULT",
+    "KINDS",
+    "SUFFIXES",
+    "Kind",
+    "Size",
+    "Source",
+    "check_images",
+    "folder_form",
+    "images_below",
+    "open_source",
+    "read_image",
+    "shown",
+    "usage",
+]
+
+
+def open_source(data: str) -> Source:
+    """The source that `--data` names, such as ``folder:DIR``. Raises ArchspecError."""
+    name, colon, rest = data.partition(":")
+    for kind in KINDS:
+        if kind.name == name and kind.takes(rest if colon else None):
+            return kind.open(rest)
+    meant = f"; did you mean `{shown(folder_form(data))}`?" if data and Path(data).is_dir() else ""
+    raise ArchspecError(f"--data is {usage()}, not `{shortened(data)}`{meant}")
+
+
+def folder_form(path: str) -> str:
+    """What `--data` says for a folder: that of images, or a prepared store."""
+    kind = prepared.KIND if prepared.is_store(Path(path)) else folder.KIND
+    return f"{kind.name}:{path}"
+
+
+def usage() -> str:
+    """What `--data` takes: `digits`, `folder:DIR` or ..."""
+    *others, last = (f"`{form}`" for kind in KINDS for form in kind.forms)
+    return f"{', '.join(others)} or {last}"
