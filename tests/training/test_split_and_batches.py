@@ -239,5 +239,5 @@ class TestShards:
 
     def test_fewer_images_than_a_batch_for_several(self) -> None:
         images = Images(Numbers(3), range(3), (1, 1, 1))
-        with pytest.raises(ArchspecError, match="3 training images, fewer than a batch of 4"):
+        with pytest.raises(ArchspecError, match="3 training images are fewer than one batch of 4"):
             list(images.batches(4, epoch=Epoch(0, 1), shard=(0, 2)))
