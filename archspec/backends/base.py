@@ -141,6 +141,31 @@ class Backend(ABC):
         raise NotImplementedError(f"{self.name} has no format for models")
 
 
+class OutOfMemory(ArchspecError):
+    """A device has too little memory for a step on so many `images`.
+
+    `peak` are the bytes that were in use, `room` those that this process can have; None where the
+    framework does not tell.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        images: int,
+        peak: int | None = None,
+        room: int | None = None,
+        advice: str = "try a smaller --batch-size",
+    ) -> None:
+        super().__init__(
+            f"{device} has too little memory for batches of {images} images; {advice}"
+        )
+        self.device, self.images, self.peak, self.room = device, images, peak, room
+
+    def told(self, advice: str) -> OutOfMemory:
+        """The same with other advice."""
+        return OutOfMemory(self.device, self.images, self.peak, self.room, advice)
+
+
 class Predictor(Protocol):
     """A model with its weights on a device. `engine` is what computes, with its version."""
 

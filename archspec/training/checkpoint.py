@@ -17,6 +17,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -200,13 +201,13 @@ class RunFolder:
             durable.remove(self.path / CHECKPOINTS)
             (self.path / CHECKPOINTS).mkdir()
             durable.write_file(self.path / f"model_{record.backend}.py", source.encode())
-        self.save(graph, record.recipe, checkpoint)
+        self.save(graph, plain_spec(graph, record.recipe), checkpoint)
         self.describe(graph, record)
 
     def describe(self, graph: Graph, record: RunRecord) -> None:
         """Write `spec.yaml` and `run.json`, both with the recipe."""
         self._write(SPEC, plain_spec(graph, record.recipe))
-        text = TypeAdapter(RunRecord).dump_json(record, indent=2).decode()
+        text = _records().dump_json(record, indent=2).decode()
         self._write(RUN, text + "\n")
         with _writing(self.path):
             (self.path / BEGINNING).unlink(missing_ok=True)
@@ -215,7 +216,7 @@ class RunFolder:
         """What `describe` wrote."""
         path = self.path / RUN
         try:
-            found: RunRecord = TypeAdapter(RunRecord).validate_json(path.read_bytes())
+            found: RunRecord = _records().validate_json(path.read_bytes())
         except OSError as error:
             reason = f"no {RUN}" if isinstance(error, FileNotFoundError) else error.strerror
             raise ArchspecError(
@@ -241,10 +242,11 @@ class RunFolder:
             elif found != "".join(lines):
                 durable.write_file(path, "".join(lines).encode())
 
-    def save(self, graph: Graph, recipe: Recipe, checkpoint: Checkpoint) -> None:
+    def save(self, graph: Graph, spec: str, checkpoint: Checkpoint) -> None:
         """Write a checkpoint of `graph` whole, then delete those that are no longer kept.
 
-        Where it cannot be written, all that were there are there.
+        `spec` is its text with the recipe. Where it cannot be written, all that were there are
+        there.
         """
         state = checkpoint.state
         target = self._checkpoint(state.step)
@@ -254,8 +256,8 @@ class RunFolder:
                 {
                     WEIGHTS: store.encode(graph, checkpoint.weights),
                     OPTIMIZER: store.encode(graph, checkpoint.optimizer, "optimizer"),
-                    STATE: TypeAdapter(State).dump_json(state, indent=2) + b"\n",
-                    SPEC: plain_spec(graph, recipe).encode(),
+                    STATE: _states().dump_json(state, indent=2) + b"\n",
+                    SPEC: spec.encode(),
                 },
             )
         steps = sorted(
@@ -346,6 +348,16 @@ def spec_of(weights: Path) -> str | Path:
     return catalog.DEFAULT if run is None else run.spec
 
 
+@cache
+def _records() -> TypeAdapter[RunRecord]:
+    return TypeAdapter(RunRecord)
+
+
+@cache
+def _states() -> TypeAdapter[State]:
+    return TypeAdapter(State)
+
+
 def recipe_hash(recipe: Recipe) -> str:
     """SHA-256 of what a recipe does in an epoch: all that is not a default but their number."""
     content = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"epochs", "ignore"})
@@ -369,7 +381,7 @@ def _damage(path: Path) -> str | None:
 def _state(path: Path) -> State:
     """The state of a checkpoint. Raises Damaged."""
     try:
-        found: State = TypeAdapter(State).validate_json((path / STATE).read_bytes())
+        found: State = _states().validate_json((path / STATE).read_bytes())
     except ValidationError as error:
         raise durable.Damaged(f"{STATE} is no state of a run: {_first(error)}") from None
     except OSError as error:

@@ -176,6 +176,14 @@ class Images:
         else:
             self.scaling.scaled(pixels, shift, out)
 
+    def members(self, size: int, epoch: Epoch, batch: int) -> list[int]:
+        """The numbers, in the source, of the images of a batch of an epoch; it counts from 0."""
+        import grain
+
+        order = grain.MapDataset.range(len(self)).shuffle(seed=epoch.shuffle_seed)
+        positions = range(batch * size, min((batch + 1) * size, len(self)))
+        return [self.indices[int(order[position])] for position in positions]
+
     def per_pass(self, size: int) -> int:
         """The images of an epoch in batches of `size`."""
         return len(self) - len(self) % size if len(self) >= size else len(self)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend, trainable_backends
-from archspec.backends.base import ALONE, Execution, Group, TrainableBackend
+from archspec.backends.base import ALONE, Execution, Group, OutOfMemory, TrainableBackend
 from archspec.backends.initial import initial_weights
 from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing
@@ -53,6 +53,7 @@ from archspec.training.saving import Interval, Saver
 from archspec.training.schedule import Schedule
 from archspec.training.sources import DEFAULT, Source, open_source, shown
 from archspec.training.stopping import BrokenOff, Signals, Stopped
+from archspec.training.trouble import Chance, diverged, exhausted
 from archspec.version import __version__
 from archspec.weights.loading import completed
 
@@ -121,7 +122,8 @@ def _run(
 
     size = recipe.batch_size
     steps = -(-data.training.per_pass(size) // size)
-    losses, shard = Losses(state, group), (group.rank, group.size)
+    losses, chance = Losses(state, group), Chance(start.graph, recipe, start.backend, data.training)
+    shard = (group.rank, group.size)
     try:
         with Signals() as signals:
             while state.epoch <= recipe.epochs:
@@ -150,6 +152,9 @@ def _run(
                         losses.read()
                     if first_step:
                         clock.leave_out()
+                    if report and chance.found(state):
+                        with clock.paused():
+                            watcher.warn(chance.explained(trainer.weights(), state))
                     if report:
                         watcher.step(_progress(start, state, losses.last, clock))
                         reported = time.perf_counter()
@@ -169,7 +174,8 @@ def _run(
                     group.sum,
                 )
                 if not math.isfinite(held_out.loss):
-                    raise NotFinite(f"the held-out loss is {held_out.loss} {losses.place}")
+                    place = losses.place
+                    raise NotFinite(f"the held-out loss is {held_out.loss} {place}", place)
                 row = EpochMetrics(
                     epoch=state.epoch,
                     step=state.step,
@@ -185,10 +191,16 @@ def _run(
                 state.end_epoch(row, schedule.state)
                 saver.save(state, last=state.epoch > recipe.epochs)
                 watcher.epoch(row)
+                if chance.found(state):
+                    watcher.warn(chance.explained(trainer.weights(), state))
     except BrokenOff:  # a signal, while the epoch was scored
         saver.save(state, last=True)
         raise Stopped(signals.number, folder.path) from None
     except ArchspecError as error:
+        if isinstance(error, NotFinite):
+            error = diverged(error, data.training, recipe)
+        if isinstance(error, OutOfMemory):
+            error = exhausted(error, start.graph)
         raise saver.given_up(error, state, losses) from None
 
     summary = _summary(folder, state, len(state.metrics) - epochs_before, began)

@@ -11,10 +11,6 @@ from archspec.diagnostics import ArchspecError
 from archspec.training.checkpoint import State
 
 
-class NotFinite(ArchspecError):
-    """A number that training computed is NaN or infinite."""
-
-
 @dataclass(frozen=True)
 class Place:
     """A step: where it stands in its epoch and in the run, from 1, and its learning rate."""
@@ -29,6 +25,14 @@ class Place:
             f"in epoch {self.epoch}, batch {self.batch} (step {self.step:,}), at a learning rate "
             f"of {self.rate:g}"
         )
+
+
+class NotFinite(ArchspecError):
+    """A number that training computed is NaN or infinite, at `place` if that is known."""
+
+    def __init__(self, message: str, place: Place | None = None) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class Losses:
@@ -66,7 +70,7 @@ class Losses:
         means = self._group.sum(own) / self._group.size
         for (place, _), loss in zip(unread, means.tolist(), strict=True):
             if not math.isfinite(loss):
-                raise NotFinite(f"the loss is {loss} {place}")
+                raise NotFinite(f"the loss is {loss} {place}", place)
             self._state.losses += loss
             self._state.counted += 1
             self.last = loss

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from archspec.backends.base import OutOfMemory
 from archspec.diagnostics import ArchspecError, shortened
 from archspec.graph import Graph
+from archspec.plain import plain_spec
 from archspec.spec.recipe import Recipe
 from archspec.training.checkpoint import Checkpoint, RunFolder, RunRecord, State
 from archspec.training.losses import Losses, NotFinite
@@ -64,7 +66,8 @@ class Saver:
         watcher: Watcher,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder, self._graph, self._recipe, self._trainer = folder, graph, recipe, trainer
+        self._folder, self._graph, self._trainer = folder, graph, trainer
+        self._spec = plain_spec(graph, recipe)
         self._writes, self._alone = group.rank == 0, group.size == 1
         self._interval, self._watcher, self._now = interval, watcher, now
         self._at = now()
@@ -104,7 +107,7 @@ class Saver:
         self._at = self._now()
         try:
             if self._writes:
-                self._folder.save(self._graph, self._recipe, checkpoint)
+                self._folder.save(self._graph, self._spec, checkpoint)
             self._saved = _place(state)
             if not self._writes:
                 return
@@ -117,12 +120,12 @@ class Saver:
     def given_up(self, error: ArchspecError, state: State, losses: Losses) -> ArchspecError:
         """The error that ends a run, with what can be done; what is good is saved first.
 
-        That is nothing after a step whose numbers are none.
+        That is nothing after a step whose numbers are none, or which ended half-way.
         """
         if isinstance(error, Unsaved):
             return error
         # Of several processes only this one may have an error, and cannot save by itself.
-        if self._alone and not isinstance(error, NotFinite):
+        if self._alone and not isinstance(error, (NotFinite, OutOfMemory)):
             try:
                 losses.read()
                 self.save(state, last=True)

@@ -234,7 +234,9 @@ class TestShards:
 
     def test_a_batch_that_does_not_divide(self) -> None:
         images = Images(Numbers(23), range(23), (1, 1, 1))
-        with pytest.raises(ArchspecError, match=r"batch of 10 .* equal parts for 4 .* --batch-size 8 or 12$"):
+        with pytest.raises(
+            ArchspecError, match=r"batch of 10 .* equal parts for 4 .* --batch-size 8 or 12$"
+        ):
             list(images.batches(10, epoch=Epoch(0, 1), shard=(0, 4)))
 
     def test_fewer_images_than_a_batch_for_several(self) -> None:

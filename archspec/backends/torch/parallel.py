@@ -23,7 +23,7 @@ GATHERED = 32 * 2**20
 FITS = 0.8
 
 
-def parallel(graph: Graph, model: Any, device: str, execution: Execution) -> Any:
+def parallel(graph: Graph, model: Any, execution: Execution) -> Any:
     """What to call instead of the model in training, so that gradients are means over processes.
 
     With `execution.shard` each process holds a part of every parameter, gradient and optimiser
@@ -33,6 +33,7 @@ def parallel(graph: Graph, model: Any, device: str, execution: Execution) -> Any
     if execution.group.size == 1:
         return model
     synchronize(graph, model)
+    device = execution.device
     if execution.shard or (execution.shard is None and not _fits(graph, device)):
         _shard(graph, model, device)
         return model
