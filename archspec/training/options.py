@@ -34,6 +34,9 @@ class RunOptions:
     within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
     stops, or goes on as if the step had not been.
 
+    `devices` are those of one process that divide each batch (Keras on JAX). `shard_model` gives
+    each of several processes a part of the model; None does where it is too large for a device.
+
     `recipe` replaces keys of the recipe, such as ``optimizer.momentum`` (None leaves one out).
 
     `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
@@ -63,6 +66,8 @@ class RunOptions:
     freeze: tuple[str, ...] = ()
     save_every: str | None = None
     on_nan: OnNan | None = None
+    devices: int = 1
+    shard_model: bool | None = None
     tensorboard: bool = False
 
     def command(self, spec: object) -> list[str]:
@@ -86,14 +91,18 @@ class RunOptions:
             "freeze": self.freeze,
             "save-every": self.save_every,
             "on-nan": self.on_nan,
+            "devices": None if self.devices == 1 else self.devices,
+            "shard-model": self.shard_model,
             "tensorboard": self.tensorboard or None,
         }
         words = ["archspec", "train", *([] if spec is None else [str(spec)])]
         for name, value in options.items():
             several = value if isinstance(value, (list, tuple)) else [value]
             for one in several:
-                if one is not None:
-                    words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
+                if isinstance(one, bool):
+                    words.append(f"--{name}" if one else f"--no-{name}")
+                elif one is not None:
+                    words += [f"--{name}", str(one)]
         return words
 
 
@@ -102,7 +111,7 @@ class RunPlan:
     """What a run is about to do, for the first lines of its report.
 
     `first_batch` batches of `first_epoch` are trained already. `weights` are those of a file that
-    it begins with.
+    it begins with. `processes` divide each batch, and each has `devices`.
     """
 
     title: str
@@ -121,6 +130,8 @@ class RunPlan:
     trained_params: int
     weights: Loaded | None = None
     first_batch: int = 0
+    processes: int = 1
+    devices: int = 1
 
 
 @dataclass(frozen=True)
