@@ -78,8 +78,8 @@ class TestNotFinite:
         assert str(caught.value) == (
             "the loss is nan in epoch 2, batch 3 (step 9), at a learning rate of 0.05; the batch "
             f"has the images {named} and 3 more; try a smaller --lr in a new run, or leave such "
-            "steps out with --on-nan skip; the run is saved after step 6, go on from there with archspec "
-            f"train --resume {tmp_path}/run"
+            "steps out with --on-nan skip; the run is saved after step 6, go on from there with "
+            f"archspec train --resume {tmp_path}/run"
         )
         assert checkpoint(tmp_path / "run").name == "step-00000006"
 
