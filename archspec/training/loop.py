@@ -322,6 +322,12 @@ def _resumed(
     # What was written last counts where the run died between the two files.
     epochs = options.epochs or (written.spec.training or record.recipe).epochs
     recipe = record.recipe.model_copy(update={"epochs": max(epochs, len(checkpoint.state.metrics))})
+    rates = [[Schedule(r).rate(e + 1) for e in range(epochs)] for r in (record.recipe, recipe)]
+    if rates[0] != rates[1]:
+        watcher.warn(
+            f"with {recipe.epochs} epochs instead of {record.recipe.epochs} the schedule has other "
+            "learning rates; what is trained was trained with those it had"
+        )
     start = _Start(
         folder,
         backend,
