@@ -23,6 +23,7 @@ from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
 from archspec.training import tensorboard
 from archspec.training.checkpoint import (
     Checkpoint,
+    Computation,
     Origin,
     RunFolder,
     RunRecord,
@@ -94,7 +95,7 @@ def run(
         watcher.end(summary)
         return summary
 
-    execution = Execution(device=options.device)
+    execution = start.execution
     group = execution.group
     trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
     trainer.load_optimizer_state(checkpoint.optimizer, state.lr)
@@ -211,6 +212,7 @@ class _Start:
     limit: int | None
     save_every: str
     on_nan: OnNan
+    execution: Execution
     loaded: Loaded | None = None
     origin: Origin | None = None
     freeze: tuple[str, ...] = ()
@@ -252,6 +254,7 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> tuple[_Start, Checkpo
         options.limit,
         options.save_every or SAVE_EVERY,
         options.on_nan or "stop",
+        _execution(options),
         loaded=loaded,
         origin=origin,
         freeze=options.freeze,
@@ -303,6 +306,7 @@ def _resumed(
         record.limit,
         options.save_every or record.save_every,
         options.on_nan or record.on_nan,
+        _execution(options, record.execution),
         origin=record.weights,
         freeze=record.freeze,
     )
@@ -359,7 +363,30 @@ def _free_path(name: str) -> Path:
     return next(path for path in paths if not path.exists())
 
 
+def _execution(options: RunOptions, before: Computation | None = None) -> Execution:
+    """How to compute: as the options say, and where they do not as the run did before."""
+    asked = Execution(
+        options.device,
+        options.precision,
+        options.compile,
+        options.channels_last,
+        options.deterministic,
+    )
+    if before is None:
+        return asked
+    return dataclasses.replace(
+        asked,
+        precision=before.precision,
+        compile=before.compile if asked.compile is None else asked.compile,
+        channels_last=(
+            before.channels_last if asked.channels_last is None else asked.channels_last
+        ),
+        deterministic=before.deterministic,
+    )
+
+
 def _record(start: _Start, trainer: Trainer) -> RunRecord:
+    computed = trainer.execution
     return RunRecord(
         archspec=__version__,
         network=start.graph.name,
@@ -374,6 +401,12 @@ def _record(start: _Start, trainer: Trainer) -> RunRecord:
         training_images=len(start.data.training),
         held_out_images=len(start.data.held_out),
         recipe=start.recipe,
+        execution=Computation(
+            **{
+                field.name: getattr(computed, field.name)
+                for field in dataclasses.fields(Computation)
+            }
+        ),
         weights=start.origin,
         freeze=start.freeze,
         save_every=start.save_every,
@@ -388,6 +421,8 @@ def _plan(start: _Start, trainer: Trainer, state: State) -> RunPlan:
         backend=start.backend.name,
         engine=trainer.engine,
         device=trainer.device,
+        execution=str(trainer.execution),
+        choices=trainer.choices,
         data=start.source.name,
         classes=len(data.classes),
         training_images=len(data.training),

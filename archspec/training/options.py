@@ -34,6 +34,10 @@ class RunOptions:
     within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
     stops, or goes on as if the step had not been.
 
+    `precision`, `compile`, `channels_last` and `deterministic` say how it computes, as
+    `archspec.backends.base.Execution` does; `compile` and `channels_last` may be other ones when
+    a run goes on.
+
     `recipe` replaces keys of the recipe, such as ``optimizer.momentum`` (None leaves one out).
 
     `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
@@ -51,6 +55,10 @@ class RunOptions:
     batch_size: int | None = None
     learning_rate: float | None = None
     device: str = "auto"
+    precision: str = "auto"
+    compile: bool | None = None
+    channels_last: bool | None = None
+    deterministic: bool = False
     seed: int | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
@@ -74,6 +82,10 @@ class RunOptions:
             "batch-size": self.batch_size,
             "lr": self.learning_rate,
             "device": None if self.device == "auto" else self.device,
+            "precision": None if self.precision == "auto" else self.precision,
+            "compile": self.compile,
+            "channels-last": self.channels_last,
+            "deterministic": self.deterministic or None,
             "seed": self.seed,
             "recipe": [f"{key}={json.dumps(value)}" for key, value in self.recipe.items()],
             "limit": self.limit,
@@ -92,8 +104,10 @@ class RunOptions:
         for name, value in options.items():
             several = value if isinstance(value, (list, tuple)) else [value]
             for one in several:
-                if one is not None:
-                    words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
+                if isinstance(one, bool):
+                    words.append(f"--{name}" if one else f"--no-{name}")
+                elif one is not None:
+                    words += [f"--{name}", str(one)]
         return words
 
 
@@ -101,14 +115,17 @@ class RunOptions:
 class RunPlan:
     """What a run is about to do, for the first lines of its report.
 
-    `first_batch` batches of `first_epoch` are trained already. `weights` are those of a file that
-    it begins with.
+    `execution` tells how it computes ("bfloat16, compiled") and `choices` what was measured to
+    decide that. `first_batch` batches of `first_epoch` are trained already. `weights` are those of
+    a file that it begins with.
     """
 
     title: str
     backend: str
     engine: str
     device: str
+    execution: str
+    choices: tuple[str, ...]
     data: str
     classes: int
     training_images: int
