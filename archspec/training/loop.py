@@ -54,7 +54,7 @@ from archspec.training.saving import Interval, Saver
 from archspec.training.schedule import Schedule
 from archspec.training.sources import DEFAULT, Source, open_source, require_packages, shown
 from archspec.training.stopping import BrokenOff, Signals, Stopped
-from archspec.training.trouble import Chance, diverged, exhausted
+from archspec.training.trouble import Chance, diverged, exhausted, skipped
 from archspec.version import __version__
 from archspec.weights.loading import completed
 
@@ -111,6 +111,7 @@ def run(
 
     size = recipe.batch_size
     steps = -(-data.training.per_pass(size) // size)
+    step = trainer.attempt if start.on_nan == "skip" else trainer.step
     losses, chance = Losses(state), Chance(start.graph, recipe, start.backend, data.training)
     try:
         with Signals() as signals:
@@ -121,9 +122,13 @@ def run(
                 for batch in clock.waiting_for(images, trainer.busy):
                     state.lr = schedule.rate(state.epoch, state.batch, steps)
                     trainer.reseed(epoch.step_seed(state.batch))
-                    loss = trainer.step(batch["image"], batch["label"], state.lr)
+                    loss = step(batch["image"], batch["label"], state.lr)
                     state.batch, state.step = state.batch + 1, state.step + 1
-                    losses.add(loss)
+                    if loss is None:
+                        losses.skip()
+                        watcher.warn(skipped(state, losses.place, data.training, recipe, steps))
+                    else:
+                        losses.add(loss)
                     clock.stepped(len(batch["image"]))
                     first_step = state.step == steps_before + 1
                     if first_step or time.perf_counter() - reported >= REPORT_EVERY:

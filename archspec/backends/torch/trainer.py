@@ -184,6 +184,33 @@ class TorchTrainer(TorchPredictor):
         except torch.OutOfMemoryError:
             raise _out_of_memory(self.device, count) from None
 
+    def attempt(
+        self, images: Array, labels: Labels, learning_rate: float
+    ) -> float | None:
+        optimizer = self._optimizer.torch
+        states = (
+            optimizer.state[p]
+            for group in optimizer.param_groups
+            for p in group["params"]
+        )
+        held = [
+            *self._model.state_dict().values(),
+            *(t for s in states for t in s.values()),
+        ]
+        kept = [tensor.clone() for tensor in held]
+        groups = [dict(group) for group in optimizer.param_groups]
+        loss = float(self.step(images, labels, learning_rate))
+        # A sum is finite where all of its terms are, and takes no memory.
+        if np.isfinite(
+            [loss, *torch.stack([t.double().sum() for t in held]).tolist()]
+        ).all():
+            return loss
+        with torch.no_grad():
+            torch._foreach_copy_(held, kept)
+        for group, before in zip(optimizer.param_groups, groups, strict=True):
+            group.update(before)
+        return None
+
     def busy(self) -> bool:
         return self._done is not None and not self._done.query()
 
