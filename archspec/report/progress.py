@@ -60,7 +60,9 @@ class TrainingReport:
             for number, what in ((plan.processes, "processes"), (plan.devices, "devices"))
             if number > 1
         ]
-        self._say(f"on {plan.engine}, {plan.device}{''.join(several)}")
+        self._say(f"on {plan.engine}, {plan.device}{''.join(several)}, {plan.execution}")
+        for choice in plan.choices:
+            self._say(f"        {printable(choice)}")
         self._say(
             f"data {printable(plan.data)}: {plan.classes} classes, {plan.training_images:,} "
             f"training and {plan.held_out_images:,} held-out images"

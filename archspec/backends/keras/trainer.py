@@ -156,10 +156,12 @@ class KerasTrainer(KerasPredictor):
     def attempt(
         self, images: Array, labels: Labels, learning_rate: float
     ) -> float | None:
+        self._step.sync()
         held = [*self._model.variables, *self._optimizer.variables]
         with self._scope():
             kept = [keras.ops.copy(variable.value) for variable in held]
-            loss = self.step(images, labels, learning_rate)
+            loss = float(self.step(images, labels, learning_rate))
+            self._step.sync()
             sums = [
                 float(keras.ops.sum(v)) for v in held if v.dtype.startswith("float")
             ]

@@ -195,7 +195,7 @@ class TorchTrainer(TorchPredictor):
         try:
             yield
         except torch.OutOfMemoryError:
-            raise OutOfMemory(self.device, count) from None
+            raise _out_of_memory(self.device, count) from None
 
     def attempt(
         self, images: Array, labels: Labels, learning_rate: float
@@ -251,6 +251,14 @@ class TorchTrainer(TorchPredictor):
             scaler["scale"] = float(state[LOSS_SCALE])
             scaler["_growth_tracker"] = int(state[LOSS_SCALE_STEPS])
             self._scaler.load_state_dict(scaler)
+
+
+def _out_of_memory(device: str, images: int) -> OutOfMemory:
+    if device != "cuda":
+        return OutOfMemory(device, images)
+    free, _ = torch.cuda.mem_get_info()
+    room = free + torch.cuda.memory_reserved()
+    return OutOfMemory(device, images, torch.cuda.max_memory_allocated(), room)
 
 
 def learning(graph: Graph, model: Any, recipe: Recipe) -> dict[str, torch.Tensor]:
