@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from archspec import loading
@@ -90,12 +91,11 @@ class Chance:
         means, steps = [], 0
         if state.counted:
             means, steps = [state.losses / state.counted], state.batch
-        rows = state.metrics
-        for row, before in zip(reversed(rows), [*(r.step for r in rows[-2::-1]), 0], strict=True):
-            if steps >= STEPS:
+        for row, before in pairwise(reversed([None, *state.metrics])):
+            if steps >= STEPS or row is None:
                 break
             means.append(row.train_loss)
-            steps += row.step - before
+            steps += row.step - (before.step if before is not None else 0)
         self._told = steps >= STEPS and all(
             abs(mean - self._loss) <= NEAR * self._loss for mean in means
         )
