@@ -224,12 +224,12 @@ training:
   parameters: [{match: "*.bias", learning_rate: 2, weight_decay: 0}]
   preprocessing: {mean: data, std: data}
 """
-ADAM = SGD.replace(
+ADAMW = SGD.replace(
     "optimizer: {type: sgd, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005}",
     "optimizer: {type: adamw, learning_rate: 0.01, weight_decay: 0.1}\n"
     "  gradient_clipping: 1\n  label_smoothing: 0.1",
 )
-SPECS = {"sgd": SGD, "adamw": ADAM}
+SPECS = {"sgd": SGD, "adamw": ADAMW}
 
 
 class Terminate(Silent):

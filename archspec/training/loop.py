@@ -109,7 +109,8 @@ def _run(
         start.execution, group=group, devices=options.devices, shard=options.shard_model
     )
     trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
-    trainer.load_optimizer_state(checkpoint.optimizer, state.lr)
+    if checkpoint.optimizer:  # a new run has none
+        trainer.load_optimizer_state(checkpoint.optimizer, state.lr)
     del checkpoint  # its tensors take as much memory as the model
     schedule = Schedule(recipe, state.schedule)
     saver = Saver(folder, start.graph, recipe, trainer, group, interval, watcher)
