@@ -61,7 +61,7 @@ from archspec.spec.recipe import Recipe
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
     recipe = analysis.graph.spec.training
-    if recipe is None:
+    if recipe is None or not recipe.optimizer.weight_decay:
         return
     exponent, shrinking = shrunk(recipe), recipe.optimizer.shrinking
     if exponent is None or shrinking is None or exponent >= 1:
@@ -70,7 +70,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     # fine-tuning, and no mistake in the decay.
     least, _ = DECAYS[recipe.optimizer.type]
     decay = recipe.optimizer.weight_decay
-    if not 0 < decay < least:
+    if decay >= least:
         return
     fixes = _without_rate(recipe, exponent)
     if fixes:
