@@ -398,6 +398,27 @@ def test_a_step_that_a_loss_scaler_skips_leaves_no_trace(rule: str) -> None:
     close(scaled.weights(), plain.weights(), 1e-11)
 
 
+@pytest.mark.parametrize("rule", ["momentum", "nesterov", "adam"])
+def test_a_step_of_torch_s_that_is_undone_leaves_no_trace(rule: str) -> None:
+    """Tensors and groups are all that has to be put back, as `TorchTrainer.attempt` does."""
+    rules = recipe(RULES[rule])
+    found, plain = OfTorch(rules, numbers(0)), OfNumpy(rules, numbers(0))
+    for step, rate in enumerate(RATES):
+        if step in (3, 6, 9):
+            optimizer = found.optimizer.torch
+            tensors = [p.detach() for p in found.parameters.values()]
+            tensors += [t for state in optimizer.state.values() for t in state.values()]
+            kept = [tensor.clone() for tensor in tensors]
+            groups = [dict(group) for group in optimizer.param_groups]
+            found.step(numbers(500 + step), 3.0)
+            torch._foreach_copy_(tensors, kept)
+            for group, before in zip(optimizer.param_groups, groups, strict=True):
+                group.update(before)
+        for one in (found, plain):
+            one.step(numbers(100 + step), rate)
+    close(found.weights(), plain.weights(), 1e-11)
+
+
 def test_torch_s_buffers_are_not_rescaled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A learning rate that changes at each step costs no pass over memory."""
     passes: list[str] = []
