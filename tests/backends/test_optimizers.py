@@ -86,22 +86,23 @@ class OfNumpy:
 
 
 class OfTorch(OfNumpy):
-    def __init__(self, rules: Recipe, weights: Arrays, **options: Any) -> None:
+    def __init__(self, rules: Recipe, weights: Arrays, device: str = "cpu", **options: Any) -> None:
         from archspec.backends.torch.optimizer import optimizer
 
+        self.device = device
         self.parameters = {
-            name: torch.nn.Parameter(torch.from_numpy(weight.copy()))
+            name: torch.nn.Parameter(torch.from_numpy(weight.copy()).to(device))
             for name, weight in weights.items()
         }
         self.optimizer: Any = optimizer(rules, self.parameters, **options)
 
     def step(self, gradients: Arrays, rate: float) -> None:
         for name, parameter in self.parameters.items():
-            parameter.grad = torch.from_numpy(gradients[name].copy())
+            parameter.grad = torch.from_numpy(gradients[name].copy()).to(self.device)
         self.optimizer.step(rate)
 
     def weights(self) -> Arrays:
-        return {name: p.detach().numpy().copy() for name, p in self.parameters.items()}
+        return {name: p.detach().cpu().numpy().copy() for name, p in self.parameters.items()}
 
 
 class OfKeras(OfNumpy):
@@ -211,6 +212,17 @@ def test_the_update_is_the_closed_formula(backend: str, rule: str) -> None:
         close(tensors, remembered[kind])
     assert ("count" in state) == rules.optimizer.counts_steps
     assert state.get("count", np.array(len(RATES))) == len(RATES)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("rule", RULES)
+def test_the_kernels_of_a_gpu_compute_the_same(rule: str) -> None:
+    rules = recipe(RULES[rule], gradient_clipping=3.0)
+    found = stepped(OfTorch(rules, numbers(0), "cuda"))
+    close(found.weights(), closed(RULES[rule], 3.0)[0])
+    resumed = OfTorch(rules, found.weights(), "cuda")
+    resumed.load(found.state())
+    close(resumed.state(), found.state(), 0)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -382,15 +394,25 @@ def test_keras_own_optimizers_take_the_same_steps_but_for_epsilon() -> None:
         close(ours("keras", {**adamw, **betas}, RATES), own_keras(own, RATES), 1e-9)
 
 
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+    ),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("rule", ["momentum", "nesterov", "adam"])
-def test_a_step_that_a_loss_scaler_skips_leaves_no_trace(rule: str) -> None:
+def test_a_step_that_a_loss_scaler_skips_leaves_no_trace(rule: str, device: str) -> None:
     """As `torch.amp.GradScaler` skips one: on the device, unknown to whoever asked for it."""
     rules = recipe(RULES[rule])
-    scaled, plain = OfTorch(rules, numbers(0), may_skip=True), OfNumpy(rules, numbers(0))
+    scaled = OfTorch(rules, numbers(0), device, may_skip=True)
+    plain = OfNumpy(rules, numbers(0))
     for step, rate in enumerate(RATES):
         found = step in (3, 6, 9)
-        scaled.optimizer.torch.grad_scale = torch.tensor(8.0)
-        scaled.optimizer.torch.found_inf = torch.tensor(float(found))
+        scaled.optimizer.torch.grad_scale = torch.tensor(8.0, device=device)
+        scaled.optimizer.torch.found_inf = torch.tensor(float(found), device=device)
         gradients = numbers(100 + step)
         scaled.step({name: 8.0 * g for name, g in gradients.items()}, rate)
         if not found:
