@@ -286,6 +286,15 @@ def test_a_saved_state_goes_on_to_the_last_bit(backend: str, dtype: str, rule: s
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("rule", RULES)
+def test_an_empty_state_is_that_of_the_beginning(backend: str, rule: str) -> None:
+    rules = recipe(RULES[rule])
+    found, begun = (MAKERS[backend](rules, numbers(0)) for _ in range(2))
+    begun.load({})
+    close(stepped(begun, 0, 3).weights(), stepped(found, 0, 3).weights(), 0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("other", ["numpy", "torch"])
 @pytest.mark.parametrize("rule", ["momentum", "nesterov", "adamw"])
 def test_one_backend_goes_on_with_the_state_of_another(backend: str, other: str, rule: str) -> None:
