@@ -113,7 +113,7 @@ def run(
     step = trainer.attempt if start.on_nan == "skip" else trainer.step
     losses, chance = Losses(state), Chance(start.graph, recipe, start.backend, data.training)
     try:
-        with Signals() as signals:
+        with saver.alone(), Signals() as signals:
             while state.epoch <= recipe.epochs:
                 clock, reported = Clock(), -math.inf
                 epoch = Epoch(recipe.seed, state.epoch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import resource
@@ -61,7 +63,7 @@ def at(graph: Graph, step: int, *best: float) -> Checkpoint:
     }
     state = State(
         graph.hash, recipe_hash(RECIPE), 0.1, len(rows) + 1, step - len(rows), step, 0.1 + 0.2, 1,
-        ScheduleState(0.5, 1, 0), rows,
+        schedule=ScheduleState(0.5, 1, 0), metrics=rows,
     )  # fmt: skip
     optimizer = {f"velocity.{name}": weight for name, weight in weights.items()}
     return Checkpoint(weights, optimizer, state)
@@ -398,6 +400,24 @@ def test_a_folder_below_a_file(folder: RunFolder, tmp_path: Path, graph: Graph) 
     record = folder.record()
     with pytest.raises(ArchspecError, match=r"cannot write .*/file/run: Not a directory"):
         RunFolder(tmp_path / "file" / "run").create(graph, record, "", at(graph, 0))
+
+
+def test_one_process_at_a_time(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        folder.locked(),
+        pytest.raises(ArchspecError, match=r"^another process trains the run in .*; end it first"),
+        folder.locked(),
+    ):
+        pytest.fail("both train")
+    with folder.locked():
+        pass
+
+    def unknown(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with folder.locked():
+        pass
 
 
 def test_metrics_are_lines_of_json(folder: RunFolder, graph: Graph) -> None:
