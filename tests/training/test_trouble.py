@@ -63,9 +63,9 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[int]]]:
         def wrapped(self: Images, size: int, **options: Any) -> Iterator[Any]:
             nonlocal count
             for batch in batches(self, size, **options):
-                if options:
-                    count += 1
-                if options and count in which:
+                training = "epoch" in options
+                count += training
+                if training and count in which:
                     each = {self[place]["image"].tobytes(): place for place in range(len(self))}
                     found.append([self.indices[each[i.tobytes()]] for i in batch["image"]])
                     batch["image"][3, 4, 4, 0] = math.nan
