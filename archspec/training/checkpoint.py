@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from archspec import catalog, loading
-from archspec.diagnostics import ArchspecError, SpecError
+from archspec.diagnostics import ArchspecError, SpecError, listing, shortened
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 from archspec.plain import plain_spec
@@ -171,6 +171,32 @@ class RunFolder:
                 f"--weights {shown(newest)}"
             )
         return best / WEIGHTS
+
+    def checkpoint(self, name: str) -> Path:
+        """The folder of the checkpoint that `best`, `last` or `step-89` means.
+
+        Raises ArchspecError.
+        """
+        if name == "best":
+            return self.weights.parent
+        saved = self._saved()
+        if name == "last":
+            found = next((path for path in saved if _damage(path) is None), None)
+        else:
+            digits = name.removeprefix("step-")
+            wanted = int(digits) if name != digits and digits.isdecimal() else None
+            found = next((path for path in saved if _step(path) == wanted), None)
+        if found is None:
+            there = [f"step-{_step(path)}" for path in reversed(saved)]
+            have = f"; there are {listing(dict.fromkeys(there))}" if there else ""
+            raise ArchspecError(
+                f"{shown(self.path)} has no checkpoint `{shortened(name)}`: it is `best`, `last` "
+                f"or `step-N`{have}"
+            )
+        damage = _damage(found)
+        if damage is not None:
+            raise ArchspecError(f"the checkpoint {shown(found)} is damaged: {damage}")
+        return found
 
     def require_free(self) -> None:
         """Find out that the folder cannot be begun before anything costly is done for it."""
