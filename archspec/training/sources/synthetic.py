@@ -73,7 +73,7 @@ class Synthetic(Source):
 
         made = self._made
         pattern = self._patterns[self.labels[index]]
-        pixels = pattern[:, self._columns][self._rows]
+        pixels = pattern.take(self._columns, axis=1).take(self._rows, axis=0)
         # A multiplier prime to the size of the pool: every image begins elsewhere in the noise.
         begin = index * 7919 % POOL
         pixels += self._noise[begin : begin + pixels.size].reshape(made.height, made.width, 3)
