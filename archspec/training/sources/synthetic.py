@@ -19,7 +19,7 @@ SQUARES = 8
 DARKEST, BRIGHTEST, NOISE = 40, 184, 64
 # Bytes of noise, of which each picture takes a part that begins elsewhere.
 POOL = 1 << 20
-MAX_SIDE, MAX_CLASSES, MAX_IMAGES = 8192, 100_000, 100_000_000
+MAX_SIDE, MAX_CLASSES, MAX_IMAGES = 8192, 100_000, 10_000_000
 _SIZE = re.compile(r"(\d+)x(\d+)")
 
 
