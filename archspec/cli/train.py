@@ -42,7 +42,8 @@ def train(
             "--data",
             metavar="KIND[:...]",
             help="`digits`, which it is if left out; `folder:DIR` with one sub-folder a class, or "
-            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `synthetic`.",
+            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `prepared:DIR`, a store of "
+            "`archspec data prepare`; `synthetic`, made-up pictures.",
         ),
     ] = None,
     epochs: Annotated[
