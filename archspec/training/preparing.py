@@ -259,8 +259,9 @@ def _settings(source: Source, options: PrepareOptions) -> Settings:
 
 def _require_apart(source: Source, output: Path) -> None:
     """The store must not become a class of its own source. Raises ArchspecError."""
-    folder = Path(source.name.partition(":")[2])
-    if folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
+    _, _, where = source.name.partition(":")
+    folder = Path(where)
+    if where and folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
         raise ArchspecError(
             f"--output {shown(output)} lies in the source {shown(folder)}; choose another folder"
         )
@@ -269,6 +270,13 @@ def _require_apart(source: Source, output: Path) -> None:
 @contextlib.contextmanager
 def _alone(output: Path) -> Iterator[None]:
     """Make the folder, and let no other preparation write there. Raises ArchspecError."""
+    try:
+        str(output.absolute()).encode()
+    except UnicodeEncodeError:
+        raise ArchspecError(
+            f"--output {shown(output)}: the path is no UTF-8, which ArrayRecord needs; choose "
+            "another"
+        ) from None
     try:
         output.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(output, os.O_RDONLY)

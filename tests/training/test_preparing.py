@@ -551,6 +551,21 @@ class TestOutput:
             "cannot write to --output /proc/store: "
         )
 
+    def test_a_path_that_is_no_text(self, pictures: Path, tmp_path: Path) -> None:
+        said = refused(pictures, tmp_path / os.fsdecode(b"\xff"))
+        assert said.endswith("the path is no UTF-8, which ArrayRecord needs; choose another")
+
+    def test_a_source_that_is_no_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        source = open_source("synthetic:images=8,classes=2,size=8x8")
+        prepare(source, Path("store"))
+        found = Prepared(Path("store"))
+        assert [found.image(i).tobytes() for i in (0, 7)] == [
+            source.image(i).tobytes() for i in (0, 7)
+        ]
+
     @pytest.mark.parametrize(
         ("changed", "said"),
         [
