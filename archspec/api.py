@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,12 +227,32 @@ def expand(spec: Spec = catalog.DEFAULT) -> str:
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     """`name=value` texts as values, read as in a spec. Raises ArchspecError."""
     values = {}
+    for name, text in _assigned("--set", assignments, "classes=10"):
+        value = source.value(text)
+        if value is None:
+            raise ArchspecError(f"--set {name}= needs a value, such as {name}=10")
+        values[name] = value
+    return values
+
+
+def parse_recipe(assignments: Iterable[str]) -> dict[str, Any]:
+    """`key=value` texts such as ``optimizer.momentum=0.95``, read as in a spec.
+
+    Raises ArchspecError for what is none, and for a key that is given twice.
+    """
+    values: dict[str, Any] = {}
+    for key, text in _assigned("--recipe", assignments, "optimizer.momentum=0.95"):
+        if not text:
+            raise ArchspecError(f"--recipe {key}= needs a value; `null` leaves the key out")
+        if key in values:
+            raise ArchspecError(f"--recipe {key} is given twice")
+        values[key] = source.value(text, mappings=True)
+    return values
+
+
+def _assigned(option: str, assignments: Iterable[str], example: str) -> Iterator[tuple[str, str]]:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
-            raise ArchspecError(f"--set takes name=value, such as classes=10, not `{assignment}`")
-        value = source.value(text.strip())
-        if value is None:
-            raise ArchspecError(f"--set {name}= needs a value, such as {name}=10")
-        values[name.strip()] = value
-    return values
+            raise ArchspecError(f"{option} takes name=value, such as {example}, not `{assignment}`")
+        yield name.strip(), text.strip()

@@ -203,13 +203,14 @@ def test_a_run_gives_all_that_is_needed(folder: Path) -> None:
     for index in held_out:
         paths.append(folder / f"{index}.png")
         source.image(index).save(paths[-1])
-    Path("link").symlink_to("run/checkpoints/best")
-    checkpoint = "run/checkpoints/best"
+    name = f"step-{best.step:08d}"
+    checkpoint = f"run/checkpoints/{name}"
+    Path("link").symlink_to(checkpoint)
     for place in (
         "run",
         checkpoint,
         f"{checkpoint}/weights.safetensors",
-        f"{checkpoint}/../best",
+        f"{checkpoint}/../{name}",
         "link",
     ):
         found = archspec.predict(paths, place, device="cpu")

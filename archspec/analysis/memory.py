@@ -25,9 +25,18 @@ from archspec.analysis.section import Column, Section
 from archspec.analysis.shapes import Shapes
 from archspec.graph import Graph
 from archspec.layers.base import Shape
+from archspec.spec.recipe import Adam, AdamW, Sgd
+from archspec.spec.recipe import Optimizer as Update
 
-Optimizer = Literal["sgd", "momentum", "adam"]
-STEP_BYTES = 4  # Adam counts the steps of each tensor in a float32
+Optimizer = Literal["sgd", "momentum", "adam", "adamw"]
+# What may be asked about without a recipe; of the recipe's numbers none counts here.
+OPTIMIZERS: Mapping[Optimizer, Update] = {
+    "sgd": Sgd(type="sgd", learning_rate=1.0),
+    "momentum": Sgd(type="sgd", learning_rate=1.0, momentum=0.9),
+    "adam": Adam(type="adam", learning_rate=1.0),
+    "adamw": AdamW(type="adamw", learning_rate=1.0, weight_decay=0.01),
+}
+STEP_BYTES = 4  # PyTorch's Adam counts the steps of each tensor in a float32
 
 # How many layers the report names.
 LARGEST = 10
@@ -137,23 +146,27 @@ class Memory:
         return (_parts(self), *([_largest(self)] if self.saved else []))
 
 
-_STATES: dict[Optimizer, tuple[str, str]] = {
-    "sgd": ("SGD", "none: SGD remembers nothing"),
-    "momentum": ("SGD with momentum", "one number a trainable parameter"),
-    "adam": ("Adam", "two numbers a trainable parameter, and steps"),
-}
+# How many numbers an optimiser remembers, in words.
+_NUMBERS = ("none", "one number", "two numbers")
+
+
+def _state(rule: Update) -> str:
+    if not rule.state:
+        return f"none: {rule.title} remembers nothing"
+    steps = ", and steps" if rule.counts_steps else ""
+    return f"{_NUMBERS[len(rule.state)]} a trainable parameter{steps}"
 
 
 def _parts(found: Memory) -> Section:
     """What a training step holds, and what fits."""
     images = counted(found.batch, "image")
-    name, state = _STATES[found.optimizer]
+    rule = OPTIMIZERS[found.optimizer]
     at = f"{found.peak_at.name}, {found.peak_at.phase}"
     rows = [
         ("parameters", short_bytes(found.parameters), "float32"),
         ("buffers", short_bytes(found.buffers), "running statistics"),
         ("gradients", short_bytes(found.gradients), "of the trainable parameters"),
-        ("optimizer", short_bytes(found.optimizer_state), state),
+        ("optimizer", short_bytes(found.optimizer_state), _state(rule)),
         ("activations", short_bytes(found.activations), f"every output, {images}"),
         ("kept for backward", short_bytes(found.saved), "by PyTorch, each tensor once"),
         ("largest moment", short_bytes(found.peak_at.bytes), f"{at}: what is alive then"),
@@ -174,7 +187,8 @@ def _parts(found: Memory) -> Section:
             said = f"one image has a training peak of {needs}, above {_shown(found.budget)}"
         rows.append(("largest batch", f"{largest:,}", said))
     columns = (Column(""), Column("", "right"), Column("what", folds=True))
-    return Section(f"Memory: training with {name}, {images}", columns, tuple(rows), tuple(notes))
+    title = f"Memory: training with {rule.title}, {images}"
+    return Section(title, columns, tuple(rows), tuple(notes))
 
 
 def _shown(budget: int) -> str:
@@ -229,8 +243,8 @@ def memory(
     optimizer = optimizer or optimizer_of(graph)
     parameters = sums.params * BYTES_PER_ELEMENT
     trainable = sums.trainable_params * BYTES_PER_ELEMENT
-    state = {"sgd": 0, "momentum": trainable, "adam": 2 * trainable}[optimizer]
-    if optimizer == "adam":
+    state = len(OPTIMIZERS[optimizer].state) * trainable
+    if OPTIMIZERS[optimizer].counts_steps:
         state += STEP_BYTES * _trainable_tensors(graph, shapes)
     lives = Training(graph, shapes, costs)
     found = Memory(
@@ -252,7 +266,14 @@ def memory(
 def optimizer_of(graph: Graph) -> Optimizer:
     """The optimiser of the recipe, and SGD with momentum where there is no recipe."""
     recipe = graph.spec.training
-    return "sgd" if recipe is not None and not recipe.optimizer.momentum else "momentum"
+    if recipe is None:
+        return "momentum"
+    rule = recipe.optimizer
+    return next(
+        name
+        for name, known in OPTIMIZERS.items()
+        if (type(known), known.state) == (type(rule), rule.state)
+    )
 
 
 def _trainable_tensors(graph: Graph, shapes: Shapes) -> int:

@@ -48,8 +48,11 @@ def short_seconds(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """1:02:03, or 2:03 below an hour."""
+    """1:02:03, or 2:03 below an hour; 6d 23h from a day on, 120d from a hundred on."""
     whole = max(int(seconds), 0)
+    days = whole // 86_400
+    if days:
+        return f"{days}d {whole // 3600 % 24:02}h" if days < 100 else f"{days:,}d"
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 

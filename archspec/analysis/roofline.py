@@ -26,14 +26,14 @@ workspaces and the images' way to the device are left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
 from archspec.analysis import Analysis
 from archspec.analysis.devices import BYTES_PER_ELEMENT, Device, DType
-from archspec.analysis.memory import Optimizer, optimizer_of
+from archspec.analysis.memory import OPTIMIZERS, Optimizer, optimizer_of
 from archspec.analysis.numbers import short_bytes, short_count, short_seconds
 from archspec.analysis.section import Column, Section
 from archspec.layers.base import Layer, Shape
@@ -42,15 +42,20 @@ from archspec.spec.fields import INPUT
 
 Limit = Literal["compute", "memory"]
 
-# How many numbers an update moves for each trained weight, and which.
-UPDATES: Mapping[Optimizer, tuple[int, str]] = {
-    "sgd": (3, "SGD: weights and gradients read, weights written"),
-    "momentum": (
-        5,
-        "SGD with momentum: weights, gradients and velocities read, weights and velocities written",
-    ),
-    "adam": (7, "Adam: weights, gradients and two moments read, weights and moments written"),
-}
+
+def moved(optimizer: Optimizer) -> int:
+    """How many numbers an update moves for each trained weight."""
+    return 3 + 2 * len(OPTIMIZERS[optimizer].state)
+
+
+def _update(optimizer: Optimizer) -> str:
+    """What these numbers are."""
+    rule = OPTIMIZERS[optimizer]
+    if not rule.state:
+        return f"{rule.title}: weights and gradients read, weights written"
+    some = "velocities" if len(rule.state) == 1 else "moments"
+    count = "" if len(rule.state) == 1 else "two "
+    return f"{rule.title}: weights, gradients and {count}{some} read, weights and {some} written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +299,7 @@ class Roofline:
             f"once, {machine.size} bytes an element.",
             "2 FLOPs a MAC in convolutions and dense layers; the other layers' own FLOPs; their "
             "backward passes by their bytes alone.",
-            f"Update: {UPDATES[self.optimizer][1]}.",
+            f"Update: {_update(self.optimizer)}.",
             "Left out: loss, launches, workspaces, caches, the images' way to the device.",
             f"Figures: {figures}",
         )
@@ -426,7 +431,7 @@ def layer_time(
         input_gradient = machine.run(0, written + again + params + wanted + trainable)
     if place.gradients > 1 and (trainable or any(place.trained)):
         gradient_sum = machine.run(0, (place.gradients + 1) * written)
-    update = machine.run(0, UPDATES[optimizer][0] * trainable)
+    update = machine.run(0, moved(optimizer) * trainable)
     return LayerTime(
         layer.name,
         layer.type,

@@ -228,18 +228,13 @@ class Execution:
         return auto if self.precision == "auto" else self.precision
 
 
-# What the names of an optimiser's velocities begin with.
-VELOCITY = "velocity."
-
-
 class Trainer(Predictor, Protocol):
     """A model that learns. Images are N,H,W,C in its precision, labels N class numbers.
 
     The loss is the mean cross-entropy of the network's output, plus that of each auxiliary
-    output times its `loss_weight`.
-
-    The update is the paper's, with the learning rate inside the velocity:
-    v <- momentum v - lr (g + weight_decay w);  w <- w + v.
+    output times its `loss_weight`, with the labels smoothed as the recipe says. The gradients of
+    the parameters that learn are clipped together, and the update is that of the recipe's
+    optimiser (`archspec.spec.recipe`).
     """
 
     def step(self, images: Array, labels: Labels, learning_rate: float) -> Any:
@@ -260,7 +255,8 @@ class Trainer(Predictor, Protocol):
     def optimizer_state(self) -> dict[str, Array]:
         """What the optimiser remembers, by kind and canonical name: ``velocity.conv1.weight``.
 
-        Layouts are canonical. What belongs to no parameter has a name of one word.
+        Layouts are canonical. What belongs to no parameter has a name of one word
+        (`archspec.backends.optimizing`). Telling it changes nothing.
         """
 
     def load_optimizer_state(

@@ -48,6 +48,15 @@ def train(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")
     ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipe",
+            metavar="KEY=VALUE",
+            help="Another key of the recipe: optimizer.momentum=0.95, schedule.type=cosine, "
+            "label_smoothing=0.1. May be repeated.",
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="Use at most so many images, held-out ones too."),
@@ -68,6 +77,19 @@ def train(
             help="A layer that stays as it begins: fc6, 'conv*'. May be repeated.",
         ),
     ] = None,
+    save_every: Annotated[
+        str | None,
+        typer.Option(
+            "--save-every",
+            metavar="STEPS|TIME",
+            help="Save within an epoch too, after so many steps or such a time: 500, 90s, 1.5h; "
+            "10m if left out.",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write the figures for TensorBoard too, into the run."),
+    ] = False,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
@@ -81,6 +103,7 @@ def train(
     from archspec.diagnostics import ArchspecError
     from archspec.report.progress import TrainingReport
     from archspec.training.options import RunOptions
+    from archspec.training.stopping import Stopped
 
     if lr is not None and not 0 < lr < float("inf"):
         raise ArchspecError(f"--lr is a number above 0, not {lr:g}")
@@ -93,6 +116,7 @@ def train(
         learning_rate=lr,
         device=device.value,
         seed=seed,
+        recipe=api.parse_recipe(recipe or []),
         limit=limit,
         output=output,
         resume=resume,
@@ -101,9 +125,14 @@ def train(
         weights=weights,
         skip=tuple(skip or ()),
         freeze=tuple(freeze or ()),
+        save_every=save_every,
+        tensorboard=tensorboard,
     )
     try:
         api.train(spec, options, report)
+    except Stopped as stopped:
+        report.stopped()
+        raise typer.Exit(128 + stopped.signal) from None
     except KeyboardInterrupt:
         report.interrupted()
         raise

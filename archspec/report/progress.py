@@ -1,21 +1,28 @@
-"""How a training run looks in the terminal: a bar, or plain lines where there is no terminal."""
+"""How a training run looks in the terminal: a bar, or plain lines where there is no terminal.
+
+The accuracy that is shown is that of the held-out images after the last whole epoch: counting hits
+among training images too would make every step wait for its logits, and dropout and augmentation
+make them another figure.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
 from archspec.analysis.numbers import duration, printable
+from archspec.report.recipe import recipe_lines
 from archspec.training.options import EpochMetrics, Progress, RunPlan, RunSummary
 
 # Seconds between two plain lines within an epoch.
 PLAIN_EVERY = 15.0
-HEADER = "  epoch  train loss  held-out loss    top-1    top-5  images/s  time left"
+HEADER = "  epoch     loss  held-out    top-1    top-5        lr  images/s  wait      left"
 
 
 class TrainingReport:
@@ -28,7 +35,15 @@ class TrainingReport:
     def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
         self._console, self._now = console, now
         self._plan: RunPlan | None = None
-        self._bar: Bar | None = None
+        self._live: Live | None = None
+        self._bar = Bar(
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(bar_width=40),
+            TextColumn("{task.percentage:.0f}%, {task.fields[left]}"),
+            console=console,
+        )
+        # Held-out top-1 of the last whole epoch.
+        self._top1: float | None = None
         self._printed = now()
         # When the run's first step was done, and how many epochs were then.
         self._from: tuple[float, float] | None = None
@@ -36,7 +51,7 @@ class TrainingReport:
     def start(self, plan: RunPlan) -> None:
         """Print what is about to run, and show the bar."""
         self._plan = plan
-        recipe, rule = plan.recipe, plan.recipe.optimizer
+        recipe = plan.recipe
         frozen = plan.params - plan.trained_params
         still = f", {frozen:,} of them frozen" if frozen else ""
         self._say(Text(printable(plan.title), style="bold"), f", {plan.params:,} parameters{still}")
@@ -45,12 +60,7 @@ class TrainingReport:
             f"data {printable(plan.data)}: {plan.classes} classes, {plan.training_images:,} "
             f"training and {plan.held_out_images:,} held-out images"
         )
-        epochs = "epoch" if recipe.epochs == 1 else "epochs"
-        self._say(
-            f"recipe: {recipe.epochs} {epochs}, batch {recipe.batch_size}, {rule.type}, learning "
-            f"rate {rule.learning_rate:g} ({recipe.schedule.type}),\n        momentum "
-            f"{rule.momentum:g}, weight decay {rule.weight_decay:g}, seed {recipe.seed}"
-        )
+        self._say(recipe_lines(recipe))
         if plan.weights is not None:
             loaded = plan.weights
             self._say(f"weights {printable(loaded.path)} ({loaded.format})")
@@ -60,27 +70,23 @@ class TrainingReport:
             for note in loaded.notes:
                 self._say(f"        {printable(note)}")
         self._say(f"run folder {printable(str(plan.folder))}")
-        if plan.first_epoch > 1:
+        if plan.first_batch:
+            self._say(f"going on in epoch {plan.first_epoch}, after batch {plan.first_batch:,}")
+        elif plan.first_epoch > 1:
             self._say(f"going on after epoch {plan.first_epoch - 1}")
         self._say("\n" + HEADER)
         self._printed = self._now()
         if self._console.is_terminal:
-            self._bar = Bar(
-                TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[shown]}"),
-                console=self._console,
-                transient=True,
-            )
             self._bar.add_task(
                 "training",
-                total=recipe.epochs,
+                total=plan.recipe.epochs,
                 completed=plan.first_epoch - 1,
                 epoch=plan.first_epoch,
-                epochs=recipe.epochs,
-                shown="first step",
+                epochs=plan.recipe.epochs,
+                left="first step",
             )
-            self._bar.start()
+            self._live = Live(self._bar, console=self._console, transient=True)
+            self._live.start()
 
     def step(self, progress: Progress) -> None:
         """Move the bar, or print a line now and then."""
@@ -88,26 +94,38 @@ class TrainingReport:
         done = progress.epoch - 1 + progress.images / progress.total
         if self._from is None:
             self._from = now, done
-        shown = (
-            f"{progress.images_per_second:,.0f} images/s, loss {progress.loss:.4f}, "
-            f"{self._left(done)} left"
-        )
-        if self._bar is not None:
-            task = self._bar.task_ids[0]
-            self._bar.update(task, completed=done, epoch=progress.epoch, shown=shown)
+        left = f"{self._left(done)} left"
+        if self._live is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, epoch=progress.epoch, left=left)
+            self._live.update(Group(self._bar, Text(self._figures(progress))))
         elif now - self._printed >= PLAIN_EVERY and progress.images < progress.total:
             self._printed = now
-            part = f"{progress.images:,}/{progress.total:,} images"
-            self._say(f"  epoch {progress.epoch}: {part}, {shown}")
+            part = f"{progress.images:,}/{progress.total:,} images, {left}"
+            self._say(f"  epoch {progress.epoch}: {part}")
+            self._say(f"    {self._figures(progress)}")
+
+    def _figures(self, progress: Progress) -> str:
+        """Loss, accuracy, learning rate, speed and the share of the time without images."""
+        parts = [f"loss {progress.loss:.4f}"]
+        if self._top1 is not None:
+            parts.append(f"top-1 {self._top1:.2%}")
+        parts += [
+            f"lr {progress.learning_rate:.4g}",
+            f"{progress.images_per_second:,.0f} images/s",
+            f"data wait {progress.data_wait:.0%}",
+        ]
+        return ", ".join(parts)
 
     def epoch(self, metrics: EpochMetrics) -> None:
         """Print the line of an epoch, under `HEADER`."""
         assert self._plan is not None
         number = f"{metrics.epoch}/{self._plan.recipe.epochs}"
+        self._top1 = metrics.val_top1
         self._say(
-            f"{number:>7}  {metrics.train_loss:>10.4f}  {metrics.val_loss:>13.4f}  "
-            f"{metrics.val_top1:>7.2%}  {metrics.val_top5:>7.2%}  "
-            f"{metrics.images_per_second:>8,.0f}  {self._left(metrics.epoch):>9}"
+            f"{number:>7}  {metrics.train_loss:>7.4f}  {metrics.val_loss:>8.4f}  "
+            f"{metrics.val_top1:>7.2%}  {metrics.val_top5:>7.2%}  {metrics.lr:>8.3g}  "
+            f"{metrics.images_per_second:>8,.0f}  {metrics.data_wait:>4.0%}  "
+            f"{self._left(metrics.epoch):>8}"
         )
         self._printed = self._now()
 
@@ -126,20 +144,31 @@ class TrainingReport:
         if not summary.trained:
             self._say(f"the run has ended; --epochs {summary.epochs + 1} or more trains it longer")
         self._say(f"metrics     {folder}/metrics.jsonl")
-        self._say(f"checkpoints {folder}/checkpoints/last, best")
+        self._say(f"checkpoints {folder}/checkpoints, the best is step-{summary.best.step:08d}")
+
+    def warn(self, message: str) -> None:
+        """Print what is wrong while the run goes on."""
+        self._say(Text("warning: ", style="bold yellow"), printable(message))
+
+    def stopped(self) -> None:
+        """Say that the run was saved when it was asked to stop, and how it can go on."""
+        self._left_with("stopped and saved")
 
     def interrupted(self) -> None:
-        """Say how the run can go on."""
+        """Say how the run can go on from where it was saved last."""
+        self._left_with("left at once, after the last checkpoint nothing is saved")
+
+    def _left_with(self, what: str) -> None:
         self.close()
         if self._plan is not None:
             folder = printable(str(self._plan.folder))
-            self._say(f"stopped; go on with archspec train --resume {folder}")
+            self._say(f"{what}; go on with archspec train --resume {folder}")
 
     def close(self) -> None:
         """Take the bar away, also after a failure."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def _say(self, *parts: str | Text) -> None:
         """Print a line as it is: no markup, and a long path is not broken."""

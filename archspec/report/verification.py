@@ -12,6 +12,7 @@ from rich.text import Text
 from archspec.analysis.numbers import printable
 from archspec.analysis.section import Column
 from archspec.report.grid import Cell, print_grid
+from archspec.report.recipe import settings
 from archspec.report.table import print_section
 from archspec.verification import GradientError, OutputError, Training, Verification
 from archspec.verification.bench import REFERENCE
@@ -172,14 +173,12 @@ def _print_training(console: Console, found: Verification, training: Training) -
     steps = len(training.rates)
     recipe = "archspec's own recipe" if training.default else "the spec's recipe"
     rule = training.recipe.optimizer
-    drop = ""
+    told = ", ".join([rule.type, *settings(rule)])
+    drop = ", over its whole schedule" if training.scheduled else ""
     if training.dropped is not None:
-        drop = f", the learning rate divided by {DROP} before step {training.dropped}"
+        drop += f", the learning rate divided by {DROP} before step {training.dropped}"
     console.print(
-        Text(
-            f"{steps} steps of {recipe} (learning rate {rule.learning_rate:g}, momentum "
-            f"{rule.momentum:g}, weight decay {rule.weight_decay:g}){drop}"
-        ),
+        Text(f"{steps} steps of {recipe} ({told}){drop}"),
         highlight=False,
     )
     backends = list(dict.fromkeys(e.backend for e in training.losses))

@@ -3,10 +3,11 @@
 Decay shrinks a weight by learning rate x decay / (1 - momentum) at each step. Over a run it should
 have its say at least once: where all steps together shrink a weight by less than a factor of e, the
 regularisation that the recipe seems to have is not there. The steps are counted for the 1,281,167
-images of ImageNet, so that on fewer images it is even less. Of a decay of 0.0001 or more, as
-recipes have it, nothing is said: a short run or a small learning rate is no mistake in it. A usual
-cause is a decay that has been multiplied by the learning rate already, as in updates that are
-written out by hand.
+images of ImageNet, so that on fewer images it is even less. Of a decay of 0.0001 or more (0.01 with
+AdamW, which has no momentum to add up its decay), as recipes have it, nothing is said: a short run
+or a small learning rate is no mistake in it. A usual cause is a decay that has been multiplied by
+the learning rate already, as in updates that are written out by hand; with AdamW, a decay of a
+recipe for SGD. Nothing is said of Adam, which divides the size of a coupled decay out.
 
 Example:
 
@@ -54,22 +55,23 @@ from collections.abc import Iterator
 from archspec.analysis import Analysis
 from archspec.diagnostics import Fix, Problem
 from archspec.rules.base import Rule
-from archspec.rules.recipe import IMAGES, place, shrinking, shrunk, up
+from archspec.rules.recipe import DECAYS, IMAGES, place, shrunk, up
 from archspec.spec.recipe import Recipe
-
-# The least decay of most published recipes for SGD. From there on a small effect is that of a short
-# run or a small learning rate, as in fine-tuning, and no mistake in the decay.
-LEAST = 0.0001
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
     recipe = analysis.graph.spec.training
-    if recipe is None or not 0 < recipe.optimizer.weight_decay < LEAST:
+    if recipe is None:
         return
-    exponent = shrunk(recipe)
-    if exponent >= 1:
+    exponent, shrinking = shrunk(recipe), recipe.optimizer.shrinking
+    if exponent is None or shrinking is None or exponent >= 1:
         return
+    # From there on a small effect is that of a short run or a small learning rate, as in
+    # fine-tuning, and no mistake in the decay.
+    least, _ = DECAYS[recipe.optimizer.type]
     decay = recipe.optimizer.weight_decay
+    if not 0 < decay < least:
+        return
     fixes = _without_rate(recipe, exponent)
     if fixes:
         why = (
@@ -77,13 +79,13 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
             f"{recipe.optimizer.learning_rate:g}: has it been multiplied by that already?"
         )
     elif exponent and math.isfinite(decay / exponent):
-        why = f"use at least {min(up(decay / exponent), LEAST):g} for an effect, or 0 for none"
+        why = f"use at least {min(up(decay / exponent), least):g} for an effect, or 0 for none"
     else:
         why = "use 0: at this learning rate no decay has an effect"
     run = "the one epoch" if recipe.epochs == 1 else f"all {recipe.epochs} epochs"
     yield Problem(
         "decay-without-effect",
-        f"weight_decay {decay:g} shrinks a weight by {shrinking(recipe):.2g} a step, in {run} of "
+        f"weight_decay {decay:g} shrinks a weight by {shrinking:.2g} a step, in {run} of "
         f"{IMAGES:,} images to {math.exp(-exponent):.0%} of itself: it does next to nothing",
         why,
         span=place(analysis, "optimizer", "weight_decay"),
@@ -93,12 +95,13 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
 
 def _without_rate(recipe: Recipe, exponent: float) -> tuple[Fix, ...]:
     """The decay before it was multiplied by the learning rate, if that is a plausible one."""
-    rate = recipe.optimizer.learning_rate
+    rate, shrinking = recipe.optimizer.learning_rate, recipe.optimizer.shrinking or 0.0
     decay = float(f"{recipe.optimizer.weight_decay / rate:.12g}")
     digits = f"{decay:e}".split("e")[0].rstrip("0")
-    if exponent / rate < 1 or decay > 0.01 or len(digits) > len("1.5"):
+    _, largest = DECAYS[recipe.optimizer.type]
+    if exponent / rate < 1 or decay > 10 * largest or len(digits) > len("1.5"):
         return ()
-    effect = f"it shrinks a weight by {shrinking(recipe) / rate:.2g} a step"
+    effect = f"it shrinks a weight by {shrinking / rate:.2g} a step"
     return (Fix(f"weight_decay {decay:g}", effect, {"training.optimizer.weight_decay": decay}),)
 
 

@@ -3,7 +3,9 @@
 Decay shrinks a weight by learning rate x decay / (1 - momentum) at each step. Where that alone
 takes it to 1/e within 100 steps, a weight knows the last 100 batches at most, and most networks go
 to zero. The usual cause is a decay for another optimiser: AdamW's 0.05 is multiplied by a learning
-rate of 0.001 and by no momentum; here 0.05 works a thousand times as strongly.
+rate of 0.001 and by no momentum; here 0.05 works a thousand times as strongly. With AdamW, decay
+shrinks a weight by learning rate x decay; nothing is said of Adam, where it is coupled to the
+gradient, whose size is divided out.
 
 Example:
 
@@ -50,40 +52,45 @@ from collections.abc import Iterator
 from archspec.analysis import Analysis
 from archspec.diagnostics import Problem
 from archspec.rules.base import Rule
-from archspec.rules.recipe import down, place, shrinking
+from archspec.rules.recipe import DECAYS, RATES, down, place
+from archspec.spec.recipe import Sgd
 
 STEPS = 100
-# The largest decay of most published recipes for SGD: up to it, the learning rate is at fault.
-USUAL = 0.001
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
     recipe = analysis.graph.spec.training
     if recipe is None:
         return
-    share = shrinking(recipe)
+    share = recipe.optimizer.shrinking
+    if share is None:
+        return
     excess = share * STEPS
     if excess <= 1 or math.isclose(excess, 1):
         return
-    sgd = recipe.optimizer
+    rule = recipe.optimizer
+    name = {"sgd": "SGD", "adamw": "AdamW"}[rule.type]
+    least, largest = DECAYS[rule.type]
     # One step's decay, with all that its velocity does later, may be more than the weight.
     effect = f"to 1/e in {1 / share:.3g} steps" if share < 1 else "no less than the whole weight"
-    if sgd.weight_decay > USUAL:
+    # Up to the largest usual decay, the learning rate is at fault.
+    if rule.weight_decay > largest:
         field = "weight_decay"
         help_ = (
-            f"use at most {down(sgd.weight_decay / excess):g}; recipes for SGD have 0.0001 to "
-            f"{USUAL:g}"
+            f"use at most {down(rule.weight_decay / excess):g}; recipes for {name} have "
+            f"{least:g} to {largest:g}"
         )
     else:
         field = "learning_rate"
         help_ = (
-            f"use a learning rate of at most {down(sgd.learning_rate / excess):g}; recipes "
-            "for SGD have 0.01 to 0.1"
+            f"use a learning rate of at most {down(rule.learning_rate / excess):g}; recipes "
+            f"for {name} have {RATES[rule.type][0]:g} to {RATES[rule.type][1]:g}"
         )
+    momentum = f" / (1 - {rule.momentum:.12g})" if isinstance(rule, Sgd) else ""
     yield Problem(
         "decay-overwhelms",
-        f"weight_decay {sgd.weight_decay:g} shrinks a weight by {share:.2g} a step "
-        f"({sgd.learning_rate:g} x {sgd.weight_decay:g} / (1 - {sgd.momentum:.12g})): {effect}",
+        f"weight_decay {rule.weight_decay:g} shrinks a weight by {share:.2g} a step "
+        f"({rule.learning_rate:g} x {rule.weight_decay:g}{momentum}): {effect}",
         help_,
         span=place(analysis, "optimizer", field),
     )

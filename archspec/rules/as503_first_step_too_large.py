@@ -6,7 +6,8 @@ the number of classes. Where that is many times the size that the logits have, o
 throws the weights to where no gradient leads back: the loss is that of chance for ever, or not a
 number. The estimate is made for natural images after the recipe's preprocessing; pixels of 0 to
 255 alone make it ten thousand times as large as normalised ones do. With normalisation layers,
-which forget the size of the weights, nothing is said.
+which forget the size of the weights, nothing is said, nor with Adam, whose steps do not depend on
+the size of the gradient. With a warm-up it is the first step at its full rate that counts.
 
 Example:
 
@@ -63,6 +64,7 @@ from archspec.layers.affine import AffineLayer
 from archspec.rules.base import Rule
 from archspec.rules.recipe import place
 from archspec.spec.fields import INPUT
+from archspec.spec.recipe import Sgd
 
 # By how many times their size the first step may move the logits. Small networks that were
 # trained at many rates (tests/rules/test_recipe.py has some of them) all failed from 36 on, some
@@ -72,7 +74,9 @@ TIMES = 30
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
     recipe = analysis.graph.spec.training
-    if recipe is None or any(isinstance(n.layer, AffineLayer) for n in analysis.graph.nodes):
+    if recipe is None or not isinstance(recipe.optimizer, Sgd):
+        return
+    if any(isinstance(n.layer, AffineLayer) for n in analysis.graph.nodes):
         return
     signals = analysis.signals
     if signals is None:

@@ -2,7 +2,8 @@
 
 `steps` lowers the learning rate when an epoch begins, `plateau` when the best error is `patience`
 epochs old. Where the run is shorter, the rate stays what it was, and the end of training, which
-lowering it is for, never comes. Usually `epochs` was shortened and the schedule was not.
+lowering it is for, never comes. A warm-up of all epochs never reaches the learning rate that it
+leads to. Usually `epochs` was shortened and the schedule was not.
 
 Example:
 
@@ -57,6 +58,14 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     if recipe is None:
         return
     schedule, epochs = recipe.schedule, recipe.epochs
+    if recipe.warmup is not None and recipe.warmup.epochs == epochs:
+        yield Problem(
+            "epochs-never-reached",
+            f"the run has {counted(epochs, 'epoch')}, and its warm-up takes all of it: the "
+            f"learning rate of {recipe.optimizer.learning_rate:g} is never reached",
+            "leave `warmup` out" if epochs == 1 else f"use a warm-up of less than {epochs} epochs",
+            span=place(analysis, "warmup", "epochs"),
+        )
     if isinstance(schedule, StepSchedule):
         late = [epoch for epoch in schedule.epochs if epoch > epochs]
         if late:

@@ -9,11 +9,18 @@ from fnmatch import fnmatchcase
 from archspec.analysis import Analysis
 from archspec.diagnostics import Span
 from archspec.layers.base import Weight
-from archspec.spec.recipe import Recipe, StepSchedule
+from archspec.spec.recipe import Recipe
 
 # The images of ImageNet's training set, the largest that recipes here are written for: on fewer
 # images an epoch has fewer steps.
 IMAGES = 1_281_167
+
+# The weight decays and the learning rates of most published recipes, least and largest.
+DECAYS = {"sgd": (0.0001, 0.001), "adamw": (0.01, 0.3)}
+RATES = {"sgd": (0.01, 0.1), "adamw": (0.0001, 0.003)}
+
+# The epochs whose learning rates are added up one by one.
+MOST = 10_000
 
 
 def place(analysis: Analysis, *path: str | int) -> Span:
@@ -38,33 +45,25 @@ def matching(analysis: Analysis, pattern: str) -> list[tuple[str, Weight]]:
     return [(name, w) for name, w in analysis.parameters if fnmatchcase(name, pattern)]
 
 
-def shrinking(recipe: Recipe) -> float:
-    """What weight decay multiplies a weight with at each step, as 1 minus this number.
-
-    The decay is part of the velocity, whose sum over all later steps is 1/(1 - momentum) of it.
-    """
-    sgd = recipe.optimizer
-    return sgd.learning_rate * sgd.weight_decay / (1 - sgd.momentum)
-
-
-def shrunk(recipe: Recipe) -> float:
+def shrunk(recipe: Recipe) -> float | None:
     """Minus the logarithm of what decay alone leaves of a weight in the whole run on ImageNet.
 
-    A plateau is taken never to come, so that this is an upper bound.
+    A plateau is taken never to come, so that this is an upper bound. None where decay depends on
+    the gradients (`Optimizer.shrinking`).
     """
+    shrinking = recipe.optimizer.shrinking
+    if shrinking is None:
+        return None
     steps = -(-IMAGES // recipe.batch_size)
-    return shrinking(recipe) * steps * sum(_rates(recipe))
+    return shrinking * steps * sum(_shares(recipe))
 
 
-def _rates(recipe: Recipe) -> Iterator[float]:
-    """The learning rate of each epoch as a share of the first."""
-    schedule = recipe.schedule
-    if not isinstance(schedule, StepSchedule):
-        yield float(recipe.epochs)
-        return
-    starts = [1, *(epoch for epoch in schedule.epochs if epoch <= recipe.epochs)]
-    ends = [*starts[1:], recipe.epochs + 1]
-    share = 1.0
-    for start, end in zip(starts, ends, strict=True):
-        yield (end - start) * share
-        share *= schedule.factor  # not a power, which raises where this is infinite
+def _shares(recipe: Recipe) -> Iterator[float]:
+    """The learning rate in the middle of each epoch as a share of the first.
+
+    Of a long run these are the middles of MOST parts of it.
+    """
+    count = min(recipe.epochs, MOST)
+    for part in range(count):
+        epoch, within = divmod((part + 0.5) * recipe.epochs / count, 1)
+        yield recipe.share(int(epoch) + 1, within) * recipe.epochs / count

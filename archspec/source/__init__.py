@@ -12,7 +12,7 @@ from archspec.source.parsing import Kind, parse, value
 from archspec.source.problems import MAX_PROBLEMS, Problems
 from archspec.source.scalars import scalar
 from archspec.source.text import MAX_BYTES, read_text, split_lines
-from archspec.source.tree import MAX_DEPTH, MAX_VALUES, Document, Entry, Node
+from archspec.source.tree import MAX_DEPTH, MAX_VALUES, Document, Entry, Node, made
 
 __all__ = [
     "MAX_BYTES",
@@ -26,6 +26,7 @@ __all__ = [
     "Problems",
     "SourceText",
     "Span",
+    "made",
     "parse",
     "read_text",
     "scalar",

@@ -74,12 +74,14 @@ def parse(text: str, file: str, path: Path | None = None, kind: Kind = SPEC) -> 
     return Document(source, root, tuple(builder.problems.found))
 
 
-def value(text: str) -> Any:
+def value(text: str, *, mappings: bool = False) -> Any:
     """The value of a text from the command line: a scalar, or a list such as ``[64, 128]``.
 
-    Raises ArchspecError where a spec would be refused.
+    With `mappings`, it may also be one such as ``{type: cosine}``. Raises ArchspecError where a
+    spec would be refused.
     """
-    if not text.startswith("["):
+    kind = {"[": "a list", "{": "a mapping"}.get(text[:1])
+    if kind is None or (kind == "a mapping" and not mappings):
         return scalar(text)
     try:
         document = parse(f"value: {text}", "")
@@ -87,8 +89,8 @@ def value(text: str) -> Any:
         if document.problems or found is None or len(document.root.entries or {}) != 1:
             raise ProblemsFound(document.problems)
     except ProblemsFound as error:
-        reason = error.problems[0].message if error.problems else "it is no list"
-        message = f"`{shortened(text)}` cannot be read as a list: {reason}"
+        reason = error.problems[0].message if error.problems else f"it is not {kind}"
+        message = f"`{shortened(text)}` cannot be read as {kind}: {reason}"
         raise ArchspecError(message) from None
     return found.data()
 

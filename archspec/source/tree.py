@@ -79,6 +79,16 @@ class Node:
         return node.span
 
 
+def made(data: Any, span: Span) -> Node:
+    """Plain Python, without cycles, as a value that stands at a place as a whole."""
+    if isinstance(data, dict):
+        entries = {key: Entry(span, made(value, span)) for key, value in data.items()}
+        return Node(span, entries=entries)
+    if isinstance(data, (list, tuple)):
+        return Node(span, items=[made(value, span) for value in data])
+    return Node(span, data)
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A parsed spec file: its text and its root value.

@@ -34,9 +34,13 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
-def wrong_value(expected: str) -> PydanticCustomError:
-    """The error of a value that cannot be used; `expected` says what can."""
-    return PydanticCustomError("wrong_value", _template(expected))
+def wrong_value(expected: str, at: tuple[str, ...] = ()) -> PydanticCustomError:
+    """The error of a value that cannot be used; `expected` says what can.
+
+    `at` are the keys that lead from the value that is validated to the one that is meant.
+    """
+    context = {"at": at} if at else None
+    return PydanticCustomError("wrong_value", _template(expected), context)
 
 
 def wrong_type(expected: str) -> PydanticCustomError:

@@ -75,7 +75,10 @@ _LAYER_TYPES = {
 
 # The first of the names that the mapping has is meant.
 _KEYS = {
-    "alpha": ("negative_slope",),
+    "alpha": ("negative_slope", "final"),
+    "beta_1": ("beta1",),
+    "beta_2": ("beta2",),
+    "betas": ("beta1",),
     "bias": ("k",),
     "bias_initializer": ("bias_init",),
     "bias_filler": ("bias_init",),
@@ -84,6 +87,8 @@ _KEYS = {
     "ceil_mode": ("rounding",),
     "center": ("affine",),
     "classes": ("units",),
+    "clip_grad_norm": ("gradient_clipping",),
+    "clipnorm": ("gradient_clipping",),
     "depth_radius": ("size",),
     "dilation_rate": ("dilation",),
     "dilations": ("dilation",),
@@ -91,12 +96,16 @@ _KEYS = {
     "drop_prob": ("rate",),
     "drop_rate": ("rate",),
     "elementwise_affine": ("affine",),
+    "eps": ("epsilon",),
     "epsilon": ("eps",),
+    "eta_min": ("final",),
     "factor": ("gain",),
     "filter_size": ("kernel_size",),
     "filters": ("units",),
-    "from": ("inputs",),
+    "from": ("inputs", "factor"),
     "gamma": ("factor",),
+    "global_clipnorm": ("gradient_clipping",),
+    "grad_clip": ("gradient_clipping",),
     "group": ("groups",),
     "init_values": ("weight_init",),
     "input": ("inputs",),
@@ -111,6 +120,7 @@ _KEYS = {
     "lr_mult": ("learning_rate",),
     "maxval": ("high",),
     "max": ("high",),
+    "max_norm": ("gradient_clipping",),
     "milestones": ("epochs",),
     "min": ("low",),
     "minval": ("low",),
@@ -139,12 +149,14 @@ _KEYS = {
     "sigma": ("std",),
     "size": ("kernel_size", "output_size", "scale"),
     "standard_deviation": ("std",),
+    "start_factor": ("factor",),
     "stddev": ("std",),
     "strides": ("stride",),
     "survival_prob": ("rate",),
     "target_shape": ("shape",),
     "units": ("filters",),
     "use_bias": ("bias",),
+    "warmup_epochs": ("warmup",),
     "weight_filler": ("weight_init",),
     "weights_init": ("weight_init",),
     "init": ("weight_init",),
@@ -154,12 +166,15 @@ _KEYS = {
 
 # Where the other library's value means something else.
 _REMARKS = {
+    "betas": "and `beta2`",
     "ceil_mode": "`ceil_mode: true` is `rounding: ceil`",
     "depth_radius": "a radius r is a size of 2r + 1",
+    "eta_min": "a share of the learning rate",
     "init_values": "`{type: constant, value: ...}`",
     "momentum": "Keras' momentum, and one minus PyTorch's",
     "keep_prob": "one minus the share that is kept",
     "survival_prob": "one minus the share that survives",
+    "warmup_epochs": "`warmup: {epochs: ...}`",
 }
 
 _FOLLOWS = "it follows from the layer before; leave the key out"

@@ -74,7 +74,7 @@ def _distinct(
     """Pydantic's errors with their places, one a place: a union reports one for each member."""
     distinct: dict[tuple[tuple[str | int, ...], bool], tuple[Place, _Details]] = {}
     for details in errors:
-        place = find(model, node, details["loc"])
+        place = find(model, node, (*details["loc"], *details.get("ctx", {}).get("at", ())))
         if details["type"] == "union_tag_invalid":
             place = place.at_type()
         if not place.broken:

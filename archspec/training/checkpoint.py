@@ -1,40 +1,59 @@
 """What a run leaves behind: its resolved spec and recipe, its metrics, its checkpoints.
 
-A checkpoint is a folder with `weights.safetensors` and `optimizer.safetensors` (canonical
-names and layout, so any backend can read them) and `state.json`. It is written under another
-name and then renamed: a run that dies leaves the checkpoint before.
+A checkpoint is the folder `checkpoints/step-00000089` with the weights and the optimiser's numbers
+(canonical names and layout, so any backend can read them), `state.json` with everything else that
+a run needs to go on, the spec and recipe that they belong to, and a manifest (`durable`). The last
+two are kept, and that of the best epoch: where one is damaged, the one before it is used.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import math
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from archspec import catalog
-from archspec.diagnostics import ArchspecError
+from archspec import catalog, loading
+from archspec.diagnostics import ArchspecError, SpecError
 from archspec.graph import Graph
 from archspec.layers.base import Shape, show
 from archspec.plain import plain_spec
 from archspec.spec.recipe import Recipe
-from archspec.training.options import EpochMetrics
+from archspec.training import durable
+from archspec.training.options import SAVE_EVERY, EpochMetrics, OnNan
 from archspec.training.schedule import ScheduleState
 from archspec.training.sources import shown
 from archspec.weights import store
+from archspec.weights.files import MAX_HEADER
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array
 
-LAST, BEST = "last", "best"
-RUN, CHECKPOINTS = "run.json", "checkpoints"
-WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
+RUN, CHECKPOINTS, METRICS = "run.json", "checkpoints", "metrics.jsonl"
+WEIGHTS, OPTIMIZER, STATE, SPEC = (
+    "weights.safetensors",
+    "optimizer.safetensors",
+    "state.json",
+    "spec.yaml",
+)
+# Checkpoints that are kept beside that of the best epoch.
+KEPT = 2
+# What a folder holds in which a run is about to begin, until it has begun.
+BEGINNING = ".beginning"
+# Bytes of a file of a checkpoint at most. Tensors are held against their network besides.
+_LIMITS = {WEIGHTS: 1 << 44, OPTIMIZER: 1 << 44, STATE: 64 << 20, SPEC: 64 << 20}
+_NAME = re.compile(r"step-(\d{8,15})(\.old)?")
+# Numbers that an optimiser keeps for each weight at most, of eight bytes at most.
+_STATES = 4 * 8
 
 
 @dataclass(frozen=True)
@@ -70,22 +89,46 @@ class RunRecord:
     recipe: Recipe
     weights: Origin | None = None
     freeze: tuple[str, ...] = ()
+    save_every: str = SAVE_EVERY
+    on_nan: OnNan = "stop"
 
 
-@dataclass(frozen=True)
+@dataclass
 class State:
-    """Where a run stands between two epochs, as in the `state.json` of a checkpoint."""
+    """Where a run stands between two steps, but for its tensors; the `state.json` of a checkpoint.
 
-    epoch: int
-    hash: str
+    `network` and `recipe` are the hashes of what it belongs to. `batch` batches of `epoch`, which
+    counts from 1, are trained, and `step` since the run began; all of an epoch's batches are
+    where it has not been scored yet. `losses` is the sum of the `counted` losses of this epoch.
+    `lr` is the learning rate of the last step, `metrics` has a row for each epoch before.
+    """
+
+    network: str
+    recipe: str
     lr: float
-    schedule: ScheduleState
-    metrics: tuple[EpochMetrics, ...]
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    losses: float = 0.0
+    counted: int = 0
+    schedule: ScheduleState = field(default_factory=ScheduleState)
+    metrics: list[EpochMetrics] = field(default_factory=list)
+
+    def end_epoch(self, row: EpochMetrics, schedule: ScheduleState) -> None:
+        """Stand before the next epoch."""
+        self.metrics.append(row)
+        self.schedule = schedule
+        self.epoch, self.batch, self.losses, self.counted = self.epoch + 1, 0, 0.0, 0
+
+    @property
+    def best(self) -> EpochMetrics | None:
+        """The epoch with the highest held-out top-1, the first of several."""
+        return max(self.metrics, key=lambda row: row.val_top1, default=None)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model between two epochs."""
+    """A model and its optimiser between two steps."""
 
     weights: dict[str, Array]
     optimizer: dict[str, Array]
@@ -101,46 +144,72 @@ class RunFolder:
     @property
     def spec(self) -> Path:
         """The resolved spec: a plain one without variables."""
-        return self.path / "spec.yaml"
+        return self.path / SPEC
+
+    @property
+    def way_on(self) -> str:
+        """The command that goes on with the run."""
+        return f"archspec train --resume {shlex.quote(shown(self.path))}"
 
     @property
     def weights(self) -> Path:
-        """The file with the weights of the best epoch, the last one's where there is no best."""
-        folder = self._existing(BEST) or self._existing(LAST)
-        if folder is None:
+        """The file with the weights of the best epoch, the last ones before the first has ended."""
+        newest = next((path for path in self._saved() if _damage(path) is None), None)
+        state = _state(newest) if newest is not None else None
+        if newest is None or state is None or not state.step:
             raise ArchspecError(
-                f"the run in {shown(self.path)} has no checkpoint yet; go on with it: "
-                f"archspec train --resume {shown(self.path)}"
+                f"the run in {shown(self.path)} has no trained weights yet; go on with it: "
+                f"{self.way_on}"
             )
-        return folder / WEIGHTS
+        if state.best is None:
+            return newest / WEIGHTS
+        best = self._checkpoint(state.best.step)
+        damage = _damage(best)
+        if damage is not None:
+            raise ArchspecError(
+                f"the best checkpoint {shown(best)} is damaged: {damage}; the last one is whole: "
+                f"--weights {shown(newest)}"
+            )
+        return best / WEIGHTS
 
     def require_free(self) -> None:
         """Find out that the folder cannot be begun before anything costly is done for it."""
         try:
-            taken = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+            found = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+            taken = bool(found) if self.path.is_dir() else self.path.exists()
         except OSError as error:
             raise _cannot("write", self.path, error) from None
-        if not taken:
-            return
-        if (self.path / RUN).exists():
+        if RUN in found:
             advice = f", or go on with that run: --resume {shown(self.path)}"
             raise ArchspecError(f"{shown(self.path)} holds a run; choose another --output{advice}")
+        if not taken or BEGINNING in found:
+            return
         what = "is not empty" if self.path.is_dir() else "is a file"
         raise ArchspecError(f"{shown(self.path)} {what}; choose another --output")
 
-    def create(self, graph: Graph, record: RunRecord, source: str) -> None:
-        """Begin a run: write the spec, the resolved recipe and the emitted source."""
+    def create(self, graph: Graph, record: RunRecord, source: str, checkpoint: Checkpoint) -> None:
+        """Begin a run: write the spec, the resolved recipe, the emitted source, a checkpoint.
+
+        It can be gone on with from the moment at which its `run.json` is there. What a run left
+        that died before is replaced.
+        """
         self.require_free()
         with _writing(self.path):
-            (self.path / CHECKPOINTS).mkdir(parents=True)
-            (self.path / f"model_{record.backend}.py").write_text(source, encoding="utf-8")
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / BEGINNING).touch()
+            durable.remove(self.path / CHECKPOINTS)
+            (self.path / CHECKPOINTS).mkdir()
+            durable.write_file(self.path / f"model_{record.backend}.py", source.encode())
+        self.save(graph, record.recipe, checkpoint)
         self.describe(graph, record)
 
     def describe(self, graph: Graph, record: RunRecord) -> None:
         """Write `spec.yaml` and `run.json`, both with the recipe."""
-        self._write("spec.yaml", plain_spec(graph, record.recipe))
+        self._write(SPEC, plain_spec(graph, record.recipe))
         text = TypeAdapter(RunRecord).dump_json(record, indent=2).decode()
         self._write(RUN, text + "\n")
+        with _writing(self.path):
+            (self.path / BEGINNING).unlink(missing_ok=True)
 
     def record(self) -> RunRecord:
         """What `describe` wrote."""
@@ -157,78 +226,88 @@ class RunFolder:
         return found
 
     def write_metrics(self, rows: Sequence[EpochMetrics]) -> None:
-        """Write `metrics.jsonl`, one line an epoch."""
-        self._write("metrics.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+        """Let `metrics.jsonl` have these lines, one an epoch.
 
-    def append_metrics(self, row: EpochMetrics) -> None:
-        """Add the line of an epoch."""
-        path = self.path / "metrics.jsonl"
-        with _writing(path), path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(row)) + "\n")
+        The last one is appended, so that who follows the file sees it come; only a file that does
+        not have those before it is written anew.
+        """
+        path = self.path / METRICS
+        lines = [json.dumps(asdict(row)) + "\n" for row in rows]
+        with _writing(path):
+            found = path.read_text(encoding="utf-8") if path.exists() else ""
+            if lines and found == "".join(lines[:-1]):
+                with path.open("a", encoding="utf-8") as stream:
+                    stream.write(lines[-1])
+            elif found != "".join(lines):
+                durable.write_file(path, "".join(lines).encode())
 
-    def save(self, graph: Graph, checkpoint: Checkpoint) -> None:
-        """Write the last checkpoint of `graph` whole, or leave the one before it."""
-        target = self._checkpoint(LAST)
-        new = target.with_name(f"{LAST}.new")
-        with _writing(target, new):
-            shutil.rmtree(new, ignore_errors=True)
-            new.mkdir()
-            (new / WEIGHTS).write_bytes(store.encode(graph, checkpoint.weights))
-            optimizer = store.encode(graph, checkpoint.optimizer, "optimizer")
-            (new / OPTIMIZER).write_bytes(optimizer)
-            state = TypeAdapter(State).dump_json(checkpoint.state, indent=2)
-            (new / "state.json").write_bytes(state + b"\n")
-            _replace(new, target)
+    def save(self, graph: Graph, recipe: Recipe, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint of `graph` whole, then delete those that are no longer kept.
 
-    def keep_best(self) -> None:
-        """Let the last checkpoint be the best too; the two share their files where they can."""
-        target = self._checkpoint(BEST)
-        new = target.with_name(f"{BEST}.new")
-        with _writing(target, new):
-            shutil.rmtree(new, ignore_errors=True)
-            shutil.copytree(self._checkpoint(LAST), new, copy_function=_link)
-            _replace(new, target)
+        Where it cannot be written, all that were there are there.
+        """
+        state = checkpoint.state
+        target = self._checkpoint(state.step)
+        with _writing(target):
+            durable.write_folder(
+                target,
+                {
+                    WEIGHTS: store.encode(graph, checkpoint.weights),
+                    OPTIMIZER: store.encode(graph, checkpoint.optimizer, "optimizer"),
+                    STATE: TypeAdapter(State).dump_json(state, indent=2) + b"\n",
+                    SPEC: plain_spec(graph, recipe).encode(),
+                },
+            )
+        steps = sorted(
+            {step for step in map(_step, self._saved()) if step <= state.step}, reverse=True
+        )
+        kept = {f"step-{step:08d}" for step in steps[:KEPT]}
+        if state.best is not None:
+            kept.add(self._checkpoint(state.best.step).name)
+        # What a run left that died in a save has no such name, and goes too.
+        for path in (self.path / CHECKPOINTS).iterdir():
+            if path.name not in kept:
+                with contextlib.suppress(OSError):
+                    durable.remove(path)
 
-    def load(self, graph: Graph) -> Checkpoint | None:
-        """The last checkpoint, whose tensors are those of `graph`; None before the first."""
-        folder = self._existing(LAST)
-        if folder is None:
-            return None
+    def load(self, warn: Callable[[str], None]) -> tuple[Graph, Checkpoint]:
+        """The last whole checkpoint, and the network and recipe that it belongs to.
+
+        `warn` is told of those that are damaged. Raises ArchspecError where all are.
+        """
+        damaged: list[str] = []
+        for path in self._saved():
+            try:
+                found = _read(path)
+            except durable.Damaged as error:
+                damaged.append(f"{path.name}: {error}")
+                continue
+            for said in damaged:
+                warn(f"a checkpoint is damaged, {said}; going on from {path.name}")
+            return found
+        what = f"no whole checkpoint ({'; '.join(damaged)})" if damaged else "no checkpoint"
+        raise ArchspecError(
+            f"{shown(self.path)} has {what}; put its checkpoints back or start a new run"
+        )
+
+    def _saved(self) -> list[Path]:
+        """The folders of checkpoints, the newest first.
+
+        One that was being replaced when the run died stands behind its successor.
+        """
+        folder = self.path / CHECKPOINTS
         try:
-            state: State = TypeAdapter(State).validate_json((folder / "state.json").read_bytes())
-            weights, *_ = store.read(folder / WEIGHTS)
-            optimizer, *_ = store.read(folder / OPTIMIZER)
-        except ValidationError as error:
-            raise ArchspecError(
-                f"{shown(folder / 'state.json')} is damaged: {_first(error)}"
-            ) from None
-        except (OSError, ArchspecError) as error:
-            raise ArchspecError(
-                f"cannot read the checkpoint {shown(folder)}: {_one_line(error)}"
-            ) from None
-        shapes = store.tensor_shapes(graph)
-        _check(folder / WEIGHTS, weights, shapes, complete=True)
-        _check(folder / OPTIMIZER, optimizer, _of_optimizer(optimizer, shapes), complete=False)
-        if state.hash != graph.hash or state.epoch != len(state.metrics):
-            raise ArchspecError(f"{shown(folder / 'state.json')} belongs to another run")
-        return Checkpoint(weights, optimizer, state)
+            found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+        except OSError:
+            return []
+        return sorted(found, key=lambda path: (-_step(path), path.name))
 
-    def _existing(self, name: str) -> Path | None:
-        """The folder of a checkpoint, which has another name if the run died between renames."""
-        folder = self._checkpoint(name)
-        found = (folder, folder.with_name(f"{name}.old"))
-        return next((folder for folder in found if folder.is_dir()), None)
-
-    def _checkpoint(self, name: str) -> Path:
-        return self.path / CHECKPOINTS / name
+    def _checkpoint(self, step: int) -> Path:
+        return self.path / CHECKPOINTS / f"step-{step:08d}"
 
     def _write(self, name: str, text: str) -> None:
-        """Write a file whole, or leave the one before it."""
-        target = self.path / name
-        new = target.with_name(f"{name}.new")
-        with _writing(target, new):
-            new.write_text(text, encoding="utf-8")
-            new.replace(target)
+        with _writing(self.path / name):
+            durable.write_file(self.path / name, text.encode())
 
 
 def weights_in(path: Path) -> Path:
@@ -267,73 +346,95 @@ def spec_of(weights: Path) -> str | Path:
     return catalog.DEFAULT if run is None else run.spec
 
 
-def _replace(new: Path, target: Path) -> None:
-    """Put a folder in the place of another; at every moment one of the two is whole.
-
-    The one before stands beside as `.old` for that moment, because no folder can replace
-    another at once.
-    """
-    old = target.with_name(f"{target.name}.old")
-    if target.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        target.replace(old)
-    new.replace(target)
-    shutil.rmtree(old, ignore_errors=True)
+def recipe_hash(recipe: Recipe) -> str:
+    """SHA-256 of what a recipe does in an epoch: all that is not a default but their number."""
+    content = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"epochs", "ignore"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _link(source: str, target: str) -> None:
-    """Copy a file that is never written again: by a link, where the file system has them."""
+def _step(path: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(path.name.removesuffix(durable.OLD).removeprefix("step-"))
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint, by its manifest."""
     try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+        durable.require_whole(path, _LIMITS)
+    except durable.Damaged as error:
+        return str(error)
+    return None
 
 
-def _of_optimizer(state: Iterable[str], shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """The shapes that an optimiser's tensors have: those of the parameters, or a number."""
-    found: dict[str, Shape] = {}
-    for key in state:
-        _, dot, name = key.partition(".")
-        if not dot:
-            found[key] = ()
-        elif name in shapes:
-            found[key] = shapes[name]
+def _state(path: Path) -> State:
+    """The state of a checkpoint. Raises Damaged."""
+    try:
+        found: State = TypeAdapter(State).validate_json((path / STATE).read_bytes())
+    except ValidationError as error:
+        raise durable.Damaged(f"{STATE} is no state of a run: {_first(error)}") from None
+    except OSError as error:
+        raise durable.Damaged(f"{STATE}: {error.strerror}") from None
+    counts = (found.batch, found.step, found.counted, found.epoch - 1 - len(found.metrics))
+    if min(counts) < 0 or found.epoch - 1 != len(found.metrics):
+        raise durable.Damaged(f"{STATE} contradicts itself")
     return found
 
 
-def _check(
-    path: Path, found: Mapping[str, Array], shapes: Mapping[str, Shape], *, complete: bool
-) -> None:
-    missing = sorted(shapes.keys() - found.keys()) if complete else []
+def _read(path: Path) -> tuple[Graph, Checkpoint]:
+    """A checkpoint and its network. Raises Damaged.
+
+    A manifest finds what has changed; whoever changes that too finds the rest looked at.
+    """
+    durable.require_whole(path, _LIMITS)
+    state = _state(path)
+    try:
+        graph = loading.buildable(loading.load(path / SPEC))
+    except SpecError as error:
+        raise durable.Damaged(f"{SPEC}: {error.diagnostics[0].message}") from None
+    recipe = graph.spec.training
+    if recipe is None or (graph.hash, recipe_hash(recipe)) != (state.network, state.recipe):
+        raise durable.Damaged(f"{SPEC} is not what {STATE} belongs to")
+    shapes = store.tensor_shapes(graph)
+    room = sum(math.prod(shape) for shape in shapes.values()) * _STATES + MAX_HEADER
+    arrays = []
+    for name in (WEIGHTS, OPTIMIZER):
+        if (path / name).stat().st_size > room:
+            raise durable.Damaged(f"{name} is larger than its network can make it")
+        try:
+            arrays.append(store.read(path / name)[0])
+        except ArchspecError as error:
+            raise durable.Damaged(str(error)) from None
+    weights, optimizer = arrays
+    missing = sorted(shapes.keys() - weights.keys())
     if missing:
-        raise ArchspecError(f"{shown(path)} lacks {missing[0]}")
+        raise durable.Damaged(f"{WEIGHTS} lacks {missing[0]}")
+    _check(WEIGHTS, weights, shapes)
+    # `velocity.conv1.weight` is of the shape of conv1.weight or one number, as `count` is.
+    of = {key: shapes.get(key.partition(".")[2]) for key, array in optimizer.items() if array.ndim}
+    _check(OPTIMIZER, {key: optimizer[key] for key in of}, of)
+    return graph, Checkpoint(weights, optimizer, state)
+
+
+def _check(file: str, found: Mapping[str, Array], shapes: Mapping[str, Shape | None]) -> None:
     for name, tensor in found.items():
         if tensor.shape != shapes.get(name):
-            raise ArchspecError(
-                f"{shown(path)} has {shown(name)} of shape {show(tensor.shape) or 'none'}, which "
-                "the network in spec.yaml has not"
+            raise durable.Damaged(
+                f"{file} has {shown(name)} of shape {show(tensor.shape) or 'none'}, which "
+                f"the network in {SPEC} has not"
             )
 
 
 @contextlib.contextmanager
-def _writing(target: Path, new: Path | None = None) -> Iterator[None]:
-    """Turn what writing raises into one message; the unfinished `new` goes."""
+def _writing(target: Path) -> Iterator[None]:
+    """Turn what writing raises into one message."""
     try:
         yield
     except OSError as error:
-        if new is not None:
-            shutil.rmtree(new, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                new.unlink(missing_ok=True)
         raise _cannot("write", target, error) from None
 
 
 def _cannot(what: str, path: Path, error: OSError) -> ArchspecError:
-    return ArchspecError(f"cannot {what} {shown(path)}: {_one_line(error)}")
-
-
-def _one_line(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+    return ArchspecError(f"cannot {what} {shown(path)}: {error.strerror or error}")
 
 
 def _first(error: ValidationError) -> str:

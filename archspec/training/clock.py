@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Batch = TypeVar("Batch")
@@ -14,7 +15,7 @@ class Clock:
 
     What `leave_out` is called after does not count: the first step of a run, in which Keras
     compiles and every framework looks for its fastest kernels. An epoch of that one step counts
-    it after all. Validation and checkpoints come after the epoch and never count.
+    it after all. What is done while it is `paused` does not count either: a checkpoint.
 
     `images` is the number trained so far, in every step.
     """
@@ -46,6 +47,16 @@ class Clock:
     def leave_out(self) -> None:
         """What was until now does not count. The device must have finished it."""
         self._left_out = (self._now(), self.images, self._waited)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time that does not count. The device must have finished its steps."""
+        paused = self._now()
+        yield
+        seconds = self._now() - paused
+        begun, images, waited = self._left_out
+        self._start += seconds
+        self._left_out = begun + seconds, images, waited
 
     @property
     def images_per_second(self) -> float:

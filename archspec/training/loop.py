@@ -5,56 +5,66 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend, trainable_backends
 from archspec.backends.base import Execution, TrainableBackend
+from archspec.backends.initial import initial_weights
 from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing
 from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
 from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
+from archspec.training import tensorboard
 from archspec.training.checkpoint import (
     Checkpoint,
     Origin,
     RunFolder,
     RunRecord,
     State,
+    recipe_hash,
     spec_of,
 )
 from archspec.training.clock import Clock
 from archspec.training.data import Data, Epoch, prepare
 from archspec.training.finetuning import first_weights, frozen, with_remark
+from archspec.training.losses import Losses, NotFinite
 from archspec.training.metrics import score
 from archspec.training.options import (
+    SAVE_EVERY,
     EpochMetrics,
+    OnNan,
     Progress,
     RunOptions,
     RunPlan,
     RunSummary,
     Silent,
+    Together,
     Watcher,
 )
+from archspec.training.overrides import overridden
+from archspec.training.resuming import network_changes, require_same_run, require_same_spec
+from archspec.training.saving import Interval, Saver
 from archspec.training.schedule import Schedule
 from archspec.training.sources import DEFAULT, Source, open_source, require_packages, shown
+from archspec.training.stopping import BrokenOff, Signals, Stopped
 from archspec.version import __version__
 from archspec.weights.loading import completed
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Trainer, Weights
+    from archspec.backends.base import Trainer
     from archspec.weights import Loaded
 
 DEFAULT_BACKEND = "torch"
 # Seconds between two looks at the losses, each of which waits for the device.
 REPORT_EVERY = 0.5
+# Steps after which processes that train together ask one another whether to stop or to save.
+AGREE_EVERY = 10
 
 
 def run(
@@ -69,88 +79,117 @@ def run(
     ArchspecError when something is missing or does not fit (an extra, a folder, an image, the
     number of classes) or the loss is not finite.
     """
-    options, watcher = options or RunOptions(), watcher or Silent()
+    options = options or RunOptions()
+    watcher = _watched(watcher or Silent(), options)
     if options.resume is not None:
-        start = _resumed(spec, options, options.resume)
+        start, checkpoint = _resumed(spec, options, options.resume, watcher)
     else:
-        start = _new(spec if spec is not None else _unnamed(options), options)
-    folder, recipe, data = start.folder, start.recipe, start.data
-    metrics = list(start.checkpoint.state.metrics) if start.checkpoint else []
-    began = time.perf_counter()
-    if len(metrics) >= recipe.epochs:
-        summary = _summary(folder, metrics, 0, began)
+        start, checkpoint = _new(spec if spec is not None else _unnamed(options), options)
+    interval = Interval.parse(start.save_every)
+    folder, recipe, data, state = start.folder, start.recipe, start.data, checkpoint.state
+    began, epochs_before, steps_before = time.perf_counter(), len(state.metrics), state.step
+    if state.epoch > recipe.epochs:
+        summary = _summary(folder, state, 0, began)
         watcher.end(summary)
         return summary
-    trainer, schedule = _trainer(start, Execution(options.device))
+
+    execution = Execution(device=options.device)
+    group = execution.group
+    trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
+    trainer.load_optimizer_state(checkpoint.optimizer, state.lr)
+    del checkpoint  # its tensors take as much memory as the model
+    schedule = Schedule(recipe, state.schedule)
+    saver = Saver(folder, start.graph, recipe, trainer, group, interval, watcher)
+    record = _record(start, trainer)
     if options.resume is None:
-        folder.create(start.graph, _record(start, trainer), start.backend.emit(start.graph))
-        if start.loaded is not None:
-            # So that a run which dies before its first epoch has ended can go on by itself.
-            state = State(0, start.graph.hash, schedule.rate(1), schedule.state, ())
-            folder.save(start.graph, Checkpoint(trainer.weights(), {}, state))
+        saver.begin(record, start.backend.emit(start.graph), state)
     else:
-        folder.describe(start.graph, _record(start, trainer))
-        folder.write_metrics(metrics)
-    watcher.start(_plan(start, trainer, len(metrics) + 1))
+        saver.resume(record, state)
+    watcher.start(_plan(start, trainer, state))
 
-    total = data.training.per_pass(recipe.batch_size)
-    step = metrics[-1].step if metrics else 0
-    first_epoch = len(metrics) + 1
-    for epoch in range(first_epoch, recipe.epochs + 1):
-        rate = schedule.rate(epoch)
-        order = Epoch(recipe.seed, epoch)
-        losses: list[float] = []
-        unread: list[Any] = []  # losses that the device may still be computing
-        clock, reported = Clock(), -math.inf
-        batches = data.training.batches(recipe.batch_size, epoch=order)
-        for number, batch in enumerate(clock.waiting_for(batches, trainer.busy)):
-            trainer.reseed(order.step_seed(number))
-            unread.append(trainer.step(batch["image"], batch["label"], rate))
-            step += 1
-            clock.stepped(len(batch["image"]))
-            first_step = epoch == first_epoch and not losses
-            if first_step or time.perf_counter() - reported >= REPORT_EVERY:
-                losses += _finite(unread, epoch, step, rate, folder)
-                if first_step:
-                    clock.leave_out()
-                watcher.step(
-                    Progress(epoch, clock.images, total, losses[-1], clock.images_per_second)
+    size = recipe.batch_size
+    steps = -(-data.training.per_pass(size) // size)
+    losses = Losses(state)
+    try:
+        with Signals() as signals:
+            while state.epoch <= recipe.epochs:
+                clock, reported = Clock(), -math.inf
+                epoch = Epoch(recipe.seed, state.epoch)
+                images = data.training.batches(size, epoch=epoch, start=state.batch)
+                for batch in clock.waiting_for(images, trainer.busy):
+                    state.lr = schedule.rate(state.epoch, state.batch, steps)
+                    trainer.reseed(epoch.step_seed(state.batch))
+                    loss = trainer.step(batch["image"], batch["label"], state.lr)
+                    state.batch, state.step = state.batch + 1, state.step + 1
+                    losses.add(loss)
+                    clock.stepped(len(batch["image"]))
+                    first_step = state.step == steps_before + 1
+                    if first_step or time.perf_counter() - reported >= REPORT_EVERY:
+                        losses.read()
+                        if first_step:
+                            clock.leave_out()
+                        watcher.step(_progress(start, state, losses.last, clock))
+                        reported = time.perf_counter()
+                    # Processes that train together stop and save behind the same step.
+                    if group.size == 1 or state.batch % AGREE_EVERY == 0:
+                        stop = group.any(signals.received is not None)
+                        if stop or group.any(saver.due(state.step)):
+                            losses.read()
+                            with clock.paused():
+                                saver.save(state, last=stop)
+                        if stop:
+                            raise Stopped(signals.number, folder.path)
+                losses.read()
+                images_per_second, data_wait = clock.images_per_second, clock.data_wait
+                if clock.images:
+                    watcher.step(_progress(start, state, losses.last, clock))
+
+                held_out = score(trainer.logits, signals.until(data.held_out.batches(size)))
+                if not math.isfinite(held_out.loss):
+                    raise NotFinite(f"the held-out loss is {held_out.loss} {losses.place}")
+                row = EpochMetrics(
+                    epoch=state.epoch,
+                    step=state.step,
+                    train_loss=state.losses / state.counted,
+                    val_loss=held_out.loss,
+                    val_top1=held_out.top1,
+                    val_top5=held_out.top5,
+                    lr=state.lr,
+                    images_per_second=images_per_second,
+                    data_wait=data_wait,
                 )
-                unread, reported = [], time.perf_counter()
-        losses += _finite(unread, epoch, step, rate, folder)
-        images_per_second, data_wait = clock.images_per_second, clock.data_wait
-        watcher.step(Progress(epoch, clock.images, total, losses[-1], images_per_second))
+                schedule.observe(1.0 - held_out.top1)
+                state.end_epoch(row, schedule.state)
+                saver.save(state, last=state.epoch > recipe.epochs)
+                watcher.epoch(row)
+    except BrokenOff:  # a signal, while the epoch was scored
+        saver.save(state, last=True)
+        raise Stopped(signals.number, folder.path) from None
+    except ArchspecError as error:
+        raise saver.given_up(error, state, losses) from None
 
-        held_out = score(trainer.logits, data.held_out.batches(recipe.batch_size))
-        _finite([held_out.loss], epoch, step, rate, folder)
-        schedule.observe(1.0 - held_out.top1)
-        row = EpochMetrics(
-            epoch=epoch,
-            step=step,
-            train_loss=math.fsum(losses) / len(losses),
-            val_loss=held_out.loss,
-            val_top1=held_out.top1,
-            val_top5=held_out.top5,
-            lr=rate,
-            images_per_second=images_per_second,
-            data_wait=data_wait,
-        )
-        metrics.append(row)
-        state = State(epoch, start.graph.hash, rate, schedule.state, tuple(metrics))
-        folder.save(start.graph, Checkpoint(trainer.weights(), trainer.optimizer_state(), state))
-        if _best(metrics) is row:
-            folder.keep_best()
-        folder.append_metrics(row)
-        watcher.epoch(row)
-
-    summary = _summary(folder, metrics, len(metrics) + 1 - first_epoch, began)
+    summary = _summary(folder, state, len(state.metrics) - epochs_before, began)
     watcher.end(summary)
     return summary
 
 
+def _watched(watcher: Watcher, options: RunOptions) -> Watcher:
+    """The watcher, and TensorBoard's where it is asked for or the run began with it."""
+    goes_on = options.resume is not None and (options.resume / tensorboard.FOLDER).is_dir()
+    if not options.tensorboard and not goes_on:
+        return watcher
+    try:
+        return Together(watcher, tensorboard.TensorBoard(watcher.warn))
+    except ArchspecError as error:
+        if options.tensorboard:
+            raise
+        watcher.warn(f"{error}; going on without")
+        return watcher
+
+
 @dataclasses.dataclass(frozen=True)
 class _Start:
-    """What a run begins with, new or resumed."""
+    """What a run is, new or resumed."""
 
     folder: RunFolder
     backend: TrainableBackend
@@ -159,20 +198,22 @@ class _Start:
     source: Source
     data: Data
     limit: int | None
-    checkpoint: Checkpoint | None = None
+    save_every: str
+    on_nan: OnNan
     loaded: Loaded | None = None
     origin: Origin | None = None
     freeze: tuple[str, ...] = ()
 
 
-def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
+def _new(spec: str | Path | Graph, options: RunOptions) -> tuple[_Start, Checkpoint]:
+    """A run that begins, with its first weights."""
     backend = _backend(options.backend or DEFAULT_BACKEND)
     if options.output is not None:
         RunFolder(options.output).require_free()
     source = open_source(options.data or DEFAULT)
     thawed = _graph(spec, options, source)
     graph = frozen(thawed, options.freeze)
-    recipe = _recipe(graph.spec.training or DEFAULT_RECIPE, options)
+    recipe = overridden(graph.spec.training or DEFAULT_RECIPE, options)
     loading.require_batches(graph, recipe.batch_size)
     loaded = origin = None
     if options.weights is not None:
@@ -184,19 +225,27 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> _Start:
     recipe = data.resolved(recipe)
     if loaded is not None and options.weights is not None:
         loaded = with_remark(loaded, options.weights, data.preprocessing)
-    folder = RunFolder(options.output or _free_path(f"{graph.name}-{backend.name}"))
-    return _Start(
-        folder,
+    weights = (
+        initial_weights(graph, recipe.seed)
+        if loaded is None
+        else completed(loaded, graph, recipe.seed)
+    )
+    state = State(graph.hash, recipe_hash(recipe), recipe.optimizer.learning_rate)
+    start = _Start(
+        RunFolder(options.output or _free_path(f"{graph.name}-{backend.name}")),
         backend,
         graph,
         recipe,
         source,
         data,
         options.limit,
+        options.save_every or SAVE_EVERY,
+        options.on_nan or "stop",
         loaded=loaded,
         origin=origin,
         freeze=options.freeze,
     )
+    return start, Checkpoint(weights, {}, state)
 
 
 def _unnamed(options: RunOptions) -> str | Path:
@@ -204,72 +253,49 @@ def _unnamed(options: RunOptions) -> str | Path:
     return catalog.DEFAULT if options.weights is None else spec_of(options.weights)
 
 
-def _resumed(spec: str | Path | Graph | None, options: RunOptions, path: Path) -> _Start:
-    """The run as its folder describes it; the number of epochs and the device may change."""
+def _resumed(
+    spec: str | Path | Graph | None, options: RunOptions, path: Path, watcher: Watcher
+) -> tuple[_Start, Checkpoint]:
+    """The run as its folder describes it, and where it stands."""
     folder = RunFolder(path)
     record = folder.record()
-    _refuse_changes(spec, options)
-    if options.backend not in (None, record.backend):
-        raise ArchspecError(
-            f"the run in {shown(path)} is one of the {record.backend} backend and cannot go on "
-            f"with {options.backend}; leave --backend out"
-        )
     backend = _backend(record.backend)
     if not folder.spec.is_file():
-        raise ArchspecError(f"{shown(path)} is not the folder of a run (no spec.yaml)")
-    graph = loading.buildable(loading.load(folder.spec))
-    if graph.hash != record.hash or graph.spec.training != record.recipe:
-        raise ArchspecError(
-            f"{shown(folder.spec)} was changed after the run had begun, and its checkpoints "
-            "belong to what it was; start a new run with it"
-        )
-    checkpoint = folder.load(graph)
-    recipe = _recipe(record.recipe, RunOptions(epochs=options.epochs))
+        raise ArchspecError(f"{shown(path)} is not the folder of a run (no {folder.spec.name})")
+    written = loading.buildable(loading.load(folder.spec))
+    graph, checkpoint = folder.load(watcher.warn)
+    require_same_spec(folder.spec, graph, written)
     source = open_source(record.data)
+    if options.data is not None:
+        options = dataclasses.replace(options, data=open_source(options.data).name)
+    network: list[str] = []
+    if spec is not None:
+        given = frozen(_graph(spec, options, source), record.freeze)
+        network = [*network_changes(graph, given)]
+        options = dataclasses.replace(options, variables={})
+    require_same_run(record, options, overridden(record.recipe, options), network)
     if source.fingerprint != record.fingerprint:
         raise ArchspecError(
             f"the images in {shown(record.data.removeprefix('folder:'))} are not those that the "
             "run began with: held-out ones could come to be trained on; start a new run"
         )
-    data = prepare(source, graph.input_shape, recipe, record.limit)
-    rows = checkpoint.state.metrics if checkpoint is not None else ()
-    if rows and _best(rows) is rows[-1]:
-        folder.keep_best()  # the run may have died before it did
-    return _Start(
+    # What was written last counts where the run died between the two files.
+    epochs = options.epochs or (written.spec.training or record.recipe).epochs
+    recipe = record.recipe.model_copy(update={"epochs": max(epochs, len(checkpoint.state.metrics))})
+    start = _Start(
         folder,
         backend,
         graph,
         recipe,
         source,
-        data,
+        prepare(source, graph.input_shape, recipe, record.limit),
         record.limit,
-        checkpoint,
+        options.save_every or record.save_every,
+        options.on_nan or record.on_nan,
         origin=record.weights,
         freeze=record.freeze,
     )
-
-
-def _refuse_changes(spec: str | Path | Graph | None, options: RunOptions) -> None:
-    given = {
-        "SPEC": spec,
-        "--data": options.data,
-        "--batch-size": options.batch_size,
-        "--lr": options.learning_rate,
-        "--seed": options.seed,
-        "--limit": options.limit,
-        "--output": options.output,
-        "--set": options.variables or None,
-        "--root": options.root,
-        "--weights": options.weights,
-        "--skip": options.skip or None,
-        "--freeze": options.freeze or None,
-    }
-    refused = [name for name, value in given.items() if value is not None]
-    if refused:
-        raise ArchspecError(
-            "--resume goes on with the spec, the data and the recipe of the run; leave out "
-            f"{listing(refused)}"
-        )
+    return start, checkpoint
 
 
 def _backend(name: str) -> TrainableBackend:
@@ -315,46 +341,11 @@ def _graph(spec: str | Path | Graph, options: RunOptions, source: Source) -> Gra
     raise ArchspecError(f"{what} is {show(output)} and {found}; {advice}")
 
 
-def _recipe(recipe: Recipe, options: RunOptions) -> Recipe:
-    """The recipe with what the command line replaces."""
-    values = recipe.model_dump()
-    for name in ("epochs", "batch_size", "seed"):
-        if getattr(options, name) is not None:
-            values[name] = getattr(options, name)
-    if options.learning_rate is not None:
-        values["optimizer"]["learning_rate"] = options.learning_rate
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        option = {"learning_rate": "lr"}.get(str(problem["loc"][-1]), str(problem["loc"][-1]))
-        raise ArchspecError(
-            f"--{option.replace('_', '-')} {problem['input']}: {problem['msg']}"
-        ) from None
-
-
 def _free_path(name: str) -> Path:
     """A folder of this second in `runs/` that is not there yet."""
     stem = f"{name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
     paths = (Path("runs") / (stem if i == 1 else f"{stem}-{i}") for i in range(1, 1000))
     return next(path for path in paths if not path.exists())
-
-
-def _trainer(start: _Start, execution: Execution) -> tuple[Trainer, Schedule]:
-    """The trainer and the schedule: new, or where a checkpoint left them."""
-    from archspec.backends.initial import initial_weights
-
-    graph, recipe, checkpoint = start.graph, start.recipe, start.checkpoint
-    if checkpoint is None:
-        weights: Weights = (
-            initial_weights(graph, recipe.seed)
-            if start.loaded is None
-            else completed(start.loaded, graph, recipe.seed)
-        )
-        return start.backend.trainer(graph, recipe, weights, execution), Schedule(recipe)
-    trainer = start.backend.trainer(graph, recipe, checkpoint.weights, execution)
-    trainer.load_optimizer_state(checkpoint.optimizer, checkpoint.state.lr)
-    return trainer, Schedule(recipe, checkpoint.state.schedule)
 
 
 def _record(start: _Start, trainer: Trainer) -> RunRecord:
@@ -374,10 +365,12 @@ def _record(start: _Start, trainer: Trainer) -> RunRecord:
         recipe=start.recipe,
         weights=start.origin,
         freeze=start.freeze,
+        save_every=start.save_every,
+        on_nan=start.on_nan,
     )
 
 
-def _plan(start: _Start, trainer: Trainer, first_epoch: int) -> RunPlan:
+def _plan(start: _Start, trainer: Trainer, state: State) -> RunPlan:
     data, totals = start.data, loading.analyze(start.graph).totals
     return RunPlan(
         title=start.graph.title,
@@ -391,35 +384,30 @@ def _plan(start: _Start, trainer: Trainer, first_epoch: int) -> RunPlan:
         params=totals.params,
         recipe=start.recipe,
         folder=start.folder.path,
-        first_epoch=first_epoch,
+        first_epoch=state.epoch,
         images_per_epoch=data.training.per_pass(start.recipe.batch_size),
         trained_params=totals.trainable_params,
         weights=start.loaded,
+        first_batch=state.batch,
     )
 
 
-def _finite(
-    losses: Sequence[Any], epoch: int, step: int, rate: float, folder: RunFolder
-) -> list[float]:
-    """The losses of the steps up to `step` as numbers. Raises ArchspecError for NaN or infinity."""
-    found = [float(loss) for loss in losses]
-    for before, loss in zip(reversed(range(len(found))), found, strict=True):
-        if not math.isfinite(loss):
-            kept = f"; {shown(folder.path)} has the epochs before it" if epoch > 1 else ""
-            raise ArchspecError(
-                f"the loss is {loss} in epoch {epoch}, step {step - before}, at a learning rate "
-                f"of {rate:g}; try a smaller --lr{kept}"
-            )
-    return found
+def _progress(start: _Start, state: State, loss: float, clock: Clock) -> Progress:
+    size, total = start.recipe.batch_size, start.data.training.per_pass(start.recipe.batch_size)
+    return Progress(
+        epoch=state.epoch,
+        images=min(state.batch * size, total),
+        total=total,
+        step=state.step,
+        loss=loss,
+        learning_rate=state.lr,
+        images_per_second=clock.images_per_second,
+        data_wait=clock.data_wait,
+    )
 
 
-def _best(metrics: Sequence[EpochMetrics]) -> EpochMetrics:
-    """The epoch with the highest top-1, the first of several."""
-    return max(metrics, key=lambda row: row.val_top1)
-
-
-def _summary(
-    folder: RunFolder, metrics: Sequence[EpochMetrics], trained: int, began: float
-) -> RunSummary:
+def _summary(folder: RunFolder, state: State, trained: int, began: float) -> RunSummary:
+    assert state.best is not None
     seconds = time.perf_counter() - began
-    return RunSummary(folder.path, len(metrics), trained, seconds, metrics[-1], _best(metrics))
+    last = state.metrics[-1]
+    return RunSummary(folder.path, len(state.metrics), trained, seconds, last, state.best)

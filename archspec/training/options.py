@@ -6,12 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from archspec.spec.recipe import Recipe
 
 if TYPE_CHECKING:
     from archspec.weights import Loaded
+
+
+# How often a run is saved within an epoch where nothing else is said: so much is lost at most.
+SAVE_EVERY = "10m"
+# What becomes of a run whose loss is NaN or infinite.
+OnNan = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True)
@@ -20,14 +26,23 @@ class RunOptions:
 
     `backend` is torch by default; `data` is a source (`archspec.training.sources.KINDS`), by
     default ``digits``; `limit` bounds the number of images, training and held-out ones together;
-    `output` is the run folder (a new one under ``runs/`` by default). `resume` is the folder of a
-    run to go on with, which keeps its spec, data and recipe: only `epochs` and `device` may be
-    given with it.
+    `output` is the run folder (a new one under ``runs/`` by default). `resume` is the folder of
+    a run to go on with, which keeps its spec, data and recipe: `epochs`, `device`, `save_every` and
+    `on_nan` may be given with it, and anything else that says what the run is.
+
+    `save_every` is a number of steps or a time (``500``, ``10m``) after which the run is saved
+    within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
+    stops, or goes on as if the step had not been.
+
+    `recipe` replaces keys of the recipe, such as ``optimizer.momentum`` (None leaves one out).
 
     `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
     the layers that `skip` names begin as the spec says, and so do all without it. The layers that
     `freeze` names keep what they begin with. Both hold names of layers or of blocks, or shell
     patterns over them.
+
+    `tensorboard` writes the run's figures for TensorBoard, into its folder; a run that has begun
+    with it goes on with it.
     """
 
     backend: str | None = None
@@ -37,6 +52,7 @@ class RunOptions:
     learning_rate: float | None = None
     device: str = "auto"
     seed: int | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
     output: Path | None = None
     resume: Path | None = None
@@ -45,6 +61,9 @@ class RunOptions:
     weights: Path | None = None
     skip: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
+    save_every: str | None = None
+    on_nan: OnNan | None = None
+    tensorboard: bool = False
 
     def command(self, spec: object) -> list[str]:
         """The words of the command line that say the same."""
@@ -56,6 +75,7 @@ class RunOptions:
             "lr": self.learning_rate,
             "device": None if self.device == "auto" else self.device,
             "seed": self.seed,
+            "recipe": [f"{key}={json.dumps(value)}" for key, value in self.recipe.items()],
             "limit": self.limit,
             "output": self.output,
             "resume": self.resume,
@@ -64,11 +84,16 @@ class RunOptions:
             "weights": self.weights,
             "skip": self.skip,
             "freeze": self.freeze,
+            "save-every": self.save_every,
+            "on-nan": self.on_nan,
+            "tensorboard": self.tensorboard or None,
         }
         words = ["archspec", "train", *([] if spec is None else [str(spec)])]
         for name, value in options.items():
             several = value if isinstance(value, (list, tuple)) else [value]
-            words += [w for one in several if one is not None for w in (f"--{name}", str(one))]
+            for one in several:
+                if one is not None:
+                    words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
         return words
 
 
@@ -76,7 +101,8 @@ class RunOptions:
 class RunPlan:
     """What a run is about to do, for the first lines of its report.
 
-    `weights` are those of a file that it begins with.
+    `first_batch` batches of `first_epoch` are trained already. `weights` are those of a file that
+    it begins with.
     """
 
     title: str
@@ -94,6 +120,7 @@ class RunPlan:
     images_per_epoch: int
     trained_params: int
     weights: Loaded | None = None
+    first_batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,14 +147,19 @@ class EpochMetrics:
 class Progress:
     """Where a run stands within an epoch: so many `images` of `total` are trained.
 
-    `loss` is the last batch's.
+    `step` counts batches since the run began; `loss` and `learning_rate` are those of the last.
+    `data_wait` is the fraction of the time in which the device had nothing to do because images
+    were not ready.
     """
 
     epoch: int
     images: int
     total: int
+    step: int
     loss: float
+    learning_rate: float
     images_per_second: float
+    data_wait: float
 
 
 @dataclass(frozen=True)
@@ -154,6 +186,9 @@ class Watcher(Protocol):
     def epoch(self, metrics: EpochMetrics) -> None:
         """Tell that an epoch has ended and its checkpoint is written."""
 
+    def warn(self, message: str) -> None:
+        """Tell what is wrong while the run goes on; also before it begins."""
+
     def end(self, summary: RunSummary) -> None:
         """Tell that the run is over."""
 
@@ -170,5 +205,40 @@ class Silent:
     def epoch(self, metrics: EpochMetrics) -> None:
         """Say nothing."""
 
+    def warn(self, message: str) -> None:
+        """Say nothing."""
+
     def end(self, summary: RunSummary) -> None:
         """Say nothing."""
+
+
+class Together:
+    """Several watchers as one; each is told everything, in their order."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def start(self, plan: RunPlan) -> None:
+        """Tell all that the run begins."""
+        for watcher in self._watchers:
+            watcher.start(plan)
+
+    def step(self, progress: Progress) -> None:
+        """Tell all how far the epoch is."""
+        for watcher in self._watchers:
+            watcher.step(progress)
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """Tell all that an epoch has ended."""
+        for watcher in self._watchers:
+            watcher.epoch(metrics)
+
+    def warn(self, message: str) -> None:
+        """Tell all what is wrong."""
+        for watcher in self._watchers:
+            watcher.warn(message)
+
+    def end(self, summary: RunSummary) -> None:
+        """Tell all that the run is over."""
+        for watcher in self._watchers:
+            watcher.end(summary)

@@ -1,11 +1,11 @@
-"""The learning rate of each epoch."""
+"""The learning rate of each step."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from archspec.spec.recipe import PlateauSchedule, Recipe, StepSchedule
+from archspec.spec.recipe import PlateauSchedule, Recipe
 
 # base * factor**n in binary gives 0.00010000000000000002; no recipe has more digits than this.
 DIGITS = 12
@@ -21,31 +21,25 @@ class ScheduleState:
 
 
 class Schedule:
-    """The recipe's learning rate from epoch to epoch."""
+    """The recipe's learning rate from step to step."""
 
     def __init__(self, recipe: Recipe, state: ScheduleState | None = None) -> None:
-        self._base = recipe.optimizer.learning_rate
-        self._rule = recipe.schedule
+        self._recipe = recipe
         self.state = state or ScheduleState()
 
-    def rate(self, epoch: int) -> float:
-        """The learning rate of `epoch`, which counts from 1."""
-        rule = self._rule
-        if isinstance(rule, StepSchedule):
-            drops = sum(epoch >= milestone for milestone in rule.epochs)
-        elif isinstance(rule, PlateauSchedule):
-            drops = self.state.drops
-        else:
-            return self._base
-        try:
-            rate = self._base * rule.factor**drops
-        except OverflowError:  # a factor above 1: the first step will show it
-            return math.inf
-        return float(f"{rate:.{DIGITS}g}") if drops else rate
+    def rate(self, epoch: int, batch: int = 0, batches: int = 1) -> float:
+        """The learning rate of a step: that of `batch`, from 0, of `batches` in `epoch`, from 1.
+
+        It is infinite where no float holds it.
+        """
+        base = self._recipe.optimizer.learning_rate
+        share = self._recipe.share(epoch, batch / batches, self.state.drops)
+        rate = base * share
+        return float(f"{rate:.{DIGITS}g}") if share != 1 and math.isfinite(rate) else rate
 
     def observe(self, error: float) -> None:
         """Take the held-out error of the epoch that has ended."""
-        rule, state = self._rule, self.state
+        rule, state = self._recipe.schedule, self.state
         if not isinstance(rule, PlateauSchedule):
             return
         if state.best is None or error < state.best:

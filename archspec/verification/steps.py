@@ -1,10 +1,11 @@
 """Whether every backend trains the same network: losses and weights, step by step.
 
 The reference and the backends take the same steps side by side, from equal weights on equal
-batches, with the recipe of the spec: momentum, weight decay, multipliers, the losses of auxiliary
-outputs, batch normalisation with the statistics of the batch. In the middle the learning rate is
-divided by ten, because that is where optimisers that agree so far come apart. Layers that are
-random in training are off.
+batches, with the recipe of the spec: its optimiser, weight decay, multipliers, label smoothing,
+gradient clipping, the losses of auxiliary outputs, batch normalisation with the statistics of the
+batch. The steps are spread over the whole run, so that a warm-up or a schedule is gone through. In
+the middle the learning rate is also divided by ten, because that is where optimisers that agree so
+far come apart. Layers that are random in training are off.
 
 What errors may be in float64 is promised (`rounding.PROMISE`). In float32, two things move a
 weight away: each step adds its gradient's error times how far the step goes, so that the path which
@@ -21,6 +22,7 @@ losses.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +102,12 @@ class Training:
     tensors: tuple[WeightError, ...]
 
     @property
+    def scheduled(self) -> bool:
+        """Whether the recipe changes the learning rate, besides what is done here."""
+        rates = tuple(_rates(self.recipe, len(self.rates)))
+        return len(set(rates)) > 1
+
+    @property
     def equal(self) -> bool:
         """Whether every loss and every tensor is within its bound after every step."""
         return all(e.within for e in (*self.losses, *self.weights))
@@ -109,6 +117,8 @@ class Training:
         return {
             "steps": len(self.rates),
             "recipe": self.recipe.optimizer.model_dump(mode="json"),
+            "label_smoothing": self.recipe.label_smoothing,
+            "gradient_clipping": self.recipe.gradient_clipping,
             "default_recipe": self.default,
             "judge": self.judge,
             "learning_rates": list(self.rates),
@@ -189,11 +199,10 @@ def compare(
 
     recipe = recipe_of(graph)
     numbers = np.random.default_rng((seed, 1))
-    rate = recipe.optimizer.learning_rate
     dropped = steps // 2 + 1 if steps >= 2 else None
     rates = tuple(
         rate / DROP if dropped is not None and step >= dropped else rate
-        for step in range(1, steps + 1)
+        for step, rate in enumerate(_rates(recipe, steps), start=1)
     )
     judge = entrants.judge
     bounds = _Bounds(graph, batch, entrants)
@@ -246,6 +255,16 @@ def compare(
         tuple(weights),
         tuple(tensors.values()),
     )
+
+
+def _rates(recipe: Recipe, steps: int) -> Iterator[float]:
+    """The learning rates of the recipe in so many steps spread over its run.
+
+    A plateau, which depends on held-out images, never comes.
+    """
+    for step in range(steps):
+        epoch, part = divmod(step * recipe.epochs / steps, 1)
+        yield recipe.optimizer.learning_rate * recipe.share(int(epoch) + 1, part)
 
 
 def _step(racer: Racer, images: Array, labels: Labels, rate: float) -> float:

@@ -269,17 +269,20 @@ def _why(step: int, wrong: Sequence[WeightError], training: Training, agreed: bo
         return f" Only running statistics differ ({_named(sorted(kinds))}): how they are updated."
     if len(kinds) == 1 and len(wrong) > 1:
         text = f" All that differ are called {next(iter(kinds))}."
+    recipe = training.recipe
     if step == 1 and agreed:
+        clipping = ", or how gradients are clipped" if recipe.gradient_clipping is not None else ""
         return text + (
             " Gradients agree, so it is the update: the learning rate, the weight decay, or their "
-            "multipliers."
+            f"multipliers{clipping}."
         )
-    if step == 2:
-        return text + " The first step agrees: momentum is what the second one adds."
+    if step == 2 and recipe.optimizer.state:
+        adds = "momentum is" if recipe.optimizer.state == ("velocity",) else "the moments are"
+        return text + f" The first step agrees: {adds} what the second one adds."
     if step == training.dropped:
         return text + (
             f" Before this step the learning rate was divided by {DROP}, and until then everything "
-            "agreed: it is how the velocity goes on when the rate changes."
+            "agreed: it is how the optimizer goes on when the rate changes."
         )
     return text + f" The {step - 1} steps before it agree: the difference grows from step to step."
 

@@ -53,7 +53,7 @@ def encode(graph: Graph, arrays: Mapping[str, Floats], holds: Holds = "weights")
         VERSION_KEY: __version__,
         HOLDS_KEY: holds,
     }
-    encoded = memoryview(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, said))
+    encoded = memoryview(save({k: np.asarray(v, order="C") for k, v in arrays.items()}, said))
     # The library writes the metadata in another order each time.
     end = 8 + int.from_bytes(encoded[:8], "little")
     header = json.loads(bytes(encoded[8:end])) | {"__metadata__": said}

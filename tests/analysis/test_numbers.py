@@ -52,7 +52,17 @@ def test_bytes(value: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (123.9, "2:03"), (3723, "1:02:03"), (-1, "0:00")]
+    ("seconds", "text"),
+    [
+        (0, "0:00"),
+        (123.9, "2:03"),
+        (3723, "1:02:03"),
+        (-1, "0:00"),
+        (86_399, "23:59:59"),
+        (86_400, "1d 00h"),
+        (604_799, "6d 23h"),
+        (8_640_000, "100d"),
+    ],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -164,7 +164,7 @@ layers:
 """
     )
     run("tiny.yaml", RunOptions(epochs=1, limit=40, device="cpu", output=Path("run")))
-    kept = load_file("run/checkpoints/best/weights.safetensors")
+    kept = load_file(sorted(Path("run/checkpoints").iterdir())[-1] / "weights.safetensors")
     status, out, _ = command("--weights", "run", "--backend", "numpy")
     assert status == 0
     assert "class Tiny" in out

@@ -14,7 +14,7 @@ import archspec
 from archspec import catalog
 from archspec.diagnostics import Diagnostic
 from archspec.graph import Graph
-from archspec.rules.recipe import IMAGES, shrinking, shrunk
+from archspec.rules.recipe import IMAGES, shrunk
 from archspec.spec.recipe import Recipe
 
 LAYERS = [
@@ -81,16 +81,16 @@ def test_decay_alone_shrinks_a_weight_as_computed(momentum: float) -> None:
     for _ in range(steps):  # the update that Krizhevsky et al. (2012) print, without a gradient
         velocity = momentum * velocity - sgd.weight_decay * sgd.learning_rate * weight
         weight += velocity
-    assert math.log(weight) == pytest.approx(-shrinking(found) * steps, rel=0.02)
+    assert math.log(weight) == pytest.approx(-found.optimizer.shrinking * steps, rel=0.02)
 
 
 def test_the_schedule_counts() -> None:
     steps = -(-IMAGES // 128)
     constant = Recipe.model_validate(recipe())
-    assert shrunk(constant) == pytest.approx(shrinking(constant) * steps * 90)
+    assert shrunk(constant) == pytest.approx(constant.optimizer.shrinking * steps * 90)
     schedule = {"type": "steps", "epochs": [31, 61, 100], "factor": 0.1}
     falling = Recipe.model_validate(recipe(schedule=schedule))
-    assert shrunk(falling) == pytest.approx(shrinking(falling) * steps * (30 + 3 + 0.3))
+    assert shrunk(falling) == pytest.approx(falling.optimizer.shrinking * steps * (30 + 3 + 0.3))
 
 
 @pytest.mark.parametrize(

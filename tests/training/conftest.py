@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from archspec.training import durable
+
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
@@ -18,6 +20,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody pulls the plug here: no waiting for the disk, which takes longer than the runs."""
+    if "durable" not in request.module.__name__:
+        monkeypatch.setattr(durable.os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture

@@ -80,11 +80,20 @@ def figures(folder: Path) -> list[dict[str, Any]]:
     return [{name: row[name] for name in FIGURES} for row in metrics(folder)]
 
 
+def checkpoint(folder: Path, name: str = "last") -> Path:
+    """The folder of the last checkpoint, or of that of the best epoch, found without archspec."""
+    found = sorted((folder / "checkpoints").iterdir())
+    if name == "last":
+        return found[-1]
+    best = max(metrics(folder), key=lambda row: row["val_top1"])
+    return folder / "checkpoints" / f"step-{best['step']:08d}"
+
+
 def tensors(folder: Path, name: str = "last") -> tuple[bytes, bytes]:
-    checkpoint = folder / "checkpoints" / name
+    found = checkpoint(folder, name)
     return (
-        (checkpoint / "weights.safetensors").read_bytes(),
-        (checkpoint / "optimizer.safetensors").read_bytes(),
+        (found / "weights.safetensors").read_bytes(),
+        (found / "optimizer.safetensors").read_bytes(),
     )
 
 

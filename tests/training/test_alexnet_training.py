@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from small_runs import BACKENDS, metrics
+from small_runs import BACKENDS, checkpoint, metrics
 
 import archspec
 from archspec.backends import get_backend
@@ -46,7 +46,7 @@ def test_alexnet_small_learns_the_digits(backend: str, tmp_path: Path) -> None:
     assert len(rows) == archspec.load("alexnet-small").spec.training.epochs  # type: ignore[union-attr]
     assert rows[-1]["val_top1"] >= 0.97, printed
     assert rows[-1]["val_top5"] >= 0.99
-    assert (tmp_path / "run" / "checkpoints" / "best" / "weights.safetensors").is_file()
+    assert (checkpoint(tmp_path / "run", "best") / "weights.safetensors").is_file()
 
 
 @both
@@ -66,7 +66,7 @@ def test_alexnet_trains(backend: str, tmp_path: Path) -> None:
     about = json.loads((folder / "run.json").read_text())
     assert about["recipe"]["epochs"] == 1
     assert about["training_images"] + about["held_out_images"] == 40
-    weights = load_file(folder / "checkpoints" / "last" / "weights.safetensors")
+    weights = load_file(checkpoint(folder) / "weights.safetensors")
     assert (
         sum(tensor.size for tensor in weights.values()) == archspec.analyze(resolved).totals.params
     )

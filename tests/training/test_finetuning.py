@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from networks import heads, layer, network, parsed, recipe
 from safetensors.numpy import load_file, save_file
-from small_runs import TINY, figures, resume, tensors, train, write_spec
+from small_runs import TINY, checkpoint, figures, resume, tensors, train, write_spec
 
 import archspec
 from archspec import weights
@@ -68,7 +68,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def last(folder: Path) -> Weights:
-    found: Weights = load_file(folder / "checkpoints" / "last" / "weights.safetensors")
+    found: Weights = load_file(checkpoint(folder) / "weights.safetensors")
     return found
 
 
@@ -97,7 +97,7 @@ def test_what_is_frozen_stays_to_the_bit_and_the_rest_learns(
     same = {name for name, value in begin.items() if (after[name] == value).all()}
     assert same == {name for name in begin if name.startswith(("norm.", "stage."))}
     assert {"norm.running_mean", "stage.norm.running_var", "stage.conv.bias"} <= same
-    velocities = load_file(runs[backend] / "checkpoints" / "last" / "optimizer.safetensors")
+    velocities = load_file(checkpoint(runs[backend]) / "optimizer.safetensors")
     assert sorted(velocities) == [
         f"velocity.{name}" for name in ("conv.bias", "conv.weight", "fc.bias", "fc.weight")
     ]
@@ -170,12 +170,12 @@ def test_a_run_without_weights_says_so(tmp_path: Path) -> None:
         assert same == name.startswith("conv.")
 
 
-@pytest.mark.parametrize("place", ["", "checkpoints/best", "checkpoints/last"])
+@pytest.mark.parametrize("place", ["", "best", "last"])
 def test_weights_of_another_run(place: str, tmp_path: Path) -> None:
     first = train(tmp_path, output=tmp_path / "first").folder
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, watcher=Interrupt(), weights=first / place)
-    assert tensors(tmp_path / "run")[0] == tensors(first, "last" if "last" in place else "best")[0]
+        train(tmp_path, watcher=Interrupt(), weights=checkpoint(first, place) if place else first)
+    assert tensors(tmp_path / "run")[0] == tensors(first, place or "best")[0]
 
 
 def test_without_a_spec_a_run_brings_its_own(tmp_path: Path) -> None:
@@ -326,7 +326,9 @@ class TestMessages:
 
     def test_resume_has_decided(self, tmp_path: Path) -> None:
         folder = train(tmp_path, epochs=1).folder
-        with pytest.raises(ArchspecError, match=r"leave out `--weights`, `--skip`, `--freeze`$"):
+        with pytest.raises(
+            ArchspecError, match=r"--skip nothing -> fc, --freeze nothing -> conv; "
+        ):
             resume(folder, weights=folder, skip=("fc",), freeze=("conv",))
 
 

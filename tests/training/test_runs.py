@@ -16,6 +16,7 @@ from small_runs import (
     BACKENDS,
     DROPOUT,
     TINY,
+    checkpoint,
     figures,
     metrics,
     resume,
@@ -99,14 +100,19 @@ def test_a_run_folder(backend: str, tmp_path: Path) -> None:
     shapes = {
         "conv.weight": (4, 1, 3, 3), "conv.bias": (4,), "fc.weight": (10, 144), "fc.bias": (10,),
     }  # fmt: skip
-    for checkpoint in ("last", "best"):
+    for name in ("last", "best"):
         for file, kind in (("weights", ""), ("optimizer", "velocity.")):
-            found = load_file(folder / "checkpoints" / checkpoint / f"{file}.safetensors")
+            found = load_file(checkpoint(folder, name) / f"{file}.safetensors")
             assert {name: tensor.shape for name, tensor in found.items()} == {
                 f"{kind}{name}": shape for name, shape in shapes.items()
             }
-    state = json.loads((folder / "checkpoints" / "last" / "state.json").read_text())
-    assert state["epoch"] == 4
+    best = max(rows, key=lambda row: row["val_top1"])["step"]
+    steps = {18, 24, best}  # the last two epochs and the best one
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
+        f"step-{step:08d}" for step in sorted(steps)
+    ]
+    state = json.loads((checkpoint(folder) / "state.json").read_text())
+    assert [state[name] for name in ("epoch", "batch", "step")] == [5, 0, 24]
     assert state["metrics"] == rows
 
 
@@ -119,7 +125,7 @@ def test_both_backends_train_alike(tmp_path: Path) -> None:
         assert left == pytest.approx(right, rel=1e-4)
     for file in ("weights", "optimizer"):
         found = [
-            load_file(tmp_path / backend / "checkpoints" / "last" / f"{file}.safetensors")
+            load_file(checkpoint(tmp_path / backend) / f"{file}.safetensors")
             for backend in ("torch", "keras")
         ]
         for name, tensor in found[0].items():
@@ -165,8 +171,8 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
     summary = resume(parts, epochs=4)
     assert (summary.epochs, summary.trained) == (4, 2)
     assert figures(parts) == figures(whole)
-    for checkpoint in ("last", "best"):
-        assert tensors(parts, checkpoint) == tensors(whole, checkpoint)
+    for name in ("last", "best"):
+        assert tensors(parts, name) == tensors(whole, name)
     assert (parts / "spec.yaml").read_text() == (whole / "spec.yaml").read_text()
 
 
@@ -201,7 +207,6 @@ def test_an_interrupted_run_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
     # It may also have died before the last lines of an epoch were written.
     lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
     (folder / "metrics.jsonl").write_text(lines[0] + lines[1][:30])
-    shutil.rmtree(folder / "checkpoints" / "best")
     resume(folder)
     assert figures(folder) == figures(whole)
     assert tensors(folder, "best") == tensors(whole, "best")
@@ -245,29 +250,54 @@ class TestRefusals:
 
     def test_what_the_run_has_decided(self, folder: Path, tmp_path: Path) -> None:
         said = self.said(
-            folder, data="digits", batch_size=2, learning_rate=0.1, seed=1, limit=50,
-            output=tmp_path, variables={"classes": 10},
+            folder, batch_size=2, learning_rate=0.1, seed=1, limit=50, freeze=("conv",),
+            output=tmp_path, variables={"a": 1},
         )  # fmt: skip
-        assert said.endswith(
-            "leave out `--data`, `--batch-size`, `--lr`, `--seed`, `--limit`, `--output`, `--set`"
+        assert said == (
+            "--resume goes on with a run as it began: --limit 60 -> 50, --freeze nothing -> conv, "
+            "--set nothing -> a 1, "
+            f"--output {folder} -> {tmp_path}, training.batch_size 8 -> 2, "
+            "training.optimizer.learning_rate 0.05 -> 0.1, training.seed 0 -> 1; leave that out, "
+            "or start a new run"
         )
-        with pytest.raises(ArchspecError, match="leave out `SPEC`"):
-            run("alexnet", RunOptions(resume=folder))
+
+    def test_the_same_once_more_is_no_change(self, folder: Path, tmp_path: Path) -> None:
+        same = {"data": "digits", "batch_size": 8, "learning_rate": 0.05, "seed": 0, "limit": 60}
+        assert resume(folder, **same, output=folder).trained == 0
+        options = RunOptions(resume=folder, variables={"classes": 10})
+        assert run(tmp_path / "tiny.yaml", options).trained == 0
+
+    def test_another_network(self, folder: Path, tmp_path: Path) -> None:
+        other = write_spec(tmp_path, TINY.replace("filters: 4", "filters: 5"))
+        with pytest.raises(ArchspecError, match=r"as it began: conv\.filters 4 -> 5; leave"):
+            run(other, RunOptions(resume=folder))
 
     def test_another_backend(self, folder: Path) -> None:
-        said = self.said(folder, backend="keras")
-        assert "is one of the torch backend and cannot go on with keras" in said
+        assert "as it began: --backend torch -> keras; " in self.said(folder, backend="keras")
         assert resume(folder, backend="torch").trained == 0
 
     @pytest.mark.parametrize(
-        ("before", "after"),
-        [("filters: 4", "filters: 5"), ("learning_rate: 0.05", "learning_rate: 0.06")],
+        ("before", "after", "told"),
+        [
+            ("filters: 4", "filters: 5", "conv.filters 4 -> 5"),
+            (
+                "learning_rate: 0.05",
+                "learning_rate: 0.06",
+                "training.optimizer.learning_rate 0.05 -> 0.06",
+            ),
+            ("type: relu", "type: tanh", "relu.type relu -> tanh"),
+            ("  - {name: relu, type: relu}\n", "", "relu is gone"),
+        ],
+        ids=["field", "recipe", "type", "layer"],
     )
-    def test_a_changed_spec(self, folder: Path, before: str, after: str) -> None:
+    def test_a_changed_spec(self, folder: Path, before: str, after: str, told: str) -> None:
         text = (folder / "spec.yaml").read_text()
         assert before in text
         (folder / "spec.yaml").write_text(text.replace(before, after))
-        assert "spec.yaml was changed after the run had begun" in self.said(folder)
+        assert self.said(folder) == (
+            f"{folder}/spec.yaml was changed after the run had begun: {told}; change it back, or "
+            "start a new run with it"
+        )
 
     def test_a_comment_is_no_change(self, folder: Path) -> None:
         text = (folder / "spec.yaml").read_text()
@@ -284,11 +314,6 @@ class TestRefusals:
         (folder / "spec.yaml").unlink()
         assert "is not the folder of a run (no spec.yaml)" in self.said(folder)
 
-    def test_a_truncated_checkpoint(self, folder: Path) -> None:
-        path = folder / "checkpoints" / "last" / "optimizer.safetensors"
-        path.write_bytes(path.read_bytes()[:-7])
-        assert f"cannot read the checkpoint {path.parent}: " in self.said(folder)
-
     def test_other_images(self, photos: Callable[..., Path], tmp_path: Path) -> None:
         pictures = photos("a", "b")
         folder = train(tmp_path, epochs=1, limit=None, data=f"folder:{pictures}").folder
@@ -300,7 +325,7 @@ class TestRefusals:
 def test_a_loss_that_is_no_number(backend: str, tmp_path: Path) -> None:
     with pytest.raises(
         ArchspecError,
-        match=r"^the loss is (nan|inf) in epoch 1, step \d, at a learning rate of 1e\+06",
+        match=r"^the loss is (nan|inf) in epoch 1, batch \d \(step \d\), at a learning rate of 1e",
     ):
         train(tmp_path, backend=backend, learning_rate=1e6)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
@@ -321,7 +346,7 @@ def test_it_is_noticed_within_the_epoch(tmp_path: Path, monkeypatch: pytest.Monk
     times = iter(0.1 * second for second in range(10**6))
     monkeypatch.setattr(TorchTrainer, "step", poisoned)
     monkeypatch.setattr(loop.time, "perf_counter", lambda: next(times))
-    with pytest.raises(ArchspecError, match="the loss is nan in epoch 1, step 4, at"):
+    with pytest.raises(ArchspecError, match=r"the loss is nan in epoch 1, batch 4 \(step 4\), at"):
         train(tmp_path, limit=None, batch_size=2, epochs=1)
     assert 4 <= len(taken) < 12
 
@@ -350,14 +375,16 @@ def test_too_little_memory(backend: str, tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr(keras.Model, "train_on_batch", exhausted)
     with pytest.raises(ArchspecError) as caught:
         train(tmp_path, backend=backend)
-    assert str(caught.value) == (
+    assert str(caught.value).startswith(
         "cpu has too little memory for batches of 8 images; try a smaller --batch-size"
     )
 
 
 def test_a_loss_that_breaks_later_names_what_is_kept(tmp_path: Path) -> None:
     text = TINY.replace("epochs: [3], factor: 0.1", "epochs: [2], factor: 1.0e+9")
-    with pytest.raises(ArchspecError, match=r"epoch 2, step \d+, .*run has the epochs before it$"):
+    with pytest.raises(
+        ArchspecError, match=r"epoch 2, batch . .*; the run is saved after step 6, go on .*"
+    ):
         train(tmp_path, text)
     assert len(metrics(tmp_path / "run")) == 1
 
@@ -370,10 +397,10 @@ def test_weights_that_break_in_the_last_step_of_an_epoch(
 
     logits = TorchTrainer.logits
     monkeypatch.setattr(TorchTrainer, "logits", lambda self, x: logits(self, x) * np.nan)
-    with pytest.raises(ArchspecError, match="the loss is nan in epoch 1, step 6"):
+    with pytest.raises(ArchspecError, match=r"^the held-out loss is nan in epoch 1, batch 6"):
         train(tmp_path)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
-    assert not (tmp_path / "run" / "checkpoints" / "last").exists()
+    assert checkpoint(tmp_path / "run").name == "step-00000000"
 
 
 class TestSizes:
@@ -542,7 +569,7 @@ class TestNetworks:
         train(tmp_path, text, epochs=1)
         train(tmp_path, text, epochs=2, output=tmp_path / "longer")
         found = [
-            load_file(tmp_path / name / "checkpoints" / "last" / "weights.safetensors")
+            load_file(checkpoint(tmp_path / name) / "weights.safetensors")
             for name in ("run", "longer")
         ]
         assert np.array_equal(found[0]["conv.weight"], found[1]["conv.weight"])
@@ -556,7 +583,7 @@ def test_batch_norm_in_batches_of_one(backend: str, tmp_path: Path) -> None:
         "  - {name: norm, type: batch_norm, eps: 1.0e-3, decay: 0.9}\n  - {name: relu,",
     )
     folder = train(tmp_path, text, backend=backend, batch_size=1, epochs=1, limit=20).folder
-    names = load_file(folder / "checkpoints" / "last" / "weights.safetensors")
+    names = load_file(checkpoint(folder) / "weights.safetensors")
     assert {"norm.running_mean", "norm.running_var"} <= set(names)
     assert resume(folder, epochs=2).trained == 1
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import TINY, metrics, write_spec
+from small_runs import TINY, checkpoint, metrics, write_spec
 
 from archspec import cli
 
@@ -49,7 +49,9 @@ def test_a_run_from_beginning_to_end(command: Command, tmp_path: Path) -> None:
     assert out.startswith("tiny, 1,490 parameters\non PyTorch ")
     assert "data digits: 10 classes, 50 training and 10 held-out images\n" in out
     assert re.search(r"^    1/2 .*%.*\n    2/2 .*%", out, re.MULTILINE)
-    assert out.endswith("metrics     run/metrics.jsonl\ncheckpoints run/checkpoints/last, best\n")
+    assert out.endswith(
+        "metrics     run/metrics.jsonl\ncheckpoints run/checkpoints, the best is step-00000012\n"
+    )
 
     status, out, err = command("--resume", "run")
     assert (status, err) == (0, "")
@@ -68,7 +70,7 @@ def test_fine_tuning(command: Command, tmp_path: Path) -> None:
     assert (status, err) == (0, "")
     assert out.startswith("tiny, 1,490 parameters, 40 of them frozen\n")
     assert (
-        "weights run/checkpoints/best/weights.safetensors (archspec's store)\n"
+        "weights run/checkpoints/step-00000006/weights.safetensors (archspec's store)\n"
         "        fc as the spec initialises it\n"
     ) in out
     spec = tmp_path / "tiny.yaml"
@@ -90,11 +92,11 @@ def test_one_epoch_of_twenty_images(command: Command, tmp_path: Path) -> None:
         (("--limit", "19"), "--limit 19 is too few for 10 classes"),
         (("--lr", "0"), "--lr is a number above 0, not 0"),
         (("--lr", "nan"), "--lr is a number above 0, not nan"),
-        (("--lr", "1e6"), "the loss is nan in epoch 1, step "),
+        (("--lr", "1e6"), "the loss is nan in epoch 1, batch "),
         (("--set", "classes=7"), "the network's output is 7 and the data has 10 classes"),
         (("--data", "folder:nowhere"), "the image folder nowhere does not exist"),
         (("--data", "folder:tiny.yaml"), "the image folder tiny.yaml is not a folder"),
-        (("--data", "cifar"), "--data is `digits` or `folder:DIR`, not `cifar`"),
+        (("--data", "cifar"), "--data is `digits`, `folder:DIR`, "),
         (("--output", "tiny.yaml"), "tiny.yaml is a file; choose another --output"),
         (("--output", "tiny.yaml/run"), "cannot write tiny.yaml/run: Not a directory"),
         (("--backend", "numpy"), "the numpy backend cannot train; there are `keras`, `torch`"),
@@ -117,13 +119,13 @@ def test_mistakes(command: Command, arguments: tuple[str, ...], line: str) -> No
 def test_resume_with_what_contradicts_it(command: Command) -> None:
     assert command(*TRAIN, "--epochs", "1")[0] == 0
     for arguments, named in [
-        (("--data", "digits"), "--data"),
-        (("--lr", "0.1"), "--lr"),
-        (("alexnet",), "SPEC"),
+        (("--limit", "50"), "--limit 60 -> 50"),
+        (("--lr", "0.1"), "training.optimizer.learning_rate 0.05 -> 0.1"),
+        (("alexnet", "--set", "classes=10"), "input 1, 8, 8 -> 3, 227, 227"),
     ]:
         status, _, err = command("--resume", "run", *arguments)
         assert status == 2
-        assert err.endswith(f"leave out `{named}`\n")
+        assert f"--resume goes on with a run as it began: {named}" in err
     assert command(*TRAIN)[2].startswith("archspec: run holds a run; choose another --output")
 
 
@@ -157,6 +159,6 @@ def test_ctrl_c(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert out.endswith("stopped; go on with archspec train --resume run\n")
-    state = json.loads((tmp_path / "run" / "checkpoints" / "last" / "state.json").read_text())
+    assert out.endswith("stopped and saved; go on with archspec train --resume run\n")
+    state = json.loads((checkpoint(tmp_path / "run") / "state.json").read_text())
     assert state["epoch"] >= 2

@@ -185,18 +185,13 @@ def test_a_wrong_update_is_found_and_named(what: str, monkeypatch: pytest.Monkey
 def test_a_rate_outside_the_velocity_is_found_after_the_drop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from archspec.backends.torch.trainer import TorchTrainer
+    from archspec.backends.torch.optimizer import TorchOptimizer, TorchSgd
 
-    def outside(self: Any, rate: float) -> None:
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["multiplier"]
-        self._rate = rate
-
-    monkeypatch.setattr(TorchTrainer, "_set_rate", outside)
+    monkeypatch.setattr(TorchSgd, "set_rate", TorchOptimizer.set_rate)
     found = verification.verify(learner(), backends=("torch",), steps=STEPS, batch=3)
     (difference,) = found.differences
     assert difference.step == AFTER_THE_DROP
-    assert "it is how the velocity goes on when the rate changes" in difference.message
+    assert "it is how the optimizer goes on when the rate changes" in difference.message
     alike = verification.verify(learner(), backends=("torch",), steps=1, batch=3)
     assert alike.equal
 

@@ -409,7 +409,7 @@ def test_steps_are_printed_within_80_columns(run: Run, monkeypatch: pytest.Monke
     assert (status, err) == (0, "")
     table = out[: out.index("torch outputs against")]
     assert max(map(len, table.splitlines())) <= 80
-    assert "20 steps of archspec's own recipe (learning rate 0.01, momentum 0.9" in table
+    assert "20 steps of archspec's own recipe (sgd, learning rate 0.01, momentum 0.9" in table
     assert "divided by 10 before step 11" in table
     lines = table.splitlines()
     heading = next(line for line in lines if line.lstrip().startswith("step "))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from archspec.backends.base import VELOCITY
-from archspec.backends.keras import canonical, devices, precision, variables
+from archspec.backends.keras import devices, precision, variables
+from archspec.backends.keras.optimizer import optimizer
+from archspec.backends.optimizing import updated
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
@@ -21,30 +22,6 @@ if TYPE_CHECKING:
 
 # What the seeds of two dropout layers differ by: a prime, so that no two epochs share one.
 LAYER_STRIDE = 15_485_863
-
-
-class CoupledSGD(keras.optimizers.SGD):
-    """SGD whose weight decay is part of the gradient, with multipliers for each parameter.
-
-    Keras' own `weight_decay` shrinks weights beside the update. `scales` holds a learning-rate
-    multiplier and a decay for each variable, in the order of the variables.
-    """
-
-    def __init__(
-        self, trained: list[Any], scales: list[tuple[float, float]], **options: Any
-    ):
-        super().__init__(**options)
-        # A function, because Keras counts variables that an optimiser holds as its own.
-        self._trained, self._scales = lambda: trained, scales
-
-    def apply(self, grads: Any, trainable_variables: Any = None) -> Any:
-        grads = [
-            rate * (gradient + decay * keras.ops.convert_to_tensor(variable))
-            for gradient, variable, (rate, decay) in zip(
-                grads, self._trained(), self._scales, strict=True
-            )
-        ]
-        return super().apply(grads, trainable_variables)
 
 
 class KerasPredictor:
@@ -85,37 +62,32 @@ class KerasTrainer(KerasPredictor):
     ) -> None:
         dtype = execution.dtype("float32")
         super().__init__(backend, graph, weights, execution.device, dtype)
-        rule = recipe.optimizer
         with self._scope():
             self._random_states = [
                 variable
                 for variable in self._model.non_trainable_variables
                 if variable.path.endswith("seed_generator_state")
             ]
+            found = variables(graph, self._model)
+            names = {id(variable): name for name, (variable, _) in found.items()}
+            self._axes = {name: axes for name, (_, axes) in found.items()}
+            learning = updated(
+                [names[id(v)] for v in self._model.trainable_variables], recipe
+            )
+            for variable in self._model.trainable_variables:
+                variable.trainable = names[id(variable)] in learning
             trained = self._model.trainable_variables
-            names = {
-                id(v): name for name, (v, _) in variables(graph, self._model).items()
-            }
-            self._names = [names[id(variable)] for variable in trained]
-            scales = []
-            for name in self._names:
-                rate, decay = recipe.multipliers(name)
-                scales.append((rate, decay * rule.weight_decay))
-            self._optimizer = CoupledSGD(
-                trained,
-                scales,
-                learning_rate=rule.learning_rate,
-                # NumPy's float: TensorFlow makes a float32 of Python's, whatever it computes in.
-                momentum=np.float64(rule.momentum),
+            self._optimizer = optimizer(
+                recipe, [names[id(variable)] for variable in trained]
             )
             self._optimizer.build(trained)
             self._model.compile(
                 optimizer=self._optimizer,
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                loss=cross_entropy(recipe.label_smoothing),
                 # XLA is faster on TensorFlow and JAX; Keras has none for PyTorch.
                 jit_compile=keras.backend.backend() != "torch",
             )
-        self._rate = rule.learning_rate
+        self._rate = recipe.optimizer.learning_rate
 
     def step(self, images: Array, labels: Labels, learning_rate: float) -> float:
         with self._scope():
@@ -148,30 +120,29 @@ class KerasTrainer(KerasPredictor):
         return self._backend.save_weights(self._graph, self._model)
 
     def optimizer_state(self) -> dict[str, Array]:
-        axes = {
-            name: axes
-            for name, (_, axes) in variables(self._graph, self._model).items()
-        }
-        return {
-            f"{VELOCITY}{name}": canonical(momentum, axes[name])
-            for name, momentum in zip(self._names, self._momentums(), strict=False)
-        }
+        return self._optimizer.state(self._axes)
 
     def load_optimizer_state(
         self, state: Mapping[str, Array], learning_rate: float
     ) -> None:
-        axes = {
-            name: axes
-            for name, (_, axes) in variables(self._graph, self._model).items()
-        }
-        self._optimizer.learning_rate = self._rate = learning_rate
-        for name, momentum in zip(self._names, self._momentums(), strict=False):
-            if f"{VELOCITY}{name}" in state:
-                momentum.assign(state[f"{VELOCITY}{name}"].transpose(axes[name]))
+        self._optimizer.load(state, self._axes)
 
-    def _momentums(self) -> list[Any]:
-        """The velocities in the order of the variables; none without momentum."""
-        return list(getattr(self._optimizer, "momentums", []))
+
+def cross_entropy(smoothing: float) -> Any:
+    """The loss of logits and labels, which Keras smooths only where they are one-hot."""
+    if not smoothing:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def smoothed(labels: Any, logits: Any) -> Any:
+        classes = keras.ops.reshape(keras.ops.cast(labels, "int32"), (-1,))
+        return keras.losses.categorical_crossentropy(
+            keras.ops.one_hot(classes, logits.shape[-1], dtype=logits.dtype),
+            logits,
+            from_logits=True,
+            label_smoothing=smoothing,
+        )
+
+    return smoothed
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Training in NumPy: the recipe's update as the paper prints it, to compare others with."""
+"""Training in NumPy: the recipe as papers print it, to compare others with."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archspec.backends.base import VELOCITY
 from archspec.backends.numpy import trained
+from archspec.backends.numpy.optimizer import optimizer
 from archspec.backends.numpy.tape import refuse_noise
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 
 class NumpyTrainer:
-    """A model, the velocities of its parameters, and one formula a line.
+    """A model, its optimiser, and one formula a line.
 
-    v <- momentum v - lr (g + weight_decay w);  w <- w + v (Krizhevsky et al., 2012, section 5),
-    lr and weight_decay times the parameter's multipliers. After each step, running statistics
-    are decay times what they were plus 1 - decay times those of the batch.
+    After each step, running statistics are decay times what they were plus 1 - decay times those
+    of the batch.
     """
 
     def __init__(
@@ -49,9 +48,8 @@ class NumpyTrainer:
         own = {name: weight.astype(dtype) for name, weight in weights.items()}
         backend.load_weights(graph, self._model, own)
         self._trained = trained(graph)
-        self._velocities: dict[str, np.ndarray] = {}
-        largest = max((own[name].size for name in self._trained), default=0)
-        self._room = np.empty(largest, self._dtype)
+        weights = {name: self._model.weights[name] for name in self._trained}
+        self._optimizer = optimizer(recipe, weights)
 
     def step(self, images: Array, labels: Labels, learning_rate: float) -> float:
         recorded = self._backend.record(
@@ -60,32 +58,15 @@ class NumpyTrainer:
         loss, seeds = 0.0, []
         shares = [1.0, *(a.loss_weight for a in self._graph.auxiliary)]
         for name, share in zip(self._graph.outputs, shares, strict=True):
-            part, slope = cross_entropy(recorded.outputs[name].value, labels)
+            part, slope = cross_entropy(
+                recorded.outputs[name].value, labels, self._recipe.label_smoothing
+            )
             loss += share * part
             seeds.append((name, share * slope))
         recorded.back(seeds)
-        self._update(recorded.gradients(self._trained), learning_rate)
+        self._optimizer.step(recorded.gradients(self._trained), learning_rate)
         self._remember(recorded.tape.statistics)
         return loss
-
-    def _update(self, gradients: dict[str, np.ndarray], learning_rate: float) -> None:
-        """In place: AlexNet's weights are half a gigabyte, and memory is slow to come by."""
-        rule = self._recipe.optimizer
-        for name, g in gradients.items():
-            w = self._model.weights[name]
-            faster, heavier = self._recipe.multipliers(name)
-            change = self._room[: w.size].reshape(w.shape)
-            np.multiply(w, -rule.weight_decay * heavier, out=change)
-            change -= g
-            change *= learning_rate * faster
-            if rule.momentum:
-                if name not in self._velocities:
-                    self._velocities[name] = np.zeros_like(w)
-                v = self._velocities[name]
-                v *= rule.momentum
-                v += change
-                change = v
-            w += change
 
     def _remember(
         self, statistics: dict[str, tuple[np.ndarray, np.ndarray, int]]
@@ -120,30 +101,29 @@ class NumpyTrainer:
         return {name: weight.copy() for name, weight in self._model.weights.items()}
 
     def optimizer_state(self) -> dict[str, Array]:
-        return {
-            f"{VELOCITY}{name}": velocity.copy()
-            for name, velocity in self._velocities.items()
-        }
+        return self._optimizer.state()
 
     def load_optimizer_state(
         self, state: Mapping[str, Array], learning_rate: float
     ) -> None:
-        self._velocities = {
-            name.removeprefix(VELOCITY): velocity.astype(self._dtype)
-            for name, velocity in state.items()
-        }
+        self._optimizer.load(state)
 
 
-def cross_entropy(logits: np.ndarray, labels: Labels) -> tuple[float, np.ndarray]:
-    """-log softmax(logits) of the labels, the mean over images, and its gradient."""
+def cross_entropy(
+    logits: np.ndarray, labels: Labels, smoothing: float = 0.0
+) -> tuple[float, np.ndarray]:
+    """-sum_k t_k log softmax(logits)_k, the mean over images, and its gradient.
+
+    The target t is 1 - smoothing for the label and smoothing / classes more for every class.
+    """
     images = np.arange(len(labels))
+    target = np.full_like(logits, smoothing / logits.shape[1])
+    target[images, labels] += 1 - smoothing
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     total = exponentials.sum(axis=1, keepdims=True)
-    slope = exponentials / total
-    slope[images, labels] -= 1
-    losses = np.log(total[:, 0]) - shifted[images, labels]
-    return float(losses.mean()), slope / len(labels)
+    losses = np.log(total[:, 0]) - (target * shifted).sum(axis=1)
+    return float(losses.mean()), (exponentials / total - target) / len(labels)
 
 
 def _maps(images: Array, dtype: np.dtype) -> np.ndarray:

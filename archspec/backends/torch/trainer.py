@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from archspec.backends.base import VELOCITY
+from archspec.backends.optimizing import updated
 from archspec.backends.torch import outputs, tensors
+from archspec.backends.torch.optimizer import optimizer
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
@@ -57,12 +58,7 @@ class TorchPredictor:
 
 
 class TorchTrainer(TorchPredictor):
-    """A model with `torch.optim.SGD`.
-
-    PyTorch keeps the learning rate outside the buffer b that it calls momentum, w <- w - lr b,
-    and the recipe inside the velocity v = -lr b. The two agree while the learning rate stays;
-    when it changes, b is scaled so that v goes on as it was.
-    """
+    """A model with the recipe's optimiser and loss."""
 
     def __init__(
         self,
@@ -74,39 +70,20 @@ class TorchTrainer(TorchPredictor):
     ) -> None:
         dtype = execution.dtype("float32")
         super().__init__(backend, graph, weights, execution.device, dtype)
-        rule = recipe.optimizer
-        self._parameters = _named_parameters(backend, graph, self._model)
-        self._scales = {name: recipe.multipliers(name) for name in self._parameters}
-        groups: dict[tuple[float, float], list[torch.Tensor]] = {}
-        for name, parameter in self._parameters.items():
-            groups.setdefault(self._scales[name], []).append(parameter)
-        self._rate = rule.learning_rate
-        self._optimizer = torch.optim.SGD(
-            [
-                {
-                    "params": members,
-                    "lr": rule.learning_rate * rate,
-                    "weight_decay": rule.weight_decay * decay,
-                    "multiplier": rate,
-                }
-                for (rate, decay), members in groups.items()
-            ],
-            momentum=rule.momentum,
-            fused=True,
-        )
+        self._smoothing = recipe.label_smoothing
+        self._optimizer = optimizer(recipe, learning(graph, self._model, recipe))
 
     def step(self, images: Array, labels: Labels, learning_rate: float) -> torch.Tensor:
-        self._set_rate(learning_rate)
         self._model.train()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.torch.zero_grad(set_to_none=True)
         targets = self._on_device(labels).long()
         try:
             output, *others = outputs(self._model(self._maps(images)))
-            loss = F.cross_entropy(output, targets)
+            loss = self._loss(output, targets)
             for auxiliary, other in zip(self._graph.auxiliary, others, strict=True):
-                loss = loss + auxiliary.loss_weight * F.cross_entropy(other, targets)
+                loss = loss + auxiliary.loss_weight * self._loss(other, targets)
             loss.backward()
-            self._optimizer.step()
+            self._optimizer.step(learning_rate)
         except torch.OutOfMemoryError:
             raise ArchspecError(
                 f"{self.device} has too little memory for batches of {len(images)} images; try a "
@@ -115,6 +92,9 @@ class TorchTrainer(TorchPredictor):
         if self._done is not None:
             self._done.record()
         return loss.detach()
+
+    def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(logits, targets, label_smoothing=self._smoothing)
 
     def busy(self) -> bool:
         return self._done is not None and not self._done.query()
@@ -126,53 +106,26 @@ class TorchTrainer(TorchPredictor):
         return self._backend.save_weights(self._graph, self._model)
 
     def optimizer_state(self) -> dict[str, Array]:
-        found = self._velocities()
-        # Dividing by the learning rate again rounds. Going on from what was saved, as a resumed
-        # run does, gives the same numbers with and without the interruption.
-        self.load_optimizer_state(found, self._rate)
-        return found
-
-    def _velocities(self) -> dict[str, Array]:
-        found = {}
-        for name, parameter in self._parameters.items():
-            buffer = self._optimizer.state[parameter].get("momentum_buffer")
-            if buffer is not None:
-                rate = self._rate * self._scales[name][0]
-                found[f"{VELOCITY}{name}"] = (-rate * buffer).cpu().numpy()
-        return found
+        return self._optimizer.state()
 
     def load_optimizer_state(
         self, state: Mapping[str, Array], learning_rate: float
     ) -> None:
-        self._set_rate(learning_rate)
-        for key, velocity in state.items():
-            name = key.removeprefix(VELOCITY)
-            rate = learning_rate * self._scales[name][0]
-            if rate:
-                parameter = self._parameters[name]
-                buffer = torch.from_numpy(velocity).to(parameter) / -rate
-                self._optimizer.state[parameter]["momentum_buffer"] = buffer
-
-    def _set_rate(self, rate: float) -> None:
-        if rate == self._rate:
-            return
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["multiplier"]
-            for parameter in group["params"]:
-                buffer = self._optimizer.state[parameter].get("momentum_buffer")
-                if buffer is not None:
-                    buffer.mul_(self._rate / rate)
-        self._rate = rate
+        self._optimizer.load(state)
 
 
-def _named_parameters(
-    backend: TrainableBackend, graph: Graph, model: Any
-) -> dict[str, torch.Tensor]:
-    return {
-        name: tensor
-        for name, tensor in tensors(graph, model).items()
-        if tensor.requires_grad
+def learning(graph: Graph, model: Any, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """The parameters that the recipe trains, by canonical name; all others get no gradient.
+
+    Raises ArchspecError where there are none.
+    """
+    named = {
+        n: tensor for n, tensor in tensors(graph, model).items() if tensor.requires_grad
     }
+    found = {name: named[name] for name in updated(named, recipe)}
+    for name in named.keys() - found.keys():
+        named[name].requires_grad_(False)
+    return found
 
 
 def chosen_device(wanted: str) -> str:
