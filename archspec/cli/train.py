@@ -32,7 +32,8 @@ def train(
             "--data",
             metavar="KIND[:...]",
             help="`digits`, which it is if left out; `folder:DIR` with one sub-folder a class, or "
-            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `synthetic`.",
+            "train/ and val/ with these; `prepared:DIR`; `cifar10:DIR`, `cifar100:DIR`; "
+            "`synthetic`.",
         ),
     ] = None,
     epochs: Annotated[

@@ -469,15 +469,12 @@ def _whole(job: _Job) -> Index | None:
         return None
     bad = {image.image for image in index.unreadable}
     images = [number for number, title in enumerate(job.titles) if title not in bad]
-    same = (
-        index.titles == tuple(job.titles[number] for number in images)
-        and index.labels == tuple(job.labels[number] for number in images)
-        and index.held_out
-        == tuple(place for place, number in enumerate(images) if number in job.held_out)
-    )
+    # The titles and labels are those of the source's fingerprint.
+    held_out = tuple(place for place, number in enumerate(images) if number in job.held_out)
     # What could not be read may have been repaired.
     bad_readers = [r for r, title in zip(job.readers, job.titles, strict=True) if title in bad]
-    return index if same and not any(_readable(r, job.settings) for r in bad_readers) else None
+    repaired = any(_readable(reader, job.settings) for reader in bad_readers)
+    return None if repaired or index.held_out != held_out else index
 
 
 def _shard(job: _Job, one_more: Callable[[], None]) -> Index:

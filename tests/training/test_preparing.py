@@ -340,6 +340,15 @@ class TestGoingOn:
         store(tmp_path / "elsewhere", tmp_path / "store")
         assert bytes_of(tmp_path / "store") == whole
 
+    def test_after_another_version_that_holds_out_others(
+        self, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store(pictures, tmp_path / "store")
+        monkeypatch.setattr(data, "HELD_OUT", 0.6)
+        again = store(pictures, tmp_path / "store")
+        assert list(again.held_out or ()) == split(Folder(pictures), None)[1]
+        assert len(again.held_out or ()) == 6
+
     @pytest.mark.parametrize("ending", [".arrayrecord", ".json"])
     @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
     def test_a_damaged_file_is_found_and_written_anew(
