@@ -53,7 +53,8 @@ def prepare(
         ),
     ] = None,
     encoding: Annotated[
-        Stored, typer.Option("--encoding", help="raw loses nothing; jpeg is a fifth as large.")
+        Stored,
+        typer.Option("--encoding", help="raw loses nothing; jpeg takes about a sixth of the room."),
     ] = Stored.raw,
     quality: Annotated[
         int | None, typer.Option("--quality", min=1, max=100, help="Of --encoding jpeg: 95.")
@@ -83,8 +84,9 @@ def prepare(
     from archspec.report.preparing import PreparingReport
     from archspec.training.preparing import QUALITY, PrepareOptions
     from archspec.training.preparing import prepare as run
-    from archspec.training.sources import folder_form, open_source
+    from archspec.training.sources import folder_form, open_source, require_packages
 
+    require_packages("preparing images", array_record="array-record")
     if quality is not None and encoding is not Stored.jpeg:
         raise ArchspecError("--quality is about JPEG; add --encoding jpeg")
     options = PrepareOptions(

@@ -46,7 +46,7 @@ class PreparingReport:
             f"{counted(plan.workers, 'worker')}, about {short_bytes(plan.expected)} to write"
         )
         if plan.expected > plan.free:
-            jpeg = "" if settings.encoding == "jpeg" else "; --encoding jpeg takes about a fifth"
+            jpeg = "" if settings.encoding == "jpeg" else "; --encoding jpeg takes about a sixth"
             self._say(f"warning: {short_bytes(plan.free)} are free, which will not be enough{jpeg}")
         self._began = self._printed = self._now()
         if self._console.is_terminal:

@@ -51,7 +51,7 @@ from archspec.training.overrides import overridden
 from archspec.training.resuming import network_changes, require_same_run, require_same_spec
 from archspec.training.saving import Interval, Saver
 from archspec.training.schedule import Schedule
-from archspec.training.sources import DEFAULT, Source, open_source, shown
+from archspec.training.sources import DEFAULT, Source, open_source, require_packages, shown
 from archspec.training.stopping import BrokenOff, Signals, Stopped
 from archspec.version import __version__
 from archspec.weights.loading import completed
@@ -299,19 +299,12 @@ def _resumed(
 
 
 def _backend(name: str) -> TrainableBackend:
-    import importlib.util
-
     backend = get_backend(name)
     if not isinstance(backend, TrainableBackend):
         can = [backend.name for backend in trainable_backends()]
         raise ArchspecError(f"the {name} backend cannot train; there are {listing(can)}")
     backend.require()
-    needed = {"grain": "grain", "PIL": "pillow", "sklearn": "scikit-learn"}
-    missing = [name for module, name in needed.items() if not importlib.util.find_spec(module)]
-    if missing:
-        raise ArchspecError(
-            f"training needs {', '.join(missing)}: pip install 'archspec-nn[train]'"
-        )
+    require_packages("training")
     return backend
 
 

@@ -59,16 +59,13 @@ if TYPE_CHECKING:
 QUALITY = 95
 # Images that a shard has at least, unless there are fewer; and shards that a store has at most,
 # because training opens all of them.
-LEAST_IN_SHARD, MOST_SHARDS = 64, 256
+LEAST_IN_SHARD, MOST_SHARDS = 64, 128
 # Images that are encoded before all others, to tell how much will be written.
 SAMPLE = 16
 # Seconds between two looks at what the processes have done.
 REPORT_EVERY = 0.5
 # A block for each record, as random access needs; photographs hardly shrink by compression.
 _WRITER = "group_size:1,uncompressed,max_parallelism:1"
-# How much larger a JPEG file is decoded at least than it is stored: scaled by half or more, it
-# differs by 1 of 255 from one that was decoded whole.
-_GAP = 2
 _GREY = ("1", "L", "LA", "I", "I;16")
 _JPEG_SIDE = 65_500
 # What a file is called while it is written, until it has its own name.
@@ -552,7 +549,7 @@ def _stored(reader: Reader, settings: Settings) -> Image.Image:
     from PIL import Image
 
     side = settings.size
-    image = reader(None if side is None else (_GAP * side, _GAP * side))
+    image = reader(None if side is None else (side, side))
     image = in_colours(image, 1 if image.mode in _GREY else 3)
     if side is not None and min(image.size) > side:
         image = image.resize(short_side(image.size, side), Image.Resampling.BILINEAR)

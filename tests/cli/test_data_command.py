@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -118,9 +119,25 @@ def test_too_little_room(command: Command, monkeypatch: pytest.MonkeyPatch) -> N
     free = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda path: free)
     assert (
-        "warning: 1000 B are free, which will not be enough; --encoding jpeg takes about a fifth\n"
+        "warning: 1000 B are free, which will not be enough; --encoding jpeg takes about a sixth\n"
         in command(*PREPARE)[2]
     )
+
+
+def test_without_the_extra(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    command(*PREPARE)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *more: None if name in ("PIL", "array_record") else find(name, *more),
+    )
+    status, _, err = command(*PREPARE)
+    assert (status, err) == (
+        2,
+        "archspec: preparing images needs pillow, array-record: pip install 'archspec-nn[train]'\n",
+    )
+    with pytest.raises(ArchspecError, match="a prepared store needs array-record: pip install"):
+        Prepared(Path("store"))
 
 
 @pytest.fixture

@@ -209,6 +209,11 @@ def test_other_pixel_values_than_the_weights_know(tmp_path: Path) -> None:
         r"\[\d\d\.\d+\], and this one reads \(p x 0\.5 - \[8\]\); ",
         note,
     )
+    text = TINY.replace("{mean: data, std: data}", "{short_side: 9, center_crop: 8, mean: [8]}")
+    train(tmp_path, text, watcher=other, weights=first, output=tmp_path / "sized", epochs=1)
+    (note,) = other.notes
+    assert " of pictures as large as the input, and this one reads (p - [8]) of pictures " in note
+    assert " with a shorter side of 9, 8 x 8 of its middle; " in note
 
 
 def test_a_file_of_another_format(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +18,10 @@ import grain
 import numpy as np
 import pytest
 from PIL import Image
+from small_runs import figures, recipe, resume, tensors, train
 
 from archspec.diagnostics import ArchspecError
-from archspec.training import preparing
+from archspec.training import data, preparing
 from archspec.training.data import split
 from archspec.training.preparing import (
     PrepareOptions,
@@ -623,6 +625,65 @@ if __name__ == "__main__":
         assert record.ends[0].done >= 3
         store(pictures, tmp_path / "other", options)
         assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "other")
+
+
+class TestTraining:
+    @pytest.fixture
+    def small(self, tmp_path: Path) -> Path:
+        """Pictures of the size that the network reads."""
+        for label, name in enumerate(CLASSES):
+            (tmp_path / "small" / name).mkdir(parents=True)
+            for number in range(10):
+                image = picture(8, 8, 100 * label + number)
+                image.save(tmp_path / "small" / name / f"{number}.png")
+        return tmp_path / "small"
+
+    def test_a_store_trains_as_its_folder(self, small: Path, tmp_path: Path) -> None:
+        """To the last bit: the same split, batches, pixels and measured mean and deviation."""
+        found = store(small, tmp_path / "store", PrepareOptions(size=8, shards=3))
+        for kind, folder in (("folder", small), ("prepared", tmp_path / "store")):
+            train(tmp_path, data=f"{kind}:{folder}", limit=None, output=tmp_path / kind)
+        assert figures(tmp_path / "folder") == figures(tmp_path / "prepared")
+        assert tensors(tmp_path / "folder") == tensors(tmp_path / "prepared")
+        said = json.loads((tmp_path / "prepared" / "run.json").read_text())["recipe"]
+        assert tuple(said["preprocessing"]["mean"]) == found.statistics(1).mean
+
+    def test_the_manifest_s_numbers_are_the_recipe_s(self, small: Path, tmp_path: Path) -> None:
+        """Those of all pixels as they are stored, whatever the network cuts out of them."""
+        store(small, tmp_path / "store")
+        path = tmp_path / "store" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["pixels"]["rgb"] = {
+            "mean": [1, 2, 3],
+            "std": [4, 0, 6],
+            "eigenvalues": [9, 8, 7],
+            "eigenvectors": np.eye(3).tolist(),
+        }
+        path.write_text(json.dumps(manifest))
+        found = data.prepare(
+            open_source(f"prepared:{tmp_path / 'store'}"),
+            (3, 8, 8),
+            recipe(
+                preprocessing={"rescale": 0.5, "mean": "data", "std": "data"},
+                augmentation={"pca_jitter": {}},
+            ),
+            None,
+        )
+        assert found.preprocessing.mean == (0.5, 1.0, 1.5)
+        assert found.preprocessing.std == (2.0, 1.0, 3.0)
+        assert found.augmentation.pca_jitter is not None
+        assert found.augmentation.pca_jitter.eigenvalues == (2.25, 2.0, 1.75)
+
+    def test_another_store_of_that_name_is_not_gone_on_with(
+        self, small: Path, tmp_path: Path
+    ) -> None:
+        store(small, tmp_path / "store", PrepareOptions(size=8))
+        train(tmp_path, data=f"prepared:{tmp_path / 'store'}", limit=None, epochs=1)
+        assert resume(tmp_path / "run", epochs=2).epochs == 2
+        shutil.rmtree(tmp_path / "store")
+        store(small, tmp_path / "store", PrepareOptions(size=7))
+        with pytest.raises(ArchspecError, match="are not those that the run began with"):
+            resume(tmp_path / "run", epochs=3)
 
 
 class TestHostileStores:

@@ -152,7 +152,7 @@ def test_both_backends_see_the_same_images(tmp_path: Path, monkeypatch: pytest.M
 
         monkeypatch.setattr(trainer, "step", spy)
     for backend in ("torch", "keras"):
-        train(tmp_path, backend=backend, epochs=2, output=tmp_path / backend)
+        train(tmp_path, DROPOUT, backend=backend, epochs=2, output=tmp_path / backend)
     torch, keras = seen.values()
     assert len(torch) == 12
     assert torch == keras

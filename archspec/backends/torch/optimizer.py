@@ -250,7 +250,9 @@ class TorchAdamW(TorchAdam):
 
 
 def _array(tensor: torch.Tensor) -> Array:
-    array: Array = np.ascontiguousarray(tensor.detach().cpu().numpy())
+    """A copy, which later steps leave alone."""
+    copied = tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    array: Array = copied.numpy()
     return array
 
 

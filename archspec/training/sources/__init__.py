@@ -5,6 +5,7 @@ A new kind is a module here with a `KIND` and its entry in `KINDS`.
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from archspec.diagnostics import ArchspecError, shortened
@@ -34,6 +35,7 @@ __all__ = [
     "images_below",
     "open_source",
     "read_image",
+    "require_packages",
     "shown",
     "usage",
 ]
@@ -53,6 +55,17 @@ def folder_form(path: str) -> str:
     """What `--data` says for a folder: that of images, or a prepared store."""
     kind = prepared.KIND if prepared.is_store(Path(path)) else folder.KIND
     return f"{kind.name}:{path}"
+
+
+def require_packages(what: str, **more: str) -> None:
+    """Raise ArchspecError, naming the extra to install, where images cannot be read.
+
+    `what` needs them to be; `more` are modules that it needs beside, and their packages.
+    """
+    needed = {"grain": "grain", "PIL": "pillow", "sklearn": "scikit-learn", **more}
+    missing = [name for module, name in needed.items() if not importlib.util.find_spec(module)]
+    if missing:
+        raise ArchspecError(f"{what} needs {', '.join(missing)}: pip install 'archspec-nn[train]'")
 
 
 def usage() -> str:

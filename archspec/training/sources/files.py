@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 SUFFIXES = (".jpg", ".jpeg", ".png")
 # What Pillow may take a file for: some of its other readers start programs.
 FORMATS = ("JPEG", "PNG")
+# How much larger than it is needed a JPEG file is decoded at least. Hard edges come out 2 of 255
+# from where they would if all of it were scaled, in the mean; 7 with a margin of 1.
+MARGIN = 2
 # The EXIF tag of the orientation, and its values that stand for a picture on its side.
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 
@@ -24,7 +27,8 @@ def read_image(path: Path, least: Size | None = None) -> Image.Image:
     """Decode a JPEG or PNG file, turned as its EXIF orientation says. Raises UnreadableError.
 
     Where `least` is given, a JPEG file is decoded at an eighth, a quarter or half of its size, if
-    that is no smaller: the decoder averages over its 8 x 8 blocks, at a fraction of the work.
+    that is `MARGIN` times as large or more: the decoder averages over its 8 x 8 blocks, at a
+    fraction of the work.
     """
     from PIL import Image, ImageOps
 
@@ -32,7 +36,8 @@ def read_image(path: Path, least: Size | None = None) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             if least is not None and image.format == "JPEG":
                 turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
-                image.draft(None, least[::-1] if turned else least)
+                width, height = least[::-1] if turned else least
+                image.draft(None, (MARGIN * width, MARGIN * height))
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return image

@@ -8,6 +8,7 @@ an image and a JSON file, the index, that says what the records are. A record is
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 from bisect import bisect_right
@@ -200,6 +201,10 @@ class Prepared(Source):
     """
 
     def __init__(self, folder: Path) -> None:
+        if importlib.util.find_spec("array_record") is None:
+            raise ArchspecError(
+                "a prepared store needs array-record: pip install 'archspec-nn[train]'"
+            )
         self.name = f"{KIND.name}:{folder.absolute()}"
         self._folder = folder
         self.manifest = finished(folder)
@@ -336,9 +341,9 @@ def finished(folder: Path) -> Manifest:
 
 
 def index_of(data: bytes) -> Index:
-    """The index of a shard from the bytes of its file. Raises ValueError."""
+    """The index of a shard from the bytes of its file, as `encoded`. Raises ValueError."""
     found = _parsed(Index, data)
-    if encoded(found) != data or len(found.titles) != len(found.labels):
+    if encoded(found) != data:
         raise ValueError("it was changed")
     return found
 
@@ -412,12 +417,12 @@ def _index(folder: Path, shard: Shard, classes: int) -> Index:
     if hashlib.sha256(data).hexdigest() != shard.index_sha256:
         raise ArchspecError(f"{shown(path)} is damaged: it has another SHA-256 than it had")
     try:
-        found = index_of(data)
+        found = _parsed(Index, data)
     except ValueError as error:
         raise ArchspecError(f"{shown(path)} is no index of a shard: {_reason(error)}") from None
     labels, records = range(classes), range(shard.images)
     if (
-        len(found.labels) != shard.images
+        not len(found.titles) == len(found.labels) == shard.images
         or not all(label in labels for label in found.labels)
         or not all(record in records for record in found.held_out)
     ):
