@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -341,6 +342,22 @@ def test_an_operation_without_a_kernel_in_sixteen_bits_is_named() -> None:
     missing = torch.ones(2, 2, dtype=torch.bfloat16)
     found._model.relu.register_forward_hook(lambda *_: torch.linalg.lu_factor(missing))
     with pytest.raises(ArchspecError, match="--precision bfloat16: PyTorch on this device says "):
+        steps(found, graph, 1)
+
+
+@pytest.mark.xdist_group("keras")
+def test_keras_names_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = network(MAPS, (3, 9, 9))
+    found: Any = made("keras", graph)
+    found.execution = dataclasses.replace(found.execution, deterministic=True)
+    said = "Determinism is not yet supported in GPU implementation of Some"
+
+    def failing(*_: Any) -> Any:
+        raise NotImplementedError(f"{said} with determinism\nmore")
+
+    monkeypatch.setattr(type(found), "_scope", lambda self: contextlib.nullcontext())
+    found._step = failing
+    with pytest.raises(ArchspecError, match=f"^--deterministic: {said}.*; leave"):
         steps(found, graph, 1)
 
 
