@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from archspec.spec.recipe import Recipe
 
     Array = npt.NDArray[np.floating[Any]]
+    Doubles = npt.NDArray[np.float64]
     Labels = npt.NDArray[np.integer[Any]]
     Mask = npt.NDArray[np.bool_]
     Weights = Mapping[str, Array]
@@ -184,7 +185,7 @@ class Group(Protocol):
     rank: int
     size: int
 
-    def sum(self, numbers: Array) -> Array:
+    def sum(self, numbers: Array) -> Doubles:
         """The sum over all processes, in float64 and the same in each."""
 
     def any(self, flag: bool) -> bool:
@@ -206,7 +207,7 @@ class Alone:
 
     rank, size = 0, 1
 
-    def sum(self, numbers: Array) -> Array:
+    def sum(self, numbers: Array) -> Doubles:
         """The numbers themselves."""
         return numbers.astype("float64")
 
@@ -232,6 +233,10 @@ class Execution:
     `device` is ``cpu``, ``cuda`` or the best one, ``auto``. `precision` is ``float64``,
     ``float32``, ``tf32``, ``bfloat16``, ``float16``, or what the device does best, ``auto``. Where
     `compile` and `channels_last` are None the backend chooses.
+
+    The batch is divided among the processes of `group` and within one among its `devices`. With
+    `shard`, each process holds a part of the parameters, gradients and the optimiser's state; None
+    does that where they do not fit into a device.
     """
 
     device: str = "auto"
@@ -240,6 +245,8 @@ class Execution:
     channels_last: bool | None = None
     deterministic: bool = False
     group: Group = ALONE
+    devices: int = 1
+    shard: bool | None = None
 
     def plain(self, backend: str, auto: str) -> Execution:
         """What is settled for a backend that computes in NumPy's precisions, on the CPU alone.

@@ -127,6 +127,23 @@ def train(
             "10m if left out.",
         ),
     ] = None,
+    devices: Annotated[
+        int,
+        typer.Option(
+            "--devices",
+            min=1,
+            help="Divide each batch among so many devices (Keras on JAX). PyTorch and TensorFlow "
+            "take a process for each: docs/distributed.md.",
+        ),
+    ] = 1,
+    shard_model: Annotated[
+        bool | None,
+        typer.Option(
+            "--shard-model/--no-shard-model",
+            help="Whether each of several processes holds a part of the model (FSDP); if left out, "
+            "where it does not fit into a GPU.",
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool,
         typer.Option("--tensorboard", help="Write the figures for TensorBoard too, into the run."),
@@ -180,6 +197,8 @@ def train(
         freeze=tuple(freeze or ()),
         save_every=save_every,
         on_nan=None if on_nan is None else on_nan.value,
+        devices=devices,
+        shard_model=shard_model,
         tensorboard=tensorboard,
     )
     try:

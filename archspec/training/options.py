@@ -34,6 +34,9 @@ class RunOptions:
     within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
     stops, or goes on as if the step had not been.
 
+    `devices` are those of one process that divide each batch (Keras on JAX). `shard_model` gives
+    each of several processes a part of the model; None does where it is too large for a device.
+
     `precision`, `compile`, `channels_last` and `deterministic` say how it computes, as
     `archspec.backends.base.Execution` does; `compile` and `channels_last` may be other ones when
     a run goes on.
@@ -71,6 +74,8 @@ class RunOptions:
     freeze: tuple[str, ...] = ()
     save_every: str | None = None
     on_nan: OnNan | None = None
+    devices: int = 1
+    shard_model: bool | None = None
     tensorboard: bool = False
 
     def command(self, spec: object) -> list[str]:
@@ -98,6 +103,8 @@ class RunOptions:
             "freeze": self.freeze,
             "save-every": self.save_every,
             "on-nan": self.on_nan,
+            "devices": None if self.devices == 1 else self.devices,
+            "shard-model": self.shard_model,
             "tensorboard": self.tensorboard or None,
         }
         words = ["archspec", "train", *([] if spec is None else [str(spec)])]
@@ -117,7 +124,7 @@ class RunPlan:
 
     `execution` tells how it computes ("bfloat16, compiled") and `choices` what was measured to
     decide that. `first_batch` batches of `first_epoch` are trained already. `weights` are those of
-    a file that it begins with.
+    a file that it begins with. `processes` divide each batch, and each has `devices`.
     """
 
     title: str
@@ -138,6 +145,8 @@ class RunPlan:
     trained_params: int
     weights: Loaded | None = None
     first_batch: int = 0
+    processes: int = 1
+    devices: int = 1
 
 
 @dataclass(frozen=True)

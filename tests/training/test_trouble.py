@@ -53,9 +53,9 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[int]]]:
         def wrapped(self: Images, size: int, **options: Any) -> Iterator[Any]:
             nonlocal count
             for batch in batches(self, size, **options):
-                if options:
-                    count += 1
-                if options and count in which:
+                training = "epoch" in options
+                count += training
+                if training and count in which:
                     each = {self[place]["image"].tobytes(): place for place in range(len(self))}
                     found.append([self.indices[each[i.tobytes()]] for i in batch["image"]])
                     batch["image"][3, 4, 4, 0] = math.nan
@@ -78,8 +78,8 @@ class TestNotFinite:
         assert str(caught.value) == (
             "the loss is nan in epoch 2, batch 3 (step 9), at a learning rate of 0.05; the batch "
             f"has the images {named} and 3 more; try a smaller --lr in a new run, or leave such "
-            "steps out with --on-nan skip; the run is saved after step 6, go on from there with archspec "
-            f"train --resume {tmp_path}/run"
+            "steps out with --on-nan skip; the run is saved after step 6, go on from there with "
+            f"archspec train --resume {tmp_path}/run"
         )
         assert checkpoint(tmp_path / "run").name == "step-00000006"
 

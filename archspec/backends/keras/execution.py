@@ -13,6 +13,7 @@ import keras
 
 from archspec.backends.base import Execution
 from archspec.backends.keras import devices, precision
+from archspec.backends.keras.parallel import require_devices, several
 from archspec.diagnostics import ArchspecError
 
 # Keras' names of the policies that compute in 16 bits and keep weights in float32.
@@ -31,13 +32,15 @@ def settled(wanted: Execution) -> Execution:
     device = _device(wanted.device)
     if wanted.channels_last is False:
         raise ArchspecError("--no-channels-last: Keras models have channels last")
-    return dataclasses.replace(
+    chosen = dataclasses.replace(
         wanted,
         device=device,
         precision=_precision(wanted, device),
         compile=_compiled(wanted, engine, device),
         channels_last=True,
     )
+    require_devices(chosen)
+    return chosen
 
 
 def _device(wanted: str) -> str:
@@ -65,6 +68,13 @@ def _compiled(wanted: Execution, engine: str, device: str) -> bool:
                 "--no-compile: JAX compiles every step; set KERAS_BACKEND to tensorflow or torch"
             )
         return True
+    if wanted.group.size > 1:
+        if wanted.compile:
+            raise ArchspecError(
+                "--compile: TensorFlow's processes do not exchange gradients within what XLA "
+                "compiles; leave it out, or set KERAS_BACKEND=jax"
+            )
+        return False
     return device == "cuda" if wanted.compile is None else wanted.compile
 
 
@@ -112,6 +122,7 @@ def arithmetic(execution: Execution) -> Iterator[None]:
         keras.device(place),
         precision(kept, policy),
         engine(exact, execution.deterministic),
+        several(execution),
     ):
         yield
 

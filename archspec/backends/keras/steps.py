@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from archspec.backends.keras.parallel import divided
+
 if TYPE_CHECKING:
     from archspec.backends.base import Array, Execution, Labels
 
@@ -53,10 +55,21 @@ class Step:
 
 
 class TensorFlowStep(Step):
-    """A graph, which XLA compiles if the execution says so."""
+    """A graph, which XLA compiles if the execution says so.
+
+    Each of several processes has running statistics of its own part of the batches; `sync` makes
+    them the means of all, so that every process scores with what is saved.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        seeds = {id(state) for state in self._seeds}
+        self._statistics = [
+            v for v in self._model.non_trainable_variables if id(v) not in seeds
+        ]
+        self._apart = False
+        # The group of this engine, which averages tensors too; nobody asks it where one is alone.
+        self._group: Any = self._execution.group
         tensorflow = importlib.import_module("tensorflow")
 
         def step(images: Any, labels: Any, rate: Any, seeds: Any) -> Any:
@@ -67,7 +80,11 @@ class TensorFlowStep(Step):
                 loss = self._loss(self._model(images, training=True), labels)
                 scaled = self._scaled(loss)
             trained = self._model.trainable_variables
-            self._optimizer.apply(tape.gradient(scaled, trained), trained)
+            gradients = tape.gradient(scaled, trained)
+            # Before the optimiser, which clips them and adds the decay.
+            if self._group.size > 1:
+                gradients = self._group.mean(gradients)
+            self._optimizer.apply(gradients, trained)
             return loss
 
         self._step = tensorflow.function(
@@ -77,7 +94,15 @@ class TensorFlowStep(Step):
     def __call__(
         self, images: Array, labels: Labels, rate: Array, seeds: Sequence[Array]
     ) -> Any:
+        self._apart = self._group.size > 1
         return self._step(images, labels, rate, list(seeds))
+
+    def sync(self) -> None:
+        if self._apart and self._statistics:
+            found = self._group.mean([v.value for v in self._statistics])
+            for variable, value in zip(self._statistics, found, strict=True):
+                variable.assign(value)
+        self._apart = False
 
 
 class JaxStep(Step):
@@ -140,7 +165,8 @@ class JaxStep(Step):
     ) -> Any:
         if self._state is None:
             self._state = tuple([v.value for v in group] for group in self._variables)
-        loss, self._state = self._step(self._state, images, labels, rate, list(seeds))
+        batch = divided([images, labels])
+        loss, self._state = self._step(self._state, *batch, rate, list(seeds))
         return loss
 
     def sync(self) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # What the seeds of two dropout layers differ by: a prime, so that no two steps share one.
 LAYER_STRIDE = 15_485_863
+# What those of two processes differ by.
+RANK_STRIDE = 32_452_843
 
 
 class KerasPredictor:
@@ -169,7 +171,8 @@ class KerasTrainer(KerasPredictor):
             sums = [
                 float(keras.ops.sum(v)) for v in held if v.dtype.startswith("float")
             ]
-            if np.isfinite([loss, *sums]).all():
+            # Every process takes the step back, or none does.
+            if not self.execution.group.any(not np.isfinite([loss, *sums]).all()):
                 return loss
             for variable, before in zip(held, kept, strict=True):
                 variable.assign(before)
@@ -179,7 +182,8 @@ class KerasTrainer(KerasPredictor):
         return self._last is not None and not self._last.done()
 
     def reseed(self, seed: int) -> None:
-        self._seed = seed
+        # Other ones in each process, whose images are other ones.
+        self._seed = seed + self.execution.group.rank * RANK_STRIDE
 
     def logits(self, images: Array) -> Array:
         self._step.sync()

@@ -55,8 +55,10 @@ class TorchBackend(TrainableBackend):
                 )
 
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
+        from archspec.backends.torch.parallel import whole
+
         return {
-            name: tensor.detach().cpu().numpy().copy()
+            name: whole(tensor.detach()).cpu().numpy().copy()
             for name, tensor in tensors(graph, model).items()
         }
 

@@ -23,11 +23,17 @@ from archspec.backends.torch.execution import (
     settled,
 )
 from archspec.backends.torch.optimizer import optimizer
+from archspec.backends.torch.parallel import parallel, whole
+from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
 
 if TYPE_CHECKING:
     from archspec.backends.base import Array, Labels, TrainableBackend
+
+
+# What the seeds of two processes differ by: a prime above all seeds of steps.
+RANK_STRIDE = 2**31 + 11
 
 
 class TorchPredictor:
@@ -109,17 +115,24 @@ class TorchTrainer(TorchPredictor):
         weights: Mapping[str, Array],
         execution: Execution,
     ) -> None:
+        if execution.devices > 1:
+            raise ArchspecError(
+                f"--devices {execution.devices}: PyTorch trains on several devices in as many "
+                f"processes: torchrun --nproc-per-node {execution.devices} -m archspec train ..."
+            )
         self._recipe = recipe
         self.choices: tuple[str, ...] = ()
         super().__init__(backend, graph, weights, execution)
+        names = learning(graph, self._model, recipe)
         # What computes in a step: the model itself, which keeps weights and buffers, or a wrapper.
-        self._network: Any = self._model
+        self._network = parallel(graph, self._model, self.execution)
         if self.execution.compile:
             self._network = torch.compile(self._network, dynamic=False)
         scaled = self.execution.precision == "float16"
         self._scaler = torch.amp.GradScaler(self.device, enabled=scaled)
+        named = tensors(graph, self._model)  # other ones where they were divided
         self._optimizer = optimizer(
-            recipe, learning(graph, self._model, recipe), may_skip=scaled
+            recipe, {name: named[name] for name in names}, may_skip=scaled
         )
 
     def _prepare(self) -> None:
@@ -201,9 +214,9 @@ class TorchTrainer(TorchPredictor):
         groups = [dict(group) for group in optimizer.param_groups]
         loss = float(self.step(images, labels, learning_rate))
         # A sum is finite where all of its terms are, and takes no memory.
-        if np.isfinite(
-            [loss, *torch.stack([t.double().sum() for t in held]).tolist()]
-        ).all():
+        sums = torch.stack([whole(t.double().sum()) for t in held]).tolist()
+        # Every process takes the step back, or none does.
+        if not self.execution.group.any(not np.isfinite([loss, *sums]).all()):
             return loss
         with torch.no_grad():
             torch._foreach_copy_(held, kept)
@@ -215,10 +228,12 @@ class TorchTrainer(TorchPredictor):
         return self._done is not None and not self._done.query()
 
     def reseed(self, seed: int) -> None:
+        # Another one in each process, whose images are other ones.
+        own = seed + self.execution.group.rank * RANK_STRIDE
         # Not `torch.manual_seed`, which takes a millisecond to note who called it where no GPU is.
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(own)
         if self.device == "cuda":
-            torch.cuda.manual_seed(seed)
+            torch.cuda.manual_seed(own)
 
     def weights(self) -> dict[str, Array]:
         return self._backend.save_weights(self._graph, self._model)
