@@ -272,6 +272,15 @@ class Trainer(Predictor, Protocol):
     def step(self, images: Array, labels: Labels, learning_rate: float) -> Any:
         """One update. Returns the batch's loss before it, as something `float` takes."""
 
+    def attempt(
+        self, images: Array, labels: Labels, learning_rate: float
+    ) -> float | None:
+        """A step that is taken back, and gives None, where it leads to NaN or infinity.
+
+        That is in the loss, in weights and buffers, or in what the optimiser remembers: all are as
+        they were before. It costs a copy of them on the device, and waits for the step.
+        """
+
     def busy(self) -> bool:
         """Whether the device still works on steps it was given."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,13 @@ from archspec.cli.options import (
     WeightsOption,
     console,
 )
+
+
+class OnNan(StrEnum):
+    """What becomes of a step that leads to NaN or infinity."""
+
+    stop = "stop"
+    skip = "skip"
 
 
 def train(
@@ -107,6 +115,14 @@ def train(
         bool,
         typer.Option("--tensorboard", help="Write the figures for TensorBoard too, into the run."),
     ] = False,
+    on_nan: Annotated[
+        OnNan | None,
+        typer.Option(
+            "--on-nan",
+            help="A step that leads to NaN or infinity ends the run, or is left out; stop if left "
+            "out.",
+        ),
+    ] = None,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
@@ -145,6 +161,7 @@ def train(
         save_every=save_every,
         devices=devices,
         shard_model=shard_model,
+        on_nan=None if on_nan is None else on_nan.value,
         tensorboard=tensorboard,
     )
     try:

@@ -101,6 +101,8 @@ class State:
     `network` and `recipe` are the hashes of what it belongs to. `batch` batches of `epoch`, which
     counts from 1, are trained, and `step` since the run began; all of an epoch's batches are
     where it has not been scored yet. `losses` is the sum of the `counted` losses of this epoch.
+    `skipped` steps were left out since the run began, because they led to NaN or infinity, and of
+    those the last `in_a_row`.
     `lr` is the learning rate of the last step, `metrics` has a row for each epoch before.
     """
 
@@ -112,6 +114,8 @@ class State:
     step: int = 0
     losses: float = 0.0
     counted: int = 0
+    skipped: int = 0
+    in_a_row: int = 0
     schedule: ScheduleState = field(default_factory=ScheduleState)
     metrics: list[EpochMetrics] = field(default_factory=list)
 
@@ -412,7 +416,14 @@ def _state(path: Path) -> State:
         raise durable.Damaged(f"{STATE} is no state of a run: {_first(error)}") from None
     except OSError as error:
         raise durable.Damaged(f"{STATE}: {error.strerror}") from None
-    counts = (found.batch, found.step, found.counted, found.epoch - 1 - len(found.metrics))
+    counts = (
+        found.batch,
+        found.step,
+        found.counted,
+        found.skipped,
+        found.in_a_row,
+        found.epoch - 1 - len(found.metrics),
+    )
     if min(counts) < 0 or found.epoch - 1 != len(found.metrics):
         raise durable.Damaged(f"{STATE} contradicts itself")
     return found

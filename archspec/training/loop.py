@@ -53,7 +53,7 @@ from archspec.training.saving import Interval, Saver
 from archspec.training.schedule import Schedule
 from archspec.training.sources import DEFAULT, Source, open_source, require_packages, shown
 from archspec.training.stopping import BrokenOff, Signals, Stopped
-from archspec.training.trouble import Chance, diverged, exhausted
+from archspec.training.trouble import Chance, diverged, exhausted, skipped
 from archspec.version import __version__
 from archspec.weights.loading import completed
 
@@ -123,6 +123,7 @@ def _run(
 
     size = recipe.batch_size
     steps = -(-data.training.per_pass(size) // size)
+    step = trainer.attempt if start.on_nan == "skip" else trainer.step
     losses, chance = Losses(state, group), Chance(start.graph, recipe, start.backend, data.training)
     shard = (group.rank, group.size)
     try:
@@ -134,9 +135,13 @@ def _run(
                 for batch in clock.waiting_for(images, trainer.busy):
                     state.lr = schedule.rate(state.epoch, state.batch, steps)
                     trainer.reseed(epoch.step_seed(state.batch))
-                    loss = trainer.step(batch["image"], batch["label"], state.lr)
+                    loss = step(batch["image"], batch["label"], state.lr)
                     state.batch, state.step = state.batch + 1, state.step + 1
-                    losses.add(loss)
+                    if loss is None:
+                        losses.skip()
+                        watcher.warn(skipped(state, losses.place, data.training, recipe, steps))
+                    else:
+                        losses.add(loss)
                     clock.stepped(len(batch["image"]) * group.size)
                     first_step = state.step == steps_before + 1
                     # Processes that train together report, save and stop behind the same step.
@@ -318,6 +323,12 @@ def _resumed(
     # What was written last counts where the run died between the two files.
     epochs = options.epochs or (written.spec.training or record.recipe).epochs
     recipe = record.recipe.model_copy(update={"epochs": max(epochs, len(checkpoint.state.metrics))})
+    rates = [[Schedule(r).rate(e + 1) for e in range(epochs)] for r in (record.recipe, recipe)]
+    if rates[0] != rates[1]:
+        watcher.warn(
+            f"with {recipe.epochs} epochs instead of {record.recipe.epochs} the schedule has other "
+            "learning rates; what is trained was trained with those it had"
+        )
     start = _Start(
         folder,
         backend,

@@ -56,7 +56,13 @@ class Losses:
 
     def add(self, loss: Any) -> None:
         """Take the loss of the step at `place`."""
+        self._state.in_a_row = 0
         self._unread.append((self.place, loss))
+
+    def skip(self) -> None:
+        """Take notice that the step at `place` was left out."""
+        self._state.skipped += 1
+        self._state.in_a_row += 1
 
     def read(self) -> None:
         """Look at the losses since the last look, behind the same step in all processes.

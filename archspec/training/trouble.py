@@ -10,11 +10,12 @@ from archspec import loading
 from archspec.analysis.numbers import counted, short_bytes
 from archspec.backends.base import OutOfMemory, TrainableBackend
 from archspec.backends.initial import initial_weights
+from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.fields import INPUT
 from archspec.training.checkpoint import State
 from archspec.training.data import Epoch, Images
-from archspec.training.losses import NotFinite
+from archspec.training.losses import NotFinite, Place
 from archspec.training.sources import shown
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Images of a batch that a message names.
 NAMED = 5
+# Steps without one that can be made after which a run stops.
+IN_A_ROW = 10
 # A loss that stays this near to that of guessing, for so many steps, is one.
 NEAR, STEPS = 0.01, 500
 # Images that are looked at to see why.
@@ -38,16 +41,34 @@ def diverged(error: NotFinite, images: Images, recipe: Recipe) -> NotFinite:
     """The error for a number that is none, with the images of the batch and what can be done."""
     if error.place is None:
         return error
-    place, size = error.place, recipe.batch_size
-    positions = images.members(size, Epoch(recipe.seed, place.epoch), place.batch - 1)
-    titles = [shown(images.source.title(index)) for index in positions[:NAMED]]
-    more = len(positions) - NAMED
-    told = ", ".join(titles) + (f" and {more} more" if more > 0 else "")
     return NotFinite(
-        f"{error}; the batch has the images {told}; try a smaller --lr in a new run, or leave such "
-        "steps out: --on-nan skip",
-        place,
+        f"{error}; the batch has {_named(images, recipe, error.place)}; try a smaller --lr in a "
+        "new run, or leave such steps out with --on-nan skip",
+        error.place,
     )
+
+
+def skipped(state: State, place: Place, images: Images, recipe: Recipe, steps: int) -> str:
+    """The warning of a step that was left out. Raises ArchspecError where too many are.
+
+    That is `IN_A_ROW`, or as many as an epoch has.
+    """
+    said = f"{_named(images, recipe, place)} lead to NaN or infinity {place}"
+    if state.in_a_row >= min(IN_A_ROW, steps):
+        raise ArchspecError(
+            f"{said}, the last of {state.in_a_row} steps in a row: none of them was made; try a "
+            "smaller --lr in a new run"
+        )
+    return f"{said}: the step is left out, the {state.skipped:,}. of this run"
+
+
+def _named(images: Images, recipe: Recipe, place: Place) -> str:
+    """The images of a batch: their titles and numbers in the source."""
+    epoch = Epoch(recipe.seed, place.epoch)
+    numbers = images.members(recipe.batch_size, epoch, place.batch - 1)
+    told = [f"{shown(images.source.title(number))} (number {number})" for number in numbers[:NAMED]]
+    more = len(numbers) - NAMED
+    return f"the images {', '.join(told)}" + (f" and {more} more" if more > 0 else "")
 
 
 def exhausted(error: OutOfMemory, graph: Graph) -> OutOfMemory:
@@ -143,11 +164,12 @@ class Chance:
             return f"{what}; {cause}"
         if raw:
             return scale
-        moved = max(
-            float(np.linalg.norm(weights[name] - value) / max(np.linalg.norm(value), 1e-30))
+        moves = [
+            np.linalg.norm(weights[name] - value) / np.linalg.norm(value)
             for name, value in first.items()
             if value.any()
-        )
+        ]
+        moved = float(max(moves))
         if moved < MOVED:
             return (
                 f"no weight has moved by more than {moved:.1g} of its size, a learning rate of "

@@ -153,6 +153,24 @@ class KerasTrainer(KerasPredictor):
             )
         )
 
+    def attempt(
+        self, images: Array, labels: Labels, learning_rate: float
+    ) -> float | None:
+        held = [*self._model.variables, *self._optimizer.variables]
+        self._step.sync()
+        with self._scope():
+            kept = [keras.ops.copy(variable.value) for variable in held]
+            loss = float(self.step(images, labels, learning_rate))
+            self._step.sync()
+            sums = [
+                float(keras.ops.sum(v)) for v in held if v.dtype.startswith("float")
+            ]
+            if not self.execution.group.any(not np.isfinite([loss, *sums]).all()):
+                return loss
+            for variable, before in zip(held, kept, strict=True):
+                variable.assign(before)
+        return None
+
     def busy(self) -> bool:
         return self._last is not None and not self._last.done()
 

@@ -87,6 +87,19 @@ class NumpyTrainer:
                 old = weights[f"{name}.{key}"]
                 weights[f"{name}.{key}"] = layer.decay * old + (1 - layer.decay) * new
 
+    def attempt(
+        self, images: Array, labels: Labels, learning_rate: float
+    ) -> float | None:
+        weights, state = self.weights(), self.optimizer_state()
+        loss = self.step(images, labels, learning_rate)
+        after = [*self._model.weights.values(), *self._optimizer.state().values()]
+        if all(np.isfinite(array).all() for array in (loss, *after)):
+            return loss
+        for name, value in weights.items():
+            self._model.weights[name][...] = value
+        self._optimizer.load(state)
+        return None
+
     def busy(self) -> bool:
         return False
 

@@ -23,7 +23,7 @@ from archspec.backends.torch.execution import (
     settled,
 )
 from archspec.backends.torch.optimizer import optimizer
-from archspec.backends.torch.parallel import parallel
+from archspec.backends.torch.parallel import own_part, parallel
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
@@ -196,6 +196,35 @@ class TorchTrainer(TorchPredictor):
             yield
         except torch.OutOfMemoryError:
             raise OutOfMemory(self.device, count) from None
+
+    def attempt(
+        self, images: Array, labels: Labels, learning_rate: float
+    ) -> float | None:
+        optimizer = self._optimizer.torch
+        states = (
+            optimizer.state[p]
+            for group in optimizer.param_groups
+            for p in group["params"]
+        )
+        held = [
+            own_part(tensor)
+            for tensor in (
+                *self._model.state_dict().values(),
+                *(t for s in states for t in s.values()),
+            )
+        ]
+        kept = [tensor.clone() for tensor in held]
+        groups = [dict(group) for group in optimizer.param_groups]
+        loss = float(self.step(images, labels, learning_rate))
+        # A sum is finite where all of its terms are, and takes no memory.
+        sums = torch.stack([t.double().sum() for t in held]).tolist()
+        if not self.execution.group.any(not np.isfinite([loss, *sums]).all()):
+            return loss
+        with torch.no_grad():
+            torch._foreach_copy_(held, kept)
+        for group, before in zip(optimizer.param_groups, groups, strict=True):
+            group.update(before)
+        return None
 
     def busy(self) -> bool:
         return self._done is not None and not self._done.query()
