@@ -8,7 +8,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -248,16 +248,48 @@ class Execution:
     devices: int = 1
     shard: bool | None = None
 
-    def dtype(self, auto: str) -> str:
-        """The precision in which numbers are kept; `auto` where this is left open.
+    def plain(self, backend: str, auto: str) -> Execution:
+        """What is settled for a backend that computes in NumPy's precisions, on the CPU alone.
 
-        Raises ArchspecError for one that is none of NumPy's.
+        `auto` is its precision where that is left open. Raises ArchspecError for what takes a
+        framework.
         """
-        if self.precision not in ("auto", "float64", "float32"):
+        if self.device not in ("auto", "cpu"):
             raise ArchspecError(
-                f"--precision {self.precision}: there are float64 and float32"
+                f"--device {self.device}: the {backend} backend computes on the CPU"
             )
-        return auto if self.precision == "auto" else self.precision
+        wanted = {
+            f"--precision {self.precision}": self.precision
+            not in ("auto", "float64", "float32"),
+            "--compile": self.compile,
+            "--channels-last": self.channels_last,
+        }
+        for option, given in wanted.items():
+            if given:
+                raise ArchspecError(
+                    f"{option}: the {backend} backend computes in float64 or float32, operation by "
+                    "operation; use --backend torch or keras"
+                )
+        return replace(
+            self,
+            device="cpu",
+            precision=auto if self.precision == "auto" else self.precision,
+            compile=False,
+            channels_last=False,
+        )
+
+    def __str__(self) -> str:
+        """``bfloat16, compiled, channels last, 2 processes``, once it is settled."""
+        several = self.group.size > 1
+        ways = {
+            "compiled": self.compile,
+            "channels last": self.channels_last,
+            "deterministic": self.deterministic,
+            f"{self.group.size} processes": several,
+            "each with a part of the model": several and self.shard,
+            f"{self.devices} devices": self.devices > 1,
+        }
+        return ", ".join([self.precision, *(way for way, on in ways.items() if on)])
 
 
 class Trainer(Predictor, Protocol):
@@ -267,7 +299,13 @@ class Trainer(Predictor, Protocol):
     output times its `loss_weight`, with the labels smoothed as the recipe says. The gradients of
     the parameters that learn are clipped together, and the update is that of the recipe's
     optimiser (`archspec.spec.recipe`).
+
+    `execution` is how it computes, with nothing left open, and `choices` what was measured to
+    settle it, one sentence each.
     """
+
+    execution: Execution
+    choices: tuple[str, ...]
 
     def step(self, images: Array, labels: Labels, learning_rate: float) -> Any:
         """One update. Returns the batch's loss before it, as something `float` takes."""

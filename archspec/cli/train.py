@@ -11,6 +11,7 @@ import typer
 from archspec.cli.options import (
     Device,
     OptionalSpecArgument,
+    Precision,
     RootOption,
     SetOption,
     SkipOption,
@@ -53,6 +54,38 @@ def train(
         float | None, typer.Option("--lr", help="Learning rate instead of the recipe's.")
     ] = None,
     device: Annotated[Device, typer.Option("--device", help="Where to train.")] = Device.auto,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            "--precision",
+            help="What products are computed in; weights and sums stay in float32. `auto` is "
+            "bfloat16 on a GPU that has it, and float32 on a CPU.",
+        ),
+    ] = Precision.auto,
+    compile_: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile the network; chosen if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    channels_last: Annotated[
+        bool | None,
+        typer.Option(
+            "--channels-last/--no-channels-last",
+            help="Keep maps in memory with their channels last; measured on a GPU if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="Equal numbers in every run on the same device, on a GPU too: float32, unless "
+            "--precision says more, and kernels that always add in one order.",
+        ),
+    ] = False,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")
     ] = None,
@@ -148,6 +181,10 @@ def train(
         batch_size=batch_size,
         learning_rate=lr,
         device=device.value,
+        precision=precision.value,
+        compile=compile_,
+        channels_last=channels_last,
+        deterministic=deterministic,
         seed=seed,
         recipe=api.parse_recipe(recipe or []),
         limit=limit,

@@ -68,6 +68,16 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Computation:
+    """How a run computes, as `archspec.backends.base.Execution` has it once it is settled."""
+
+    precision: str
+    compile: bool
+    channels_last: bool
+    deterministic: bool
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What a run is, as in its `run.json`.
 
@@ -88,6 +98,7 @@ class RunRecord:
     training_images: int
     held_out_images: int
     recipe: Recipe
+    execution: Computation = Computation("float32", False, False, False)
     weights: Origin | None = None
     freeze: tuple[str, ...] = ()
     save_every: str = SAVE_EVERY

@@ -23,6 +23,7 @@ from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
 from archspec.training import tensorboard
 from archspec.training.checkpoint import (
     Checkpoint,
+    Computation,
     Origin,
     RunFolder,
     RunRecord,
@@ -104,8 +105,8 @@ def _run(
         return summary
 
     require_equal_parts(len(data.training), recipe.batch_size, group.size * options.devices)
-    execution = Execution(
-        device=options.device, group=group, devices=options.devices, shard=options.shard_model
+    execution = dataclasses.replace(
+        start.execution, group=group, devices=options.devices, shard=options.shard_model
     )
     trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
     if checkpoint.optimizer:  # a new run has none
@@ -119,7 +120,7 @@ def _run(
         saver.begin(record, start.backend.emit(start.graph), state)
     else:
         saver.resume(record, state)
-    watcher.start(_plan(start, trainer, state, execution))
+    watcher.start(_plan(start, trainer, state))
 
     size = recipe.batch_size
     steps = -(-data.training.per_pass(size) // size)
@@ -241,6 +242,7 @@ class _Start:
     limit: int | None
     save_every: str
     on_nan: OnNan
+    execution: Execution
     loaded: Loaded | None = None
     origin: Origin | None = None
     freeze: tuple[str, ...] = ()
@@ -282,6 +284,7 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> tuple[_Start, Checkpo
         options.limit,
         options.save_every or SAVE_EVERY,
         options.on_nan or "stop",
+        _execution(options),
         loaded=loaded,
         origin=origin,
         freeze=options.freeze,
@@ -339,6 +342,7 @@ def _resumed(
         record.limit,
         options.save_every or record.save_every,
         options.on_nan or record.on_nan,
+        _execution(options, record.execution),
         origin=record.weights,
         freeze=record.freeze,
     )
@@ -404,7 +408,30 @@ def _free_path(name: str) -> Path:
     return next(path for path in paths if not path.exists())
 
 
+def _execution(options: RunOptions, before: Computation | None = None) -> Execution:
+    """How to compute: as the options say, and where they do not as the run did before."""
+    asked = Execution(
+        options.device,
+        options.precision,
+        options.compile,
+        options.channels_last,
+        options.deterministic,
+    )
+    if before is None:
+        return asked
+    return dataclasses.replace(
+        asked,
+        precision=before.precision,
+        compile=before.compile if asked.compile is None else asked.compile,
+        channels_last=(
+            before.channels_last if asked.channels_last is None else asked.channels_last
+        ),
+        deterministic=before.deterministic,
+    )
+
+
 def _record(start: _Start, trainer: Trainer) -> RunRecord:
+    computed = trainer.execution
     return RunRecord(
         archspec=__version__,
         network=start.graph.name,
@@ -419,6 +446,12 @@ def _record(start: _Start, trainer: Trainer) -> RunRecord:
         training_images=len(start.data.training),
         held_out_images=len(start.data.held_out),
         recipe=start.recipe,
+        execution=Computation(
+            **{
+                field.name: getattr(computed, field.name)
+                for field in dataclasses.fields(Computation)
+            }
+        ),
         weights=start.origin,
         freeze=start.freeze,
         save_every=start.save_every,
@@ -426,13 +459,15 @@ def _record(start: _Start, trainer: Trainer) -> RunRecord:
     )
 
 
-def _plan(start: _Start, trainer: Trainer, state: State, execution: Execution) -> RunPlan:
+def _plan(start: _Start, trainer: Trainer, state: State) -> RunPlan:
     data, totals = start.data, loading.analyze(start.graph).totals
     return RunPlan(
         title=start.graph.title,
         backend=start.backend.name,
         engine=trainer.engine,
         device=trainer.device,
+        execution=str(trainer.execution),
+        choices=trainer.choices,
         data=start.source.name,
         classes=len(data.classes),
         training_images=len(data.training),
@@ -445,8 +480,6 @@ def _plan(start: _Start, trainer: Trainer, state: State, execution: Execution) -
         trained_params=totals.trainable_params,
         weights=start.loaded,
         first_batch=state.batch,
-        processes=execution.group.size,
-        devices=execution.devices,
     )
 
 

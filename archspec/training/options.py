@@ -34,6 +34,10 @@ class RunOptions:
     within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
     stops, or goes on as if the step had not been.
 
+    `precision`, `compile`, `channels_last` and `deterministic` say how it computes, as
+    `archspec.backends.base.Execution` does; `compile` and `channels_last` may be other ones when
+    a run goes on.
+
     `devices` are those of one process that divide each batch (Keras on JAX). `shard_model` gives
     each of several processes a part of the model; None does where it is too large for a device.
 
@@ -54,6 +58,10 @@ class RunOptions:
     batch_size: int | None = None
     learning_rate: float | None = None
     device: str = "auto"
+    precision: str = "auto"
+    compile: bool | None = None
+    channels_last: bool | None = None
+    deterministic: bool = False
     seed: int | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
@@ -79,6 +87,10 @@ class RunOptions:
             "batch-size": self.batch_size,
             "lr": self.learning_rate,
             "device": None if self.device == "auto" else self.device,
+            "precision": None if self.precision == "auto" else self.precision,
+            "compile": self.compile,
+            "channels-last": self.channels_last,
+            "deterministic": self.deterministic or None,
             "seed": self.seed,
             "recipe": [f"{key}={json.dumps(value)}" for key, value in self.recipe.items()],
             "limit": self.limit,
@@ -110,14 +122,17 @@ class RunOptions:
 class RunPlan:
     """What a run is about to do, for the first lines of its report.
 
-    `first_batch` batches of `first_epoch` are trained already. `weights` are those of a file that
-    it begins with. `processes` divide each batch, and each has `devices`.
+    `execution` tells how it computes ("bfloat16, compiled") and `choices` what was measured to
+    decide that. `first_batch` batches of `first_epoch` are trained already. `weights` are those of
+    a file that it begins with.
     """
 
     title: str
     backend: str
     engine: str
     device: str
+    execution: str
+    choices: tuple[str, ...]
     data: str
     classes: int
     training_images: int
@@ -130,8 +145,6 @@ class RunPlan:
     trained_params: int
     weights: Loaded | None = None
     first_batch: int = 0
-    processes: int = 1
-    devices: int = 1
 
 
 @dataclass(frozen=True)

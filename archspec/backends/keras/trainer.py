@@ -156,6 +156,7 @@ class KerasTrainer(KerasPredictor):
     def attempt(
         self, images: Array, labels: Labels, learning_rate: float
     ) -> float | None:
+        self._step.sync()
         held = [*self._model.variables, *self._optimizer.variables]
         self._step.sync()
         with self._scope():

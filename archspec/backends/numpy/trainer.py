@@ -27,6 +27,8 @@ class NumpyTrainer:
     of the batch.
     """
 
+    choices: tuple[str, ...] = ()
+
     def __init__(
         self,
         backend: NumpyBackend,
@@ -35,11 +37,8 @@ class NumpyTrainer:
         weights: Mapping[str, Array],
         execution: Execution,
     ) -> None:
-        if execution.device not in ("auto", "cpu"):
-            raise ArchspecError(
-                f"--device {execution.device}: the NumPy reference runs on the CPU"
-            )
-        dtype = execution.dtype("float64")
+        self.execution = execution.plain(backend.name, "float64")
+        dtype = self.execution.precision
         refuse_noise(graph)
         self.engine, self.device = f"NumPy {np.__version__}", "cpu"
         self._backend, self._graph, self._recipe = backend, graph, recipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from archspec.backends.torch.execution import (
     settled,
 )
 from archspec.backends.torch.optimizer import optimizer
-from archspec.backends.torch.parallel import own_part, parallel
+from archspec.backends.torch.parallel import divided, own_part, parallel
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
@@ -126,6 +127,8 @@ class TorchTrainer(TorchPredictor):
         names = learning(graph, self._model, recipe)
         # What computes in a step: the model itself, which keeps weights and buffers, or a wrapper.
         self._network = parallel(graph, self._model, self.execution)
+        shard = divided(self._model.parameters())
+        self.execution = dataclasses.replace(self.execution, shard=shard)
         if self.execution.compile:
             self._network = torch.compile(self._network, dynamic=False)
         scaled = self.execution.precision == "float16"
@@ -195,7 +198,7 @@ class TorchTrainer(TorchPredictor):
         try:
             yield
         except torch.OutOfMemoryError:
-            raise OutOfMemory(self.device, count) from None
+            raise _out_of_memory(self.device, count) from None
 
     def attempt(
         self, images: Array, labels: Labels, learning_rate: float
@@ -253,6 +256,14 @@ class TorchTrainer(TorchPredictor):
             scaler["scale"] = float(state[LOSS_SCALE])
             scaler["_growth_tracker"] = int(state[LOSS_SCALE_STEPS])
             self._scaler.load_state_dict(scaler)
+
+
+def _out_of_memory(device: str, images: int) -> OutOfMemory:
+    if device != "cuda":
+        return OutOfMemory(device, images)
+    free, _ = torch.cuda.mem_get_info()
+    room = free + torch.cuda.memory_reserved()
+    return OutOfMemory(device, images, torch.cuda.max_memory_allocated(), room)
 
 
 def learning(graph: Graph, model: Any, recipe: Recipe) -> dict[str, torch.Tensor]:
