@@ -61,7 +61,7 @@ def at(graph: Graph, step: int, *best: float) -> Checkpoint:
     }
     state = State(
         graph.hash, recipe_hash(RECIPE), 0.1, len(rows) + 1, step - len(rows), step, 0.1 + 0.2, 1,
-        ScheduleState(0.5, 1, 0), rows,
+        schedule=ScheduleState(0.5, 1, 0), metrics=rows,
     )  # fmt: skip
     optimizer = {f"velocity.{name}": weight for name, weight in weights.items()}
     return Checkpoint(weights, optimizer, state)

@@ -53,9 +53,9 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[int]]]:
         def wrapped(self: Images, size: int, **options: Any) -> Iterator[Any]:
             nonlocal count
             for batch in batches(self, size, **options):
-                if "epoch" in options:
-                    count += 1
-                if "epoch" in options and count in which:
+                training = "epoch" in options
+                count += training
+                if training and count in which:
                     each = {self[place]["image"].tobytes(): place for place in range(len(self))}
                     found.append([self.indices[each[i.tobytes()]] for i in batch["image"]])
                     batch["image"][3, 4, 4, 0] = math.nan

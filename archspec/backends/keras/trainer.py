@@ -166,6 +166,7 @@ class KerasTrainer(KerasPredictor):
             sums = [
                 float(keras.ops.sum(v)) for v in held if v.dtype.startswith("float")
             ]
+            # Every process takes the step back, or none does.
             if not self.execution.group.any(not np.isfinite([loss, *sums]).all()):
                 return loss
             for variable, before in zip(held, kept, strict=True):

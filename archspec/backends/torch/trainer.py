@@ -221,6 +221,7 @@ class TorchTrainer(TorchPredictor):
         loss = float(self.step(images, labels, learning_rate))
         # A sum is finite where all of its terms are, and takes no memory.
         sums = torch.stack([t.double().sum() for t in held]).tolist()
+        # Every process takes the step back, or none does.
         if not self.execution.group.any(not np.isfinite([loss, *sums]).all()):
             return loss
         with torch.no_grad():
