@@ -190,9 +190,9 @@ def train(
         skip=tuple(skip or ()),
         freeze=tuple(freeze or ()),
         save_every=save_every,
-        on_nan=None if on_nan is None else on_nan.value,
         devices=devices,
         shard_model=shard_model,
+        on_nan=None if on_nan is None else on_nan.value,
         tensorboard=tensorboard,
     )
     try:
