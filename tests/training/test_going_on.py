@@ -133,14 +133,18 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., P
     return whole
 
 
-@both
-@pytest.mark.parametrize("what", KINDS)
+@pytest.mark.parametrize(
+    ("backend", "what"),
+    [
+        *(("torch", kind) for kind in KINDS),
+        # Keras compiles for seconds; SGD is what the other tests have it do.
+        pytest.param("keras", "adam", marks=pytest.mark.xdist_group("keras")),
+    ],
+)
 def test_a_signal_in_a_step(
     backend: str, what: str, tmp_path: Path, wholes: Callable[..., Path], at: Arrange
 ) -> None:
     """The step ends, the run is saved behind it, and goes on there: in the second epoch too."""
-    if backend == "keras" and what == "nesterov":
-        pytest.skip("Keras compiles for seconds, and its state is of the kinds of the others")
     whole = wholes(backend, what)
     assert len({row["lr"] for row in metrics(whole)}) > 1
     for number in (4, 6, 9) if backend == "torch" and what == "sgd" else (9,):
@@ -315,6 +319,7 @@ def test_keras_dies_anywhere(
     assert_same(run, wholes("keras"))
 
 
+@pytest.mark.slow
 def test_fifty_kills(tmp_path: Path) -> None:
     """`kill -9` at fifty moments of short runs, also while they are saved."""
     script = Path(__file__).with_name("killing.py")
