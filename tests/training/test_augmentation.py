@@ -261,6 +261,12 @@ class TestFunctionOfSeedEpochAndImage:
             )
             np.testing.assert_array_equal(first, second)
 
+    def test_every_image_has_its_own(self) -> None:
+        """Its colours are moved by another number than those of any other."""
+        part = images(augmentation={"pca_jitter": ALL["augmentation"]["pca_jitter"]})
+        shifts = {float((alone(part, i, Epoch(1, 1)) - part[i]["image"]).mean()) for i in range(20)}
+        assert len({round(shift, 6) for shift in shifts}) == 20
+
     @pytest.mark.parametrize("other", [Epoch(5, 3), Epoch(6, 2)])
     def test_other_seeds_and_epochs_are_others(self, other: Epoch) -> None:
         one, two = (alone(images(), 0, epoch) for epoch in (Epoch(5, 2), other))
