@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    Array = npt.NDArray[np.floating[Any]]
     Counts = npt.NDArray[np.int64]
 
 SCHEMA_VERSION = 1
@@ -44,7 +45,8 @@ class Evaluation:
     """What a network makes of images whose classes are known.
 
     `score` and `confusion` (rows: what it is, columns: what it is taken for) are as in
-    `training.metrics`. `part` says which images of `data` these were. `images_per_second` is
+    `training.metrics`. `part` says which images of `data` these were; of each there were ten crops
+    where `ten_crop` says so. `images_per_second` is
     without the first batch, in which frameworks compile, and with the time in which there was
     nothing to compute because images were not ready: a fraction `data_wait` of all.
     """
@@ -52,6 +54,7 @@ class Evaluation:
     network: Classifier
     data: str
     part: str
+    ten_crop: bool
     classes: tuple[str, ...]
     score: Score
     confusion: Counts
@@ -80,6 +83,7 @@ class Evaluation:
             "device": self.network.predictor.device,
             "data": self.data,
             "part": self.part,
+            "ten_crop": self.ten_crop,
             "images": self.images,
             "preprocessing": self.network.preprocessing.model_dump(mode="json"),
             "loss": self.score.loss if math.isfinite(self.score.loss) else None,
@@ -104,6 +108,8 @@ def evaluate(
     spec: str | Path | Graph | None = None,
     *,
     data: str | None = None,
+    ten_crop: bool = False,
+    checkpoint: str | None = None,
     batch_size: int | None = None,
     limit: int | None = None,
     backend: str | None = None,
@@ -118,9 +124,12 @@ def evaluate(
     `weights` is the folder of a run (its best epoch counts), a checkpoint, or a file of weights;
     a run brings its spec, its pre-processing and the names of its classes. Without `data` the
     images are those that the run holds out; with it, those that the source holds out, or all of a
-    source that has no such part. `limit` takes so many, evenly over them. `backend` is the run's
-    if left out, and `batch_size` that of its recipe: so the figures are those of its
-    `metrics.jsonl`. `progress` is called with the images done and their number.
+    source that has no such part. `ten_crop` averages the softmax of ten crops of each (the corners,
+    the middle, and their mirror images: Krizhevsky et al. 2012, section 4.1). `checkpoint` is that
+    of a run: ``best`` (if left out), ``last`` or ``step-N``. `limit` takes so many images, evenly
+    over them. `backend` is the run's if left out, and `batch_size` that of its recipe: so the
+    figures are those of its `metrics.jsonl`. `progress` is called with the images done and their
+    number.
 
     Raises SpecError for a spec that cannot be built and ArchspecError for what is missing or does
     not fit.
@@ -132,6 +141,13 @@ def evaluate(
             f"{shown(weights)} belongs to no run, so say which images to look at: --data "
             "folder:DIR, with one sub-folder a class"
         )
+    if checkpoint is not None:
+        around = run_around(weights)
+        if around is None:
+            raise ArchspecError(
+                f"{shown(weights)} belongs to no run, and --checkpoint is about those of a run"
+            )
+        weights = around.checkpoint(checkpoint)
     network = classifier(
         weights,
         spec,
@@ -149,11 +165,13 @@ def evaluate(
     source.check(indices)
     shape = network.graph.input_shape
     recipe = network.preprocessing
-    images = Images(source, indices, shape, Scaling.of(recipe, shape[0]), recipe)
+    images = Images(source, indices, shape, Scaling.of(recipe, shape[0]), recipe, crops=ten_crop)
     size = batch_size or (record.recipe.batch_size if record else DEFAULT_BATCH)
+    if ten_crop:
+        size = max(1, size // 10)  # what the network sees at once stays as large
     clock = Clock()
     found = sums(
-        network.predictor.logits,
+        _averaged(network.predictor.logits) if ten_crop else network.predictor.logits,
         _timed(images.batches(size), clock, len(images), progress),
         len(source.classes),
     )
@@ -161,6 +179,7 @@ def evaluate(
         network,
         source.name,
         part,
+        ten_crop,
         source.classes,
         Score.of(found),
         confusion(found),
@@ -195,21 +214,14 @@ def _chosen(
 def _require_classes(network: Classifier, source: Source, record: RunRecord | None) -> None:
     """Raise ArchspecError where the classes of the images are not those of the network."""
     if record is not None and source.classes != record.classes:
-        found = [
-            f"{what} {listing([shown(name) for name in names[:FEW]])}"
-            + (f" and {len(names) - FEW:,} more" if len(names) > FEW else "")
-            for what, names in (
-                (
-                    "lack the classes",
-                    [name for name in record.classes if name not in source.classes],
-                ),
-                ("have others,", [name for name in source.classes if name not in record.classes]),
-            )
-            if names
-        ]
+        lacking = [name for name in record.classes if name not in source.classes]
+        others = [name for name in source.classes if name not in record.classes]
+        found = [f"lack {_named(lacking)}"] if lacking else []
+        found += [f"have {_named(others, '')}, which the run was not trained on"] if others else []
+        found = found or ["have the classes in another order"]
         raise ArchspecError(
-            f"the images of {shown(source.name)} {' and '.join(found) or 'have another order'}; "
-            "the classes must be those that the run was trained on"
+            f"the images of {shown(source.name)} {' and '.join(found)}; their folders must have "
+            "the names of its classes"
         )
     (outputs,) = infer_shapes(network.graph).of(network.graph.output)
     if outputs != len(source.classes):
@@ -217,6 +229,41 @@ def _require_classes(network: Classifier, source: Source, record: RunRecord | No
             f"{shown(source.name)} has {len(source.classes):,} classes and the network tells "
             f"{outputs:,} apart"
         )
+
+
+def _named(classes: Sequence[str], what: str = "the class ") -> str:
+    """`the class a`, or `the classes a, b and 7 more`."""
+    names = listing([shown(name) for name in classes[:FEW]])
+    more = f" and {len(classes) - FEW:,} more" if len(classes) > FEW else ""
+    plural = what.replace("class", "classes") if len(classes) > 1 else what
+    return f"{plural}{names}{more}"
+
+
+def _averaged(logits_of: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """The logarithms of the mean softmax over the views of each image, in float64.
+
+    They are logits as good as any: their softmax is that mean.
+    """
+    import numpy as np
+
+    def log_probabilities(images: Array) -> Array:
+        count, views = images.shape[:2]
+        found = logits_of(images.reshape(count * views, *images.shape[2:])).astype("float64")
+        found = _log_softmax(found).reshape(count, views, -1)
+        # The largest apart, so that no class is left with a probability of exactly 0.
+        highest = found.max(axis=1)
+        mean: Array = highest + np.log(np.exp(found - highest[:, None]).mean(axis=1))
+        return mean
+
+    return log_probabilities
+
+
+def _log_softmax(logits: Array) -> Array:
+    import numpy as np
+
+    centred = logits - logits.max(axis=1, keepdims=True)
+    found: Array = centred - np.log(np.exp(centred).sum(axis=1, keepdims=True))
+    return found
 
 
 def _timed(

@@ -13,16 +13,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. `ratio` is how many times better archspec is: above 1 is faster."""
+    """One comparison. `ratio` is how many times better archspec is: above 1 is faster.
+
+    It is None where nothing could be measured.
+    """
 
     what: str
     ours: str
     peer: str
-    ratio: float
+    ratio: float | None
     target: str
 
     def markdown(self) -> str:
-        return f"| {self.what} | {self.ours} | {self.peer} | {self.ratio:.2f} | {self.target} |"
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        return f"| {self.what} | {self.ours} | {self.peer} | {ratio} | {self.target} |"
 
 
 @dataclass(frozen=True)

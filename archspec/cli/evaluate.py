@@ -53,6 +53,19 @@ def evaluate(
             help="Other images, as for `archspec train`; those that the run holds out if left out.",
         ),
     ] = None,
+    ten_crop: Annotated[
+        bool,
+        typer.Option(
+            "--ten-crop",
+            help="Average the softmax of the corners, the middle and their mirror images.",
+        ),
+    ] = False,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint", metavar="best|last|step-N", help="Of a run; the best if left out."
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Look at so many images at most.")
     ] = None,
@@ -79,7 +92,7 @@ def evaluate(
 
     Any backend takes the weights of any run.
 
-    Examples: archspec evaluate runs/mine; archspec evaluate runs/mine --data folder:photos;
+    Examples: archspec evaluate runs/mine --ten-crop; archspec evaluate runs/mine --data folder:new;
     archspec evaluate alexnet.pth --spec alexnet --data folder:imagenet/val
     """
     from archspec import api
@@ -90,6 +103,8 @@ def evaluate(
             run,
             spec,
             data=data,
+            ten_crop=ten_crop,
+            checkpoint=checkpoint,
             batch_size=batch_size,
             limit=limit,
             backend=backend,

@@ -21,11 +21,12 @@ from archspec.report.table import print_section
 def print_evaluation(console: Console, found: Evaluation) -> None:
     """Figures, classes and confusions, in at most the console's width."""
     network = found.network
+    crops = ", ten crops of each" if found.ten_crop else ""
     console.print(Text(printable(network.graph.title), style="bold"))
     for line in (
         f"on {network.predictor.engine}, {network.predictor.device}",
         f"weights {printable(network.weights.path)} ({network.weights.format})",
-        f"data {printable(found.data)}: {found.part}",
+        f"data {printable(found.data)}: {found.part}{crops}",
     ):
         console.print(Text(line), soft_wrap=True)
     for section in found.sections():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from archspec.diagnostics import ArchspecError, shortened
 from archspec.graph import Graph
+from archspec.layers.base import show
 from archspec.loading import has_trained_weights
 from archspec.spec.fields import INPUT
 from archspec.spec.preprocessing import Preprocessing
@@ -58,9 +59,12 @@ def with_remark(loaded: Loaded, path: Path, preprocessing: Preprocessing) -> Loa
     before = run.record().recipe.preprocessing if run is not None else preprocessing
     if before == preprocessing:
         return loaded
+    sizes = _size(before), _size(preprocessing)
+    first, second = sizes if sizes[0] != sizes[1] else ("", "")
     remark = (
-        f"The run that left these weights read pixel values p as {_said(before)}, and this one "
-        f"reads {_said(preprocessing)}; `training.preprocessing` in the spec can keep them equal."
+        f"The run that left these weights read pixel values p as {_said(before)}{first}, and this "
+        f"one reads {_said(preprocessing)}{second}; `training.preprocessing` in the spec can keep "
+        "them equal."
     )
     return replace(loaded, notes=(*loaded.notes, remark))
 
@@ -107,6 +111,15 @@ def _said(preprocessing: Preprocessing) -> str:
         if isinstance(statistic, tuple)
     ]
     return f"({scaled} - {numbers[0]})" + "".join(f" / {number}" for number in numbers[1:])
+
+
+def _size(preprocessing: Preprocessing) -> str:
+    """What a picture is scaled to: of pictures with a shorter side of 256."""
+    side, crop = preprocessing.short_side, preprocessing.center_crop
+    if side is None:
+        return " of pictures as large as the input"
+    middle = f", {show(crop)} of its middle" if crop else ""
+    return f" of pictures with a shorter side of {side}{middle}"
 
 
 def _heads(graph: Graph) -> list[str]:

@@ -17,6 +17,15 @@ their rounding. So, relative to the largest weight of the layer,
 
 and the bound of the loss is that of the network's output plus lambda times the distance of the two
 losses.
+
+Adam divides the gradient by its size, so that a weight whose gradient is smaller than the
+gradient's error goes anywhere within a step: a bias in front of batch normalisation, whose gradient
+is 0 and crumbs of rounding. A step is one of lr m / (r + epsilon) with r the root of the mean
+square of the weight's gradients, so the bounds of weights, in float64 too, grow with each step by
+
+    lr min(2, 2 gradient bound x largest r of the layer / (smallest r of the tensor + epsilon)),
+
+and those of the statistics behind them by what this adds to a sum over the weight's inputs.
 """
 
 from __future__ import annotations
@@ -27,6 +36,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from archspec.analysis.shapes import infer_shapes
+from archspec.backends.optimizing import COUNT, SECOND_MOMENT, part
 from archspec.backends.outputs import ending_in_logits
 from archspec.backends.source import contexts
 from archspec.diagnostics import ArchspecError
@@ -35,7 +45,7 @@ from archspec.layers.base import Shape, show
 from archspec.loading import has_trained_weights
 from archspec.spec.fields import INPUT
 from archspec.spec.preprocessing import Preprocessing
-from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
+from archspec.spec.recipe import DEFAULT_RECIPE, Adam, AdamW, Recipe
 from archspec.verification.errors import Bounded, error, finite, layer_of, layer_scales, over
 from archspec.verification.rounding import LAMBDA, PROMISE, UNIT, Roundings, bound
 
@@ -205,7 +215,7 @@ def compare(
         for step, rate in enumerate(_rates(recipe, steps), start=1)
     )
     judge = entrants.judge
-    bounds = _Bounds(graph, batch, entrants)
+    bounds = _Bounds(graph, recipe, batch, entrants)
     expected: list[float] = []
     losses: list[LossError] = []
     weights: list[WeightError] = []
@@ -299,10 +309,27 @@ def _images(
     return images
 
 
+def _feeding(graph: Graph, layer: str) -> set[str]:
+    """The layers nearest before a layer that have weights."""
+    shapes = infer_shapes(graph)
+    found: set[str] = set()
+    waiting = [*graph.by_name[layer].inputs]
+    while waiting:
+        name = waiting.pop()
+        if name != INPUT and name not in found:
+            node = graph.by_name[name]
+            if node.layer.weights(shapes.inputs(node)):
+                found.add(name)
+            else:
+                waiting += node.inputs
+    return found
+
+
 class _Bounds:
     """What errors may be after the steps so far."""
 
-    def __init__(self, graph: Graph, batch: int, entrants: Entrants) -> None:
+    def __init__(self, graph: Graph, recipe: Recipe, batch: int, entrants: Entrants) -> None:
+        self._recipe, self._judge = recipe, entrants.judge
         self._twin = entrants.twin
         self._rough = any(racer.dtype == "float32" for racer in entrants.racers)
         self._roundings = Roundings(graph, batch)
@@ -317,6 +344,9 @@ class _Bounds:
         self._path = dict.fromkeys(self._before, 0.0)
         self._apart: dict[str, float] = dict.fromkeys(self._before, 0.0)
         self._losses_apart = 0.0
+        # How far what is no more than rounding may have taken a tensor, by precision.
+        self._loose = {dtype: dict.fromkeys(self._before, 0.0) for dtype in UNIT}
+        self._behind = {name: _feeding(graph, layer_of(name)) for name in self._counted}
         # The scale of each tensor's errors.
         self.scales: dict[str, float] = {}
 
@@ -331,6 +361,7 @@ class _Bounds:
             name: layers[layer_of(name)] if name in trained else float(abs(weight).max(initial=0.0))
             for name, weight in after.items()
         }
+        self._loosen(rate)
         if not self._rough:
             return
         for name, weight in after.items():
@@ -344,6 +375,35 @@ class _Bounds:
             apart = over(*self._distance(name, weight, after[name]))
             self._apart[name] = max(self._apart[name], apart)
 
+    def _loosen(self, rate: float) -> None:
+        """Add what the last step may make of gradients that are smaller than their errors."""
+        rule = self._recipe.optimizer
+        if not isinstance(rule, (Adam, AdamW)):
+            return
+        state = self._judge.trainer.optimizer_state()
+        corrected = 1 - rule.beta2 ** int(state[COUNT])
+        moments = part(SECOND_MOMENT, state)
+        largest = layer_scales({name: (v / corrected) ** 0.5 for name, v in moments.items()})
+        for name, second in moments.items():
+            least = math.sqrt(float(second.min()) / corrected) + rule.epsilon
+            lr = rate * self._recipe.multipliers(name)[0]
+            for dtype, loose in self._loose.items():
+                wrong = self._gradient(name, dtype) * largest[layer_of(name)]
+                loose[name] += lr * min(2.0, 2 * wrong / least)
+        for loose in self._loose.values():
+            for name, layers in self._behind.items():
+                loose[name] = sum(
+                    loose[other] * math.sqrt(v.size / len(v))
+                    for other, v in moments.items()
+                    # A shift of all values leaves their variance.
+                    if layer_of(other) in layers and (v.ndim > 1 or name.endswith("_mean"))
+                )
+
+    def _gradient(self, name: str, dtype: str) -> float:
+        """What a gradient may be off by, relative to the largest of its layer."""
+        roundings = self._roundings.gradient(name, self._before[name].size)
+        return bound(roundings) * UNIT[dtype] / UNIT["float32"]
+
     def _distance(self, name: str, one: Array, other: Array) -> tuple[float, float]:
         return float(abs(one - other).max(initial=0.0)), self.scales[name]
 
@@ -355,9 +415,11 @@ class _Bounds:
 
     def weight(self, name: str, dtype: str) -> float:
         """What a tensor may be off by after the last step."""
-        if dtype == "float64" or name not in self._before:
+        if name not in self._before:
             return PROMISE.weights
-        size = self._before[name].size
-        gradient = bound(self._roundings.gradient(name, size))
+        if dtype == "float64":
+            return PROMISE.weights + over(self._loose[dtype][name], self.scales[name])
+        gradient = self._gradient(name, dtype)
         stored = LAMBDA * math.sqrt(self._steps) * UNIT["float32"]
-        return gradient * self._path[name] + stored + LAMBDA * self._apart[name]
+        known = gradient * self._path[name] + stored + LAMBDA * self._apart[name]
+        return known + over(self._loose[dtype][name], self.scales[name])

@@ -209,7 +209,7 @@ def test_what_the_reference_cannot_train_is_said() -> None:
     with pytest.raises(ArchspecError, match=r"drop \(dropout\) is random in training"):
         trainer("numpy", noisy, initial_weights(noisy, 0)).step(images, labels, 0.1)
     backend: Any = get_backend("numpy")
-    with pytest.raises(ArchspecError, match="--device cuda: the NumPy reference runs on the CPU"):
+    with pytest.raises(ArchspecError, match="--device cuda: the numpy backend computes on the CPU"):
         backend.trainer(graph, recipe(), initial_weights(graph, 0), Execution("cuda"))
 
 
@@ -264,3 +264,87 @@ def test_a_multiplier_of_zero_stops_a_parameter(name: str) -> None:
     steps(found)
     for key, weight in found.weights().items():
         assert (weight == weights[key].astype("float32")).all() == key.startswith("conv")
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_multipliers_of_zero_alone_train_nothing(name: str) -> None:
+    document = recipe().model_dump()
+    document["parameters"] = [{"match": "*", "learning_rate": 0.0}]
+    graph = network([layer("pool", "global_avg_pool2d"), layer("fc", "dense", units=5)], (3, 9, 9))
+    with pytest.raises(ArchspecError, match="the recipe trains nothing: `parameters` multiplies"):
+        trainer(name, graph, initial_weights(graph, 0), Recipe.model_validate(document))
+
+
+@pytest.mark.parametrize("name", ["numpy", *FRAMEWORKS])
+def test_labels_are_smoothed_as_documented(name: str) -> None:
+    """-sum_k t_k log p_k with t = 0.8 of the label and 0.2 / 5 of each, auxiliary outputs too."""
+    graph = heads(norms=False)
+    weights = initial_weights(graph, 0)
+    images, labels = (part[0] for part in batches())
+    numpy: Any = get_backend("numpy")
+    model = numpy.build(graph)
+    numpy.load_weights(graph, model, weights)
+    outputs = model.outputs(images.transpose(0, 3, 1, 2).astype("float64"))
+    expected = 0.0
+    target = 0.8 * np.eye(5)[labels] + 0.2 / 5
+    for output, share in {"fc": 1.0, "aux1.fc": 0.3, "aux2.fc": 0.5, "early": 1.0}.items():
+        logits = outputs[output]
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        expected -= share * float((target * logs).sum(axis=1).mean())
+    rules = Recipe.model_validate(recipe().model_dump() | {"label_smoothing": 0.2})
+    found = trainer(name, graph, weights, rules)
+    assert float(found.step(images, labels, 0.05)) == pytest.approx(expected, rel=1e-5)
+    assert float(trainer(name, graph, weights).step(images, labels, 0.05)) != pytest.approx(
+        expected, rel=1e-2
+    )
+
+
+ADAPTIVE = {"learning_rate": 0.01, "weight_decay": 0.01}
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "nesterov": {"type": "sgd", "momentum": 0.9, "nesterov": True, **ADAPTIVE},
+    "adam": {"type": "adam", **ADAPTIVE},
+    "adamw": {"type": "adamw", **ADAPTIVE},
+}
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(name: str, optimizer: str) -> None:
+    graph = network(
+        [
+            layer("conv", "conv2d", filters=3, kernel_size=3),
+            layer("norm", "batch_norm", eps=1.0e-3, decay=0.9),
+            layer("pool", "global_avg_pool2d"),
+            layer("drop", "dropout", rate=0.5),
+            layer("logits", "dense", units=5),
+        ],
+        (3, 9, 9),
+    )
+    document = recipe().model_dump() | {"optimizer": OPTIMIZERS[optimizer]}
+    rules = Recipe.model_validate(document | {"label_smoothing": 0.1, "gradient_clipping": 0.5})
+    images, labels = batches()
+    rates = [0.0, 0.01, 0.02, 0.001, 0.0005]  # another one at each step
+
+    def go(found: Trainer, first: int) -> bytes:
+        losses = []
+        for step in range(first, 5):
+            found.reseed(step)
+            losses.append(float(found.step(images[step], labels[step], rates[step])))
+        whole = {**found.weights(), **found.optimizer_state(), "losses": np.array(losses[-2:])}
+        return b"".join(whole[key].tobytes() for key in sorted(whole))
+
+    start = initial_weights(graph, 0)
+    uninterrupted = trainer(name, graph, start, rules)
+    stopped: dict[str, Any] = {}
+    original = uninterrupted.reseed
+
+    def reseed(seed: int) -> None:
+        if seed == 3:
+            stopped.update(weights=uninterrupted.weights(), state=uninterrupted.optimizer_state())
+        original(seed)
+
+    uninterrupted.reseed = reseed  # type: ignore[method-assign]
+    expected = go(uninterrupted, 0)
+    resumed = trainer(name, graph, stopped["weights"], rules)
+    resumed.load_optimizer_state(stopped["state"], rates[2])
+    assert go(resumed, 3) == expected

@@ -10,12 +10,16 @@ from typing import Any
 
 import browser
 import pytest
+from made_runs import make_run
 from networks import chain, unet
 from pictures import HOSTILE
 
 import archspec
 from archspec.report.drawing import draw
+from archspec.report.drawing.curves import draw_curves
 from archspec.report.html import to_html
+from archspec.report.html.runs import to_html as runs_to_html
+from archspec.training.runs import Runs, read
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
@@ -352,3 +356,59 @@ def test_hundreds_of_layers_sort_at_once(opened: Open) -> None:
     assert len(page.evaluate(NAMES)) == 600
     page.locator("#filter").fill("conv299")
     assert page.evaluate(NAMES) == ["block99.conv299"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Twelve runs of several lengths and two networks, one without an epoch and a hostile name."""
+    folder = tmp_path_factory.mktemp("runs")
+    names = [HOSTILE.replace("/", "-"), *(f"run-with-a-name-{i}" for i in range(11))]
+    return read(
+        [
+            make_run(folder / name, 3 * i, filters=4 + i % 2, recipe={"seed": i, "epochs": 33})
+            for i, name in enumerate(names)
+        ]
+    )
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_a_page_of_runs_fits(opened: Open, runs: Runs, width: int) -> None:
+    page = opened(runs_to_html(runs), width).page
+    assert page.evaluate(OVERFLOW) == 0
+    assert page.evaluate(OUTSIDE) == []
+    assert page.evaluate(OVERLAPS, "svg") == []
+    assert page.locator("h1").inner_text().startswith(HOSTILE.replace("/", "-"))
+    assert page.locator("img, script").count() == 0
+    assert page.locator("#differences th[scope=col]").count() == 13
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_of_runs_can_be_read_in_both_colour_schemes(
+    opened: Open, runs: Runs, scheme: str
+) -> None:
+    page = opened(runs_to_html(runs), scheme=scheme).page
+    assert page.evaluate(CONTRAST) == []
+    # Lines need 3:1 against the paper, as WCAG asks of graphics.
+    weak = page.evaluate(
+        CONTRAST.replace("if (now < 4.5)", "if (now < 3)").replace(
+            "if (!words || !e.getClientRects().length) continue;",
+            "if (e.matches('.curve')) look(e, getComputedStyle(e).stroke, "
+            "getComputedStyle(document.querySelector('svg .paper')).fill); continue;",
+        )
+    )
+    assert weak == []
+    strokes = page.evaluate(
+        "() => [...document.querySelectorAll('svg .curve')].map(e => getComputedStyle(e).stroke)"
+    )
+    assert len(set(strokes)) == 6
+
+
+def test_curves_follow_the_scheme_as_an_image(opened: Open, runs: Runs, tmp_path: Path) -> None:
+    (tmp_path / "curves.svg").write_text(draw_curves(runs), encoding="utf-8")
+    colours = []
+    for scheme in ("light", "dark"):
+        found = opened('<body style="margin:0"><img src="curves.svg">', scheme=scheme)
+        found.page.wait_for_function("document.images[0].complete")
+        colours.append(found.page.screenshot(clip={"x": 2, "y": 2, "width": 1, "height": 1}))
+        found.requests.remove((tmp_path / "curves.svg").as_uri())
+    assert colours[0] != colours[1]

@@ -30,10 +30,15 @@ training:
   parameters: [{match: "*.bias", learning_rate: 2, weight_decay: 0}]
   preprocessing: {mean: data, std: data}
 """
+# All that is drawn while a network trains: masks, and what is done to the images.
 DROPOUT = TINY.replace(
     "  - {name: fc,",
     "  - {name: drop, type: dropout, rate: 0.5}\n"
     "  - {name: drop2, type: dropout, rate: 0.5, scaling: at_inference}\n  - {name: fc,",
+).replace(
+    "  preprocessing: {",
+    "  augmentation: {random_crop: {padding: 1}, horizontal_flip: 0.5, pca_jitter: {std: 0.1}}\n"
+    "  preprocessing: {short_side: 9, ",
 )
 # A head on the first layer, in training alone.
 AUXILIARY = TINY.replace(
