@@ -86,8 +86,9 @@ class PreparingReport:
     def end(self, summary: PrepareSummary) -> None:
         """Take the bar away and say how long it took."""
         self.close()
-        speed = f"{summary.done / max(summary.seconds, 1e-9):,.0f} images/s"
-        done = f"{summary.done:,} images in {duration(summary.seconds)}, {speed}"
+        done = f"{summary.done:,} images in {duration(summary.seconds)}"
+        if not summary.kept:
+            done += f", {summary.done / max(summary.seconds, 1e-9):,.0f} images/s"
         kept = f"{summary.kept:,} had been stored before"
         parts = [done] * bool(summary.done) + [kept] * bool(summary.kept)
         self._say("; ".join(parts))
