@@ -108,7 +108,10 @@ def _run(
     execution = dataclasses.replace(
         start.execution, group=group, devices=options.devices, shard=options.shard_model
     )
-    trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
+    try:
+        trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
+    except OutOfMemory as error:
+        raise exhausted(error, start.graph) from None
     if checkpoint.optimizer:  # a new run has none
         trainer.load_optimizer_state(checkpoint.optimizer, state.lr)
     del checkpoint  # its tensors take as much memory as the model
@@ -128,7 +131,7 @@ def _run(
     losses, chance = Losses(state, group), Chance(start.graph, recipe, start.backend, data.training)
     shard = (group.rank, group.size)
     try:
-        with Signals() as signals:
+        with saver.alone(), Signals() as signals:
             while state.epoch <= recipe.epochs:
                 clock, reported = Clock(), -math.inf
                 epoch = Epoch(recipe.seed, state.epoch)

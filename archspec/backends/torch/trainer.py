@@ -235,7 +235,11 @@ class TorchTrainer(TorchPredictor):
 
     def reseed(self, seed: int) -> None:
         # Another one in each process, whose images are other ones.
-        torch.manual_seed(seed + self.execution.group.rank * RANK_STRIDE)
+        own = seed + self.execution.group.rank * RANK_STRIDE
+        # Not `torch.manual_seed`, which takes a millisecond to note who called it where no GPU is.
+        torch.default_generator.manual_seed(own)
+        if self.device == "cuda":
+            torch.cuda.manual_seed(own)
 
     def weights(self) -> dict[str, Array]:
         return self._backend.save_weights(self._graph, self._model)
@@ -244,7 +248,7 @@ class TorchTrainer(TorchPredictor):
         found = self._optimizer.state()
         if self._scaler.is_enabled():
             scaler = self._scaler.state_dict()
-            found[LOSS_SCALE] = np.array(scaler["scale"])
+            found[LOSS_SCALE] = np.array(scaler["scale"], "float32")
             found[LOSS_SCALE_STEPS] = np.array(scaler["_growth_tracker"])
         return found
 
