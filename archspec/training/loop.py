@@ -210,7 +210,7 @@ def _run(
         if isinstance(error, NotFinite):
             error = diverged(error, data.training, recipe)
         if isinstance(error, OutOfMemory):
-            error = exhausted(error, start.graph)
+            error = exhausted(error, start.graph, group.size)
         raise saver.given_up(error, state, losses) from None
 
     summary = _summary(folder, state, len(state.metrics) - epochs_before, began)

@@ -71,10 +71,15 @@ def _named(images: Images, recipe: Recipe, place: Place) -> str:
     return f"the images {', '.join(told)}" + (f" and {more} more" if more > 0 else "")
 
 
-def exhausted(error: OutOfMemory, graph: Graph) -> OutOfMemory:
-    """The error for a device without memory, with the batch that fits by the memory estimate."""
+def exhausted(error: OutOfMemory, graph: Graph, processes: int = 1) -> OutOfMemory:
+    """The error for a device without memory, with the batch that fits by the memory estimate.
+
+    The error knows the images of one process, and the batch is that of all.
+    """
     found = loading.analyze(graph, batch=error.images).memory_with(budget=error.room)
     told = f"a batch of {counted(error.images, 'image')}"
+    if processes > 1:
+        told += f" in each of {processes} processes"
     said = f"archspec estimates {short_bytes(found.training_peak)} for {told} in float32"
     fits = found.largest_batch
     if error.room is None or fits is None:
@@ -84,10 +89,12 @@ def exhausted(error: OutOfMemory, graph: Graph) -> OutOfMemory:
     if fits == 0:
         return error.told(f"{said}, too little for one image; take a larger device")
     if fits < error.images:
-        return error.told(f"{said}: try --batch-size {fits} in a new run, which fits by that")
+        return error.told(
+            f"{said}: try --batch-size {fits * processes} in a new run, which fits by that"
+        )
     return error.told(
         f"{said}: what the estimate leaves out, workspaces and fragments, takes the rest; try "
-        f"--batch-size {max(error.images // 2, 1)} in a new run"
+        f"--batch-size {max(error.images // 2, 1) * processes} in a new run"
     )
 
 

@@ -17,11 +17,14 @@ from processes import ADAMW, SGD, SPECS, torchrun
 from safetensors.numpy import load_file
 from small_runs import metrics
 
-from archspec.backends.base import Execution
+import archspec
+from archspec import loading
+from archspec.backends.base import Execution, OutOfMemory
 from archspec.diagnostics import ArchspecError
 from archspec.training import RunOptions, run
 from archspec.training.checkpoint import RunFolder
 from archspec.training.data import require_equal_parts
+from archspec.training.trouble import exhausted
 
 FIGURES = ("train_loss", "val_loss", "val_top1", "val_top5", "lr")
 
@@ -158,6 +161,17 @@ def test_pytorch_takes_a_process_for_each_device(tmp_path: Path) -> None:
     with pytest.raises(ArchspecError, match=r"torchrun --nproc-per-node 2 -m archspec train"):
         run(tmp_path / "net.yaml", RunOptions(limit=75, device="cpu", devices=2))
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_batch_that_fits_is_that_of_all_processes(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(SGD)
+    graph = loading.buildable(archspec.load(tmp_path / "net.yaml"))
+    fits = archspec.analyze(graph, batch=20).memory_with(budget=90_000).largest_batch
+    assert fits is not None
+    assert 1 < fits < 20
+    said = str(exhausted(OutOfMemory("cuda", 20, None, 90_000), graph, 2))
+    assert "for a batch of 20 images in each of 2 processes in float32" in said
+    assert f": try --batch-size {2 * fits} in a new run" in said
 
 
 @pytest.mark.parametrize(
