@@ -123,7 +123,7 @@ class Images:
         if epoch is not None:
             order = grain.MapDataset.range(total).shuffle(seed=epoch.shuffle_seed)
             total = self.per_pass(size)
-            _require_equal_parts(total, size, processes)
+            require_equal_parts(total, size, processes)
 
         def batch(number: int) -> dict[str, Any]:
             first = number * size
@@ -176,23 +176,36 @@ class Images:
         else:
             self.scaling.scaled(pixels, shift, out)
 
+    def members(self, size: int, epoch: Epoch, batch: int) -> list[int]:
+        """The numbers, in the source, of the images of a batch of an epoch; it counts from 0."""
+        import grain
+
+        order = grain.MapDataset.range(len(self)).shuffle(seed=epoch.shuffle_seed)
+        positions = range(batch * size, min((batch + 1) * size, len(self)))
+        return [self.indices[int(order[position])] for position in positions]
+
     def per_pass(self, size: int) -> int:
         """The images of an epoch in batches of `size`."""
         return len(self) - len(self) % size if len(self) >= size else len(self)
 
 
-def _require_equal_parts(images: int, size: int, processes: int) -> None:
-    """Every process trains on the same part of each batch. Raises ArchspecError."""
-    if size % processes:
+def require_equal_parts(images: int, size: int, parts: int) -> None:
+    """Every process, or device, trains on the same part of each batch. Raises ArchspecError.
+
+    The mean over the parts is that over the batch only where they are equal.
+    """
+    several = f"{parts} processes or devices"
+    if parts > 1 and images < size:
+        fit = f"take --batch-size {images - images % parts} or less"
         raise ArchspecError(
-            f"a batch of {size} images does not divide into {processes} equal parts, one for each "
-            f"process; take a --batch-size that is a multiple of {processes}, such as "
-            f"{-(-size // processes) * processes}"
+            f"the {images:,} training images are fewer than one batch of {size:,}, and {several} "
+            f"share whole batches: {'take fewer of them' if images < parts else fit}"
         )
-    if images < size and processes > 1:
+    if size % parts:
+        near = [n for n in (size - size % parts, size - size % parts + parts) if n]
         raise ArchspecError(
-            f"there are {images:,} training images, fewer than a batch of {size}: {processes} "
-            "processes share whole batches; take a smaller --batch-size"
+            f"a batch of {size:,} images does not divide into equal parts for {several}: take "
+            f"--batch-size {' or '.join(map(str, near))}"
         )
 
 

@@ -120,7 +120,7 @@ def _retype(node: Node, path: Sequence[str], kind: Any) -> None:
         members = [model for field in fields for model in models(field.annotation)]
     by_type = {tag(member): member for member in members}
     current = node.get("type")
-    before, after = by_type.get(str(current.value) if current else ""), by_type.get(kind)
+    before, after = (by_type.get(str(word)) for word in (current and current.value, kind))
     if node.entries is None or before is None or after is None:
         return
     for key in [*node.entries]:

@@ -336,3 +336,9 @@ def test_running_statistics_are_no_parameters() -> None:
     message = findings(network(NORM, parameters=exception))["AS506"].message
     # A weight without bias, scale and shift, weight and bias.
     assert message == "`norm1.running_*` matches none of the 5 parameters"
+
+
+def test_adam_without_decay_has_no_decay_to_find() -> None:
+    rules = recipe() | {"optimizer": {"type": "adam", "learning_rate": 0.001}}
+    graph = parsed(LAYERS, (3, 32, 32), training=rules)
+    assert not {"AS501", "AS502"} & set(findings(graph))
