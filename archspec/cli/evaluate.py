@@ -10,10 +10,15 @@ import typer
 
 from archspec.cli.options import (
     Device,
+    MeanOption,
     OutputOption,
+    RescaleOption,
     RootOption,
     SetOption,
+    ShortSideOption,
+    StdOption,
     console,
+    preprocessing,
     result,
     say,
 )
@@ -73,6 +78,10 @@ def evaluate(
         int | None,
         typer.Option("--batch-size", min=1, help="Images in a pass, instead of the recipe's."),
     ] = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    rescale: RescaleOption = None,
+    short_side: ShortSideOption = None,
     backend: Annotated[
         str | None,
         typer.Option(
@@ -111,6 +120,7 @@ def evaluate(
             device=device.value,
             variables=api.parse_assignments(set_ or []),
             root=root,
+            preprocessing=preprocessing(mean, std, rescale, short_side),
             progress=progress,
         )
     for note in found.network.weights.notes:

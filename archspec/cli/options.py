@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -72,6 +72,25 @@ SkipOption = Annotated[
         help="A layer that is left as the spec initialises it: fc8, 'conv*'. May be repeated.",
     ),
 ]
+MeanOption = Annotated[
+    str | None,
+    typer.Option("--mean", metavar="R,G,B", help="Instead of the recipe's, one a channel."),
+]
+StdOption = Annotated[
+    str | None,
+    typer.Option("--std", metavar="R,G,B", help="Instead of the recipe's, one a channel."),
+]
+RescaleOption = Annotated[
+    float | None, typer.Option("--rescale", help="Instead of the recipe's: 0.00392157.")
+]
+ShortSideOption = Annotated[
+    int | None,
+    typer.Option(
+        "--short-side",
+        min=1,
+        help="Scale pictures until the shorter side is so long, and cut the middle out: 256.",
+    ),
+]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="Write to this file instead.")]
 
 
@@ -118,6 +137,19 @@ def spec_or_run(spec: str | None, weights: Path | None) -> str:
     from archspec.training.checkpoint import spec_of
 
     return str(spec_of(weights))
+
+
+def preprocessing(
+    mean: str | None, std: str | None, rescale: float | None, short_side: int | None
+) -> dict[str, Any]:
+    """The keys of a recipe's preprocessing that the options replace. Raises ArchspecError."""
+    given = {
+        "mean": _numbers("--mean", mean),
+        "std": _numbers("--std", std),
+        "rescale": rescale,
+        "short_side": short_side,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def console(file: TextIO | None = None, *, stderr: bool = False) -> Console:
@@ -173,3 +205,18 @@ def print_json(document: object) -> None:
 def say(text: str) -> None:
     """A line that is no result: to standard error."""
     print(text, file=sys.stderr)
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """`123.68,116.779,103.939` as numbers."""
+    from archspec.diagnostics import ArchspecError, shortened
+
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ArchspecError(
+            f"{option} takes one number a channel, such as 123.68,116.779,103.939, not "
+            f"`{shortened(text)}`"
+        ) from None

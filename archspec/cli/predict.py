@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from archspec.cli.options import Device, RootOption, SetOption, console, say
+from archspec.cli.options import (
+    Device,
+    MeanOption,
+    RescaleOption,
+    RootOption,
+    SetOption,
+    ShortSideOption,
+    StdOption,
+    console,
+    preprocessing,
+    say,
+)
 
 
 class PredictFormat(StrEnum):
@@ -45,25 +56,10 @@ def predict(
         typer.Option("--labels", metavar="FILE", help="The names of the classes, one a line."),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="So many of the likeliest classes.")] = 5,
-    mean: Annotated[
-        str | None,
-        typer.Option("--mean", metavar="R,G,B", help="Instead of the recipe's, one a channel."),
-    ] = None,
-    std: Annotated[
-        str | None,
-        typer.Option("--std", metavar="R,G,B", help="Instead of the recipe's, one a channel."),
-    ] = None,
-    rescale: Annotated[
-        float | None, typer.Option("--rescale", help="Instead of the recipe's: 0.00392157.")
-    ] = None,
-    short_side: Annotated[
-        int | None,
-        typer.Option(
-            "--short-side",
-            min=1,
-            help="Scale pictures until the shorter side is so long, and cut the middle out: 256.",
-        ),
-    ] = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    rescale: RescaleOption = None,
+    short_side: ShortSideOption = None,
     backend: Annotated[
         str, typer.Option("--backend", metavar="torch|keras|numpy|...", help="The backend.")
     ] = "torch",
@@ -83,19 +79,13 @@ def predict(
     from archspec import api
     from archspec.report import prediction
 
-    given = {
-        "mean": _numbers("--mean", mean),
-        "std": _numbers("--std", std),
-        "rescale": rescale,
-        "short_side": short_side,
-    }
     found = api.classifier(
         weights,
         spec,
         variables=api.parse_assignments(set_ or []),
         root=root,
         labels=labels,
-        preprocessing={name: value for name, value in given.items() if value is not None},
+        preprocessing=preprocessing(mean, std, rescale, short_side),
         backend=backend,
         device=device.value,
     )
@@ -108,18 +98,3 @@ def predict(
         prediction.print_csv(predictions)
     else:
         prediction.print_predictions(console(), predictions)
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    """`123.68,116.779,103.939` as numbers."""
-    from archspec.diagnostics import ArchspecError, shortened
-
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ArchspecError(
-            f"{option} takes one number a channel, such as 123.68,116.779,103.939, not "
-            f"`{shortened(text)}`"
-        ) from None

@@ -394,6 +394,14 @@ def test_the_command(command: Callable[..., tuple[int, str, str]], colours: Path
     assert (status, json.loads(out)["images"]) == (0, 4)
     assert command(*asked, "--output", "matrix.csv") == (0, "", "wrote matrix.csv\n")
     assert Path("matrix.csv").read_text().startswith("class,a-red,b-green,c-blue\na-red,4,1,0\n")
+    # What the recipe says can be replaced: half the logits, and a larger loss.
+    losses = [
+        json.loads(command(*asked, "--format", "json", *options)[1])["loss"]
+        for options in ((), ("--rescale", "0.005"), ("--mean", "1,1,1"), ("--std", "2,2,2"))
+    ]
+    assert losses[1] == pytest.approx(losses[3])
+    assert losses[0] == pytest.approx(losses[2])
+    assert losses[1] > losses[0]
     status, _, err = command("w.safetensors", "--spec", "colours.yaml")
     assert (status, err.count("\n")) == (2, 1)
     assert command("nowhere")[::2] == (
