@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 
@@ -10,3 +12,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "filterwarnings", "ignore:__array__ implementation doesn't:DeprecationWarning"
     )
+
+
+@pytest.fixture(scope="session")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which two processes have left what processes.py does, in one launch."""
+    pytest.importorskip("torch")
+    from processes import torchrun
+
+    folder = tmp_path_factory.mktemp("launched")
+    done = torchrun(str(Path(__file__).parent / "processes.py"), str(folder))
+    assert done.returncode == 0, done.stderr
+    return folder

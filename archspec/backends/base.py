@@ -8,7 +8,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from archspec.spec.recipe import Recipe
 
     Array = npt.NDArray[np.floating[Any]]
+    Doubles = npt.NDArray[np.float64]
     Labels = npt.NDArray[np.integer[Any]]
     Mask = npt.NDArray[np.bool_]
     Weights = Mapping[str, Array]
@@ -140,6 +141,31 @@ class Backend(ABC):
         raise NotImplementedError(f"{self.name} has no format for models")
 
 
+class OutOfMemory(ArchspecError):
+    """A device has too little memory for a step on so many `images`.
+
+    `peak` are the bytes that were in use, `room` those that this process can have; None where the
+    framework does not tell.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        images: int,
+        peak: int | None = None,
+        room: int | None = None,
+        advice: str = "try a smaller --batch-size",
+    ) -> None:
+        super().__init__(
+            f"{device} has too little memory for batches of {images} images; {advice}"
+        )
+        self.device, self.images, self.peak, self.room = device, images, peak, room
+
+    def told(self, advice: str) -> OutOfMemory:
+        """The same with other advice."""
+        return OutOfMemory(self.device, self.images, self.peak, self.room, advice)
+
+
 class Predictor(Protocol):
     """A model with its weights on a device. `engine` is what computes, with its version."""
 
@@ -159,7 +185,7 @@ class Group(Protocol):
     rank: int
     size: int
 
-    def sum(self, numbers: Array) -> Array:
+    def sum(self, numbers: Array) -> Doubles:
         """The sum over all processes, in float64 and the same in each."""
 
     def any(self, flag: bool) -> bool:
@@ -181,7 +207,7 @@ class Alone:
 
     rank, size = 0, 1
 
-    def sum(self, numbers: Array) -> Array:
+    def sum(self, numbers: Array) -> Doubles:
         """The numbers themselves."""
         return numbers.astype("float64")
 
@@ -207,6 +233,10 @@ class Execution:
     `device` is ``cpu``, ``cuda`` or the best one, ``auto``. `precision` is ``float64``,
     ``float32``, ``tf32``, ``bfloat16``, ``float16``, or what the device does best, ``auto``. Where
     `compile` and `channels_last` are None the backend chooses.
+
+    The batch is divided among the processes of `group` and within one among its `devices`. With
+    `shard`, each process holds a part of the parameters, gradients and the optimiser's state; None
+    does that where they do not fit into a device.
     """
 
     device: str = "auto"
@@ -215,17 +245,51 @@ class Execution:
     channels_last: bool | None = None
     deterministic: bool = False
     group: Group = ALONE
+    devices: int = 1
+    shard: bool | None = None
 
-    def dtype(self, auto: str) -> str:
-        """The precision in which numbers are kept; `auto` where this is left open.
+    def plain(self, backend: str, auto: str) -> Execution:
+        """What is settled for a backend that computes in NumPy's precisions, on the CPU alone.
 
-        Raises ArchspecError for one that is none of NumPy's.
+        `auto` is its precision where that is left open. Raises ArchspecError for what takes a
+        framework.
         """
-        if self.precision not in ("auto", "float64", "float32"):
+        if self.device not in ("auto", "cpu"):
             raise ArchspecError(
-                f"--precision {self.precision}: there are float64 and float32"
+                f"--device {self.device}: the {backend} backend computes on the CPU"
             )
-        return auto if self.precision == "auto" else self.precision
+        wanted = {
+            f"--precision {self.precision}": self.precision
+            not in ("auto", "float64", "float32"),
+            "--compile": self.compile,
+            "--channels-last": self.channels_last,
+        }
+        for option, given in wanted.items():
+            if given:
+                raise ArchspecError(
+                    f"{option}: the {backend} backend computes in float64 or float32, operation by "
+                    "operation; use --backend torch or keras"
+                )
+        return replace(
+            self,
+            device="cpu",
+            precision=auto if self.precision == "auto" else self.precision,
+            compile=False,
+            channels_last=False,
+        )
+
+    def __str__(self) -> str:
+        """``bfloat16, compiled, channels last, 2 processes``, once it is settled."""
+        several = self.group.size > 1
+        ways = {
+            "compiled": self.compile,
+            "channels last": self.channels_last,
+            "deterministic": self.deterministic,
+            f"{self.group.size} processes": several,
+            "each with a part of the model": several and self.shard,
+            f"{self.devices} devices": self.devices > 1,
+        }
+        return ", ".join([self.precision, *(way for way, on in ways.items() if on)])
 
 
 class Trainer(Predictor, Protocol):
@@ -235,10 +299,25 @@ class Trainer(Predictor, Protocol):
     output times its `loss_weight`, with the labels smoothed as the recipe says. The gradients of
     the parameters that learn are clipped together, and the update is that of the recipe's
     optimiser (`archspec.spec.recipe`).
+
+    `execution` is how it computes, with nothing left open, and `choices` what was measured to
+    settle it, one sentence each.
     """
+
+    execution: Execution
+    choices: tuple[str, ...]
 
     def step(self, images: Array, labels: Labels, learning_rate: float) -> Any:
         """One update. Returns the batch's loss before it, as something `float` takes."""
+
+    def attempt(
+        self, images: Array, labels: Labels, learning_rate: float
+    ) -> float | None:
+        """A step that is taken back, and gives None, where it leads to NaN or infinity.
+
+        That is in the loss, in weights and buffers, or in what the optimiser remembers: all are as
+        they were before. It costs a copy of them on the device, and waits for the step.
+        """
 
     def busy(self) -> bool:
         """Whether the device still works on steps it was given."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 VELOCITY, FIRST_MOMENT, SECOND_MOMENT = "velocity", "first_moment", "second_moment"
 COUNT, SCALE = "count", "velocity_scale"
+# What a loss is multiplied by, and the steps since that changed.
+LOSS_SCALE, LOSS_SCALE_STEPS = "loss_scale", "loss_scale_steps"
 
 
 def updated(parameters: Iterable[str], recipe: Recipe) -> list[str]:

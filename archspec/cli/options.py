@@ -83,6 +83,16 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Precision(StrEnum):
+    """What a network computes in."""
+
+    auto = "auto"
+    float32 = "float32"
+    tf32 = "tf32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
 class ListFormat(StrEnum):
     """Formats of lists of specs."""
 

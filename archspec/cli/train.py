@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from archspec.cli.options import (
     Device,
     OptionalSpecArgument,
+    Precision,
     RecipeOption,
     RootOption,
     SetOption,
@@ -17,6 +19,13 @@ from archspec.cli.options import (
     WeightsOption,
     console,
 )
+
+
+class OnNan(StrEnum):
+    """What becomes of a step that leads to NaN or infinity."""
+
+    stop = "stop"
+    skip = "skip"
 
 
 def train(
@@ -33,7 +42,8 @@ def train(
             "--data",
             metavar="KIND[:...]",
             help="`digits`, which it is if left out; `folder:DIR` with one sub-folder a class, or "
-            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `synthetic`.",
+            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `prepared:DIR`, a store of "
+            "`archspec data prepare`; `synthetic`, made-up pictures.",
         ),
     ] = None,
     epochs: Annotated[
@@ -46,6 +56,38 @@ def train(
         float | None, typer.Option("--lr", help="Learning rate instead of the recipe's.")
     ] = None,
     device: Annotated[Device, typer.Option("--device", help="Where to train.")] = Device.auto,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            "--precision",
+            help="What products are computed in; weights and sums stay in float32. `auto` is "
+            "bfloat16 on a GPU that has it, and float32 on a CPU.",
+        ),
+    ] = Precision.auto,
+    compile_: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile the network; chosen if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    channels_last: Annotated[
+        bool | None,
+        typer.Option(
+            "--channels-last/--no-channels-last",
+            help="Keep maps in memory with their channels last; measured on a GPU if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="Equal numbers in every run on the same device, on a GPU too: float32, unless "
+            "--precision says more, and kernels that always add in one order.",
+        ),
+    ] = False,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")
     ] = None,
@@ -79,10 +121,35 @@ def train(
             "10m if left out.",
         ),
     ] = None,
+    devices: Annotated[
+        int,
+        typer.Option(
+            "--devices",
+            min=1,
+            help="Divide each batch among so many devices (Keras on JAX). PyTorch and TensorFlow "
+            "take a process for each: docs/distributed.md.",
+        ),
+    ] = 1,
+    shard_model: Annotated[
+        bool | None,
+        typer.Option(
+            "--shard-model/--no-shard-model",
+            help="Whether each of several processes holds a part of the model (FSDP); if left out, "
+            "where it does not fit into a GPU.",
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool,
         typer.Option("--tensorboard", help="Write the figures for TensorBoard too, into the run."),
     ] = False,
+    on_nan: Annotated[
+        OnNan | None,
+        typer.Option(
+            "--on-nan",
+            help="A step that leads to NaN or infinity ends the run, or is left out; stop if left "
+            "out.",
+        ),
+    ] = None,
     set_: SetOption = None,
     root: RootOption = None,
 ) -> None:
@@ -108,6 +175,10 @@ def train(
         batch_size=batch_size,
         learning_rate=lr,
         device=device.value,
+        precision=precision.value,
+        compile=compile_,
+        channels_last=channels_last,
+        deterministic=deterministic,
         seed=seed,
         recipe=api.parse_recipe(recipe or []),
         limit=limit,
@@ -119,6 +190,9 @@ def train(
         skip=tuple(skip or ()),
         freeze=tuple(freeze or ()),
         save_every=save_every,
+        devices=devices,
+        shard_model=shard_model,
+        on_nan=None if on_nan is None else on_nan.value,
         tensorboard=tensorboard,
     )
     try:

@@ -55,7 +55,9 @@ class TrainingReport:
         frozen = plan.params - plan.trained_params
         still = f", {frozen:,} of them frozen" if frozen else ""
         self._say(Text(printable(plan.title), style="bold"), f", {plan.params:,} parameters{still}")
-        self._say(f"on {plan.engine}, {plan.device}")
+        self._say(f"on {plan.engine}, {plan.device}, {plan.execution}")
+        for choice in plan.choices:
+            self._say(f"        {printable(choice)}")
         self._say(
             f"data {printable(plan.data)}: {plan.classes} classes, {plan.training_images:,} "
             f"training and {plan.held_out_images:,} held-out images"

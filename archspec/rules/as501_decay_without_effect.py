@@ -64,7 +64,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     if recipe is None or not recipe.optimizer.weight_decay:
         return
     exponent, shrinking = shrunk(recipe), recipe.optimizer.shrinking
-    if exponent is None or shrinking is None or exponent >= 1:
+    if not exponent or not shrinking or exponent >= 1:
         return
     # From there on a small effect is that of a short run or a small learning rate, as in
     # fine-tuning, and no mistake in the decay.

@@ -17,6 +17,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,16 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Computation:
+    """How a run computes, as `archspec.backends.base.Execution` has it once it is settled."""
+
+    precision: str
+    compile: bool
+    channels_last: bool
+    deterministic: bool
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What a run is, as in its `run.json`.
 
@@ -87,6 +98,7 @@ class RunRecord:
     training_images: int
     held_out_images: int
     recipe: Recipe
+    execution: Computation = Computation("float32", False, False, False)
     weights: Origin | None = None
     freeze: tuple[str, ...] = ()
     save_every: str = SAVE_EVERY
@@ -100,6 +112,8 @@ class State:
     `network` and `recipe` are the hashes of what it belongs to. `batch` batches of `epoch`, which
     counts from 1, are trained, and `step` since the run began; all of an epoch's batches are
     where it has not been scored yet. `losses` is the sum of the `counted` losses of this epoch.
+    `skipped` steps were left out since the run began, because they led to NaN or infinity, and of
+    those the last `in_a_row`.
     `lr` is the learning rate of the last step, `metrics` has a row for each epoch before.
     """
 
@@ -111,6 +125,8 @@ class State:
     step: int = 0
     losses: float = 0.0
     counted: int = 0
+    skipped: int = 0
+    in_a_row: int = 0
     schedule: ScheduleState = field(default_factory=ScheduleState)
     metrics: list[EpochMetrics] = field(default_factory=list)
 
@@ -133,6 +149,10 @@ class Checkpoint:
     weights: dict[str, Array]
     optimizer: dict[str, Array]
     state: State
+
+
+class InUse(ArchspecError):
+    """Another process trains the run."""
 
 
 @dataclass(frozen=True)
@@ -226,13 +246,13 @@ class RunFolder:
             durable.remove(self.path / CHECKPOINTS)
             (self.path / CHECKPOINTS).mkdir()
             durable.write_file(self.path / f"model_{record.backend}.py", source.encode())
-        self.save(graph, record.recipe, checkpoint)
+        self.save(graph, plain_spec(graph, record.recipe), checkpoint)
         self.describe(graph, record)
 
     def describe(self, graph: Graph, record: RunRecord) -> None:
         """Write `spec.yaml` and `run.json`, both with the recipe."""
         self._write(SPEC, plain_spec(graph, record.recipe))
-        text = TypeAdapter(RunRecord).dump_json(record, indent=2).decode()
+        text = _records().dump_json(record, indent=2).decode()
         self._write(RUN, text + "\n")
         with _writing(self.path):
             (self.path / BEGINNING).unlink(missing_ok=True)
@@ -241,7 +261,7 @@ class RunFolder:
         """What `describe` wrote."""
         path = self.path / RUN
         try:
-            found: RunRecord = TypeAdapter(RunRecord).validate_json(path.read_bytes())
+            found: RunRecord = _records().validate_json(path.read_bytes())
         except OSError as error:
             reason = f"no {RUN}" if isinstance(error, FileNotFoundError) else error.strerror
             raise ArchspecError(
@@ -250,6 +270,30 @@ class RunFolder:
         except ValidationError as error:
             raise ArchspecError(f"{shown(path)} is damaged: {_first(error)}") from None
         return found
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody else train this run meanwhile. Raises InUse where somebody does.
+
+        The system forgets it with the process, and some file systems know of no such thing.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise InUse(
+                        f"another process trains the run in {shown(self.path)}; end it first"
+                    ) from None
+            yield
+        finally:
+            os.close(descriptor)
 
     def write_metrics(self, rows: Sequence[EpochMetrics]) -> None:
         """Let `metrics.jsonl` have these lines, one an epoch.
@@ -267,10 +311,11 @@ class RunFolder:
             elif found != "".join(lines):
                 durable.write_file(path, "".join(lines).encode())
 
-    def save(self, graph: Graph, recipe: Recipe, checkpoint: Checkpoint) -> None:
+    def save(self, graph: Graph, spec: str, checkpoint: Checkpoint) -> None:
         """Write a checkpoint of `graph` whole, then delete those that are no longer kept.
 
-        Where it cannot be written, all that were there are there.
+        `spec` is its text with the recipe. Where it cannot be written, all that were there are
+        there.
         """
         state = checkpoint.state
         target = self._checkpoint(state.step)
@@ -280,8 +325,8 @@ class RunFolder:
                 {
                     WEIGHTS: store.encode(graph, checkpoint.weights),
                     OPTIMIZER: store.encode(graph, checkpoint.optimizer, "optimizer"),
-                    STATE: TypeAdapter(State).dump_json(state, indent=2) + b"\n",
-                    SPEC: plain_spec(graph, recipe).encode(),
+                    STATE: _states().dump_json(state, indent=2) + b"\n",
+                    SPEC: spec.encode(),
                 },
             )
         steps = sorted(
@@ -372,6 +417,16 @@ def spec_of(weights: Path) -> str | Path:
     return catalog.DEFAULT if run is None else run.spec
 
 
+@cache
+def _records() -> TypeAdapter[RunRecord]:
+    return TypeAdapter(RunRecord)
+
+
+@cache
+def _states() -> TypeAdapter[State]:
+    return TypeAdapter(State)
+
+
 def recipe_hash(recipe: Recipe) -> str:
     """SHA-256 of what a recipe does in an epoch: all that is not a default but their number."""
     content = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"epochs", "ignore"})
@@ -395,12 +450,19 @@ def _damage(path: Path) -> str | None:
 def _state(path: Path) -> State:
     """The state of a checkpoint. Raises Damaged."""
     try:
-        found: State = TypeAdapter(State).validate_json((path / STATE).read_bytes())
+        found: State = _states().validate_json((path / STATE).read_bytes())
     except ValidationError as error:
         raise durable.Damaged(f"{STATE} is no state of a run: {_first(error)}") from None
     except OSError as error:
         raise durable.Damaged(f"{STATE}: {error.strerror}") from None
-    counts = (found.batch, found.step, found.counted, found.epoch - 1 - len(found.metrics))
+    counts = (
+        found.batch,
+        found.step,
+        found.counted,
+        found.skipped,
+        found.in_a_row,
+        found.epoch - 1 - len(found.metrics),
+    )
     if min(counts) < 0 or found.epoch - 1 != len(found.metrics):
         raise durable.Damaged(f"{STATE} contradicts itself")
     return found

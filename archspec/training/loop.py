@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend, trainable_backends
-from archspec.backends.base import Execution, TrainableBackend
+from archspec.backends.base import ALONE, Execution, Group, OutOfMemory, TrainableBackend
 from archspec.backends.initial import initial_weights
 from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing
@@ -23,6 +23,7 @@ from archspec.spec.recipe import DEFAULT_RECIPE, Recipe
 from archspec.training import tensorboard
 from archspec.training.checkpoint import (
     Checkpoint,
+    Computation,
     Origin,
     RunFolder,
     RunRecord,
@@ -31,7 +32,7 @@ from archspec.training.checkpoint import (
     spec_of,
 )
 from archspec.training.clock import Clock
-from archspec.training.data import Data, Epoch, prepare
+from archspec.training.data import Data, Epoch, prepare, require_equal_parts
 from archspec.training.finetuning import first_weights, frozen, with_remark
 from archspec.training.losses import Losses, NotFinite
 from archspec.training.metrics import score
@@ -53,6 +54,7 @@ from archspec.training.saving import Interval, Saver
 from archspec.training.schedule import Schedule
 from archspec.training.sources import DEFAULT, Source, open_source, require_packages, shown
 from archspec.training.stopping import BrokenOff, Signals, Stopped
+from archspec.training.trouble import Chance, diverged, exhausted, skipped
 from archspec.version import __version__
 from archspec.weights.loading import completed
 
@@ -63,8 +65,6 @@ if TYPE_CHECKING:
 DEFAULT_BACKEND = "torch"
 # Seconds between two looks at the losses, each of which waits for the device.
 REPORT_EVERY = 0.5
-# Steps after which processes that train together ask one another whether to stop or to save.
-AGREE_EVERY = 10
 
 
 def run(
@@ -79,8 +79,19 @@ def run(
     ArchspecError when something is missing or does not fit (an extra, a folder, an image, the
     number of classes) or the loss is not finite.
     """
-    options = options or RunOptions()
-    watcher = _watched(watcher or Silent(), options)
+    options, watcher = options or RunOptions(), watcher or Silent()
+    # First of all: no framework may have computed anything before the processes know one another.
+    group = _group(options)
+    with group.together():
+        told = _watched(watcher, options) if group.rank == 0 else Silent()
+        return _run(spec, options, told, group)
+
+
+def _run(
+    spec: str | Path | Graph | None, options: RunOptions, watcher: Watcher, group: Group
+) -> RunSummary:
+    import numpy as np
+
     if options.resume is not None:
         start, checkpoint = _resumed(spec, options, options.resume, watcher)
     else:
@@ -93,14 +104,21 @@ def run(
         watcher.end(summary)
         return summary
 
-    execution = Execution(device=options.device)
-    group = execution.group
-    trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
-    trainer.load_optimizer_state(checkpoint.optimizer, state.lr)
+    require_equal_parts(len(data.training), recipe.batch_size, group.size * options.devices)
+    execution = dataclasses.replace(
+        start.execution, group=group, devices=options.devices, shard=options.shard_model
+    )
+    try:
+        trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
+    except OutOfMemory as error:
+        raise exhausted(error, start.graph) from None
+    if checkpoint.optimizer:  # a new run has none
+        trainer.load_optimizer_state(checkpoint.optimizer, state.lr)
     del checkpoint  # its tensors take as much memory as the model
     schedule = Schedule(recipe, state.schedule)
     saver = Saver(folder, start.graph, recipe, trainer, group, interval, watcher)
     record = _record(start, trainer)
+    group.any(False)  # all have looked at the folder before the first one writes
     if options.resume is None:
         saver.begin(record, start.backend.emit(start.graph), state)
     else:
@@ -109,44 +127,65 @@ def run(
 
     size = recipe.batch_size
     steps = -(-data.training.per_pass(size) // size)
-    losses = Losses(state)
+    step = trainer.attempt if start.on_nan == "skip" else trainer.step
+    losses, chance = Losses(state, group), Chance(start.graph, recipe, start.backend, data.training)
+    shard = (group.rank, group.size)
     try:
-        with Signals() as signals:
+        with saver.alone(), Signals() as signals:
             while state.epoch <= recipe.epochs:
                 clock, reported = Clock(), -math.inf
                 epoch = Epoch(recipe.seed, state.epoch)
-                images = data.training.batches(size, epoch=epoch, start=state.batch)
+                images = data.training.batches(size, epoch=epoch, start=state.batch, shard=shard)
                 for batch in clock.waiting_for(images, trainer.busy):
                     state.lr = schedule.rate(state.epoch, state.batch, steps)
                     trainer.reseed(epoch.step_seed(state.batch))
-                    loss = trainer.step(batch["image"], batch["label"], state.lr)
+                    loss = step(batch["image"], batch["label"], state.lr)
                     state.batch, state.step = state.batch + 1, state.step + 1
-                    losses.add(loss)
-                    clock.stepped(len(batch["image"]))
+                    if loss is None:
+                        losses.skip()
+                        watcher.warn(skipped(state, losses.place, data.training, recipe, steps))
+                    else:
+                        losses.add(loss)
+                    clock.stepped(len(batch["image"]) * group.size)
                     first_step = state.step == steps_before + 1
-                    if first_step or time.perf_counter() - reported >= REPORT_EVERY:
+                    # Processes that train together report, save and stop behind the same step.
+                    report, save, stop = group.sum(
+                        np.array(
+                            [
+                                first_step or time.perf_counter() - reported >= REPORT_EVERY,
+                                saver.due(state.step),
+                                signals.received is not None,
+                            ]
+                        )
+                    )
+                    if report or save or stop:
                         losses.read()
-                        if first_step:
-                            clock.leave_out()
+                    if first_step:
+                        clock.leave_out()
+                    if report and chance.found(state):
+                        with clock.paused():
+                            watcher.warn(chance.explained(trainer.weights(), state))
+                    if report:
                         watcher.step(_progress(start, state, losses.last, clock))
                         reported = time.perf_counter()
-                    # Processes that train together stop and save behind the same step.
-                    if group.size == 1 or state.batch % AGREE_EVERY == 0:
-                        stop = group.any(signals.received is not None)
-                        if stop or group.any(saver.due(state.step)):
-                            losses.read()
-                            with clock.paused():
-                                saver.save(state, last=stop)
-                        if stop:
-                            raise Stopped(signals.number, folder.path)
+                    if save or stop:
+                        with clock.paused():
+                            saver.save(state, last=bool(stop))
+                    if stop:
+                        raise Stopped(signals.number, folder.path)
                 losses.read()
                 images_per_second, data_wait = clock.images_per_second, clock.data_wait
                 if clock.images:
                     watcher.step(_progress(start, state, losses.last, clock))
 
-                held_out = score(trainer.logits, signals.until(data.held_out.batches(size)))
+                held_out = score(
+                    trainer.logits,
+                    signals.until(data.held_out.batches(size, shard=shard), group),
+                    group.sum,
+                )
                 if not math.isfinite(held_out.loss):
-                    raise NotFinite(f"the held-out loss is {held_out.loss} {losses.place}")
+                    place = losses.place
+                    raise NotFinite(f"the held-out loss is {held_out.loss} {place}", place)
                 row = EpochMetrics(
                     epoch=state.epoch,
                     step=state.step,
@@ -162,10 +201,16 @@ def run(
                 state.end_epoch(row, schedule.state)
                 saver.save(state, last=state.epoch > recipe.epochs)
                 watcher.epoch(row)
+                if chance.found(state):
+                    watcher.warn(chance.explained(trainer.weights(), state))
     except BrokenOff:  # a signal, while the epoch was scored
         saver.save(state, last=True)
         raise Stopped(signals.number, folder.path) from None
     except ArchspecError as error:
+        if isinstance(error, NotFinite):
+            error = diverged(error, data.training, recipe)
+        if isinstance(error, OutOfMemory):
+            error = exhausted(error, start.graph)
         raise saver.given_up(error, state, losses) from None
 
     summary = _summary(folder, state, len(state.metrics) - epochs_before, began)
@@ -200,6 +245,7 @@ class _Start:
     limit: int | None
     save_every: str
     on_nan: OnNan
+    execution: Execution
     loaded: Loaded | None = None
     origin: Origin | None = None
     freeze: tuple[str, ...] = ()
@@ -241,6 +287,7 @@ def _new(spec: str | Path | Graph, options: RunOptions) -> tuple[_Start, Checkpo
         options.limit,
         options.save_every or SAVE_EVERY,
         options.on_nan or "stop",
+        _execution(options),
         loaded=loaded,
         origin=origin,
         freeze=options.freeze,
@@ -282,6 +329,12 @@ def _resumed(
     # What was written last counts where the run died between the two files.
     epochs = options.epochs or (written.spec.training or record.recipe).epochs
     recipe = record.recipe.model_copy(update={"epochs": max(epochs, len(checkpoint.state.metrics))})
+    rates = [[Schedule(r).rate(e + 1) for e in range(epochs)] for r in (record.recipe, recipe)]
+    if rates[0] != rates[1]:
+        watcher.warn(
+            f"with {recipe.epochs} epochs instead of {record.recipe.epochs} the schedule has other "
+            "learning rates; what is trained was trained with those it had"
+        )
     start = _Start(
         folder,
         backend,
@@ -292,10 +345,20 @@ def _resumed(
         record.limit,
         options.save_every or record.save_every,
         options.on_nan or record.on_nan,
+        _execution(options, record.execution),
         origin=record.weights,
         freeze=record.freeze,
     )
     return start, checkpoint
+
+
+def _group(options: RunOptions) -> Group:
+    """The processes that train together."""
+    name = options.backend or DEFAULT_BACKEND
+    if options.resume is not None:
+        name = RunFolder(options.resume).record().backend
+    backend = get_backend(name)
+    return backend.group(options.device) if isinstance(backend, TrainableBackend) else ALONE
 
 
 def _backend(name: str) -> TrainableBackend:
@@ -348,7 +411,30 @@ def _free_path(name: str) -> Path:
     return next(path for path in paths if not path.exists())
 
 
+def _execution(options: RunOptions, before: Computation | None = None) -> Execution:
+    """How to compute: as the options say, and where they do not as the run did before."""
+    asked = Execution(
+        options.device,
+        options.precision,
+        options.compile,
+        options.channels_last,
+        options.deterministic,
+    )
+    if before is None:
+        return asked
+    return dataclasses.replace(
+        asked,
+        precision=before.precision,
+        compile=before.compile if asked.compile is None else asked.compile,
+        channels_last=(
+            before.channels_last if asked.channels_last is None else asked.channels_last
+        ),
+        deterministic=before.deterministic,
+    )
+
+
 def _record(start: _Start, trainer: Trainer) -> RunRecord:
+    computed = trainer.execution
     return RunRecord(
         archspec=__version__,
         network=start.graph.name,
@@ -363,6 +449,12 @@ def _record(start: _Start, trainer: Trainer) -> RunRecord:
         training_images=len(start.data.training),
         held_out_images=len(start.data.held_out),
         recipe=start.recipe,
+        execution=Computation(
+            **{
+                field.name: getattr(computed, field.name)
+                for field in dataclasses.fields(Computation)
+            }
+        ),
         weights=start.origin,
         freeze=start.freeze,
         save_every=start.save_every,
@@ -377,6 +469,8 @@ def _plan(start: _Start, trainer: Trainer, state: State) -> RunPlan:
         backend=start.backend.name,
         engine=trainer.engine,
         device=trainer.device,
+        execution=str(trainer.execution),
+        choices=trainer.choices,
         data=start.source.name,
         classes=len(data.classes),
         training_images=len(data.training),

@@ -6,12 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from archspec.backends.base import ALONE, Group
 from archspec.diagnostics import ArchspecError
 from archspec.training.checkpoint import State
-
-
-class NotFinite(ArchspecError):
-    """A number that training computed is NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,14 @@ class Place:
         )
 
 
+class NotFinite(ArchspecError):
+    """A number that training computed is NaN or infinite, at `place` if that is known."""
+
+    def __init__(self, message: str, place: Place | None = None) -> None:
+        super().__init__(message)
+        self.place = place
+
+
 class Losses:
     """Adds the losses of an epoch up in its state.
 
@@ -38,8 +43,8 @@ class Losses:
     `place` where the state stands.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, state: State, group: Group = ALONE) -> None:
+        self._state, self._group = state, group
         self._unread: list[tuple[Place, Any]] = []
         self.last = math.nan
 
@@ -51,15 +56,27 @@ class Losses:
 
     def add(self, loss: Any) -> None:
         """Take the loss of the step at `place`."""
+        self._state.in_a_row = 0
         self._unread.append((self.place, loss))
 
+    def skip(self) -> None:
+        """Take notice that the step at `place` was left out."""
+        self._state.skipped += 1
+        self._state.in_a_row += 1
+
     def read(self) -> None:
-        """Look at the losses since the last look. Raises NotFinite for the first that is none."""
+        """Look at the losses since the last look, behind the same step in all processes.
+
+        Each is the mean over the processes. Raises NotFinite for the first that is none.
+        """
+        import numpy as np
+
         unread, self._unread = self._unread, []
-        for place, given in unread:
-            loss = float(given)
+        own = np.array([float(given) for _, given in unread])
+        means = self._group.sum(own) / self._group.size
+        for (place, _), loss in zip(unread, means.tolist(), strict=True):
             if not math.isfinite(loss):
-                raise NotFinite(f"the loss is {loss} {place}")
+                raise NotFinite(f"the loss is {loss} {place}", place)
             self._state.losses += loss
             self._state.counted += 1
             self.last = loss

@@ -34,6 +34,13 @@ class RunOptions:
     within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
     stops, or goes on as if the step had not been.
 
+    `precision`, `compile`, `channels_last` and `deterministic` say how it computes, as
+    `archspec.backends.base.Execution` does; `compile` and `channels_last` may be other ones when
+    a run goes on.
+
+    `devices` are those of one process that divide each batch (Keras on JAX). `shard_model` gives
+    each of several processes a part of the model; None does where it is too large for a device.
+
     `recipe` replaces keys of the recipe, such as ``optimizer.momentum`` (None leaves one out).
 
     `weights` is what the run begins with: a file of weights, the folder of a run or a checkpoint;
@@ -51,6 +58,10 @@ class RunOptions:
     batch_size: int | None = None
     learning_rate: float | None = None
     device: str = "auto"
+    precision: str = "auto"
+    compile: bool | None = None
+    channels_last: bool | None = None
+    deterministic: bool = False
     seed: int | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
@@ -63,6 +74,8 @@ class RunOptions:
     freeze: tuple[str, ...] = ()
     save_every: str | None = None
     on_nan: OnNan | None = None
+    devices: int = 1
+    shard_model: bool | None = None
     tensorboard: bool = False
 
     def command(self, spec: object) -> list[str]:
@@ -74,6 +87,10 @@ class RunOptions:
             "batch-size": self.batch_size,
             "lr": self.learning_rate,
             "device": None if self.device == "auto" else self.device,
+            "precision": None if self.precision == "auto" else self.precision,
+            "compile": self.compile,
+            "channels-last": self.channels_last,
+            "deterministic": self.deterministic or None,
             "seed": self.seed,
             "recipe": [f"{key}={json.dumps(value)}" for key, value in self.recipe.items()],
             "limit": self.limit,
@@ -86,14 +103,18 @@ class RunOptions:
             "freeze": self.freeze,
             "save-every": self.save_every,
             "on-nan": self.on_nan,
+            "devices": None if self.devices == 1 else self.devices,
+            "shard-model": self.shard_model,
             "tensorboard": self.tensorboard or None,
         }
         words = ["archspec", "train", *([] if spec is None else [str(spec)])]
         for name, value in options.items():
             several = value if isinstance(value, (list, tuple)) else [value]
             for one in several:
-                if one is not None:
-                    words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
+                if isinstance(one, bool):
+                    words.append(f"--{name}" if one else f"--no-{name}")
+                elif one is not None:
+                    words += [f"--{name}", str(one)]
         return words
 
 
@@ -101,14 +122,17 @@ class RunOptions:
 class RunPlan:
     """What a run is about to do, for the first lines of its report.
 
-    `first_batch` batches of `first_epoch` are trained already. `weights` are those of a file that
-    it begins with.
+    `execution` tells how it computes ("bfloat16, compiled") and `choices` what was measured to
+    decide that. `first_batch` batches of `first_epoch` are trained already. `weights` are those of
+    a file that it begins with.
     """
 
     title: str
     backend: str
     engine: str
     device: str
+    execution: str
+    choices: tuple[str, ...]
     data: str
     classes: int
     training_images: int

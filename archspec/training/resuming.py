@@ -47,6 +47,11 @@ def require_same_run(
     origin = record.weights
     told: dict[str, tuple[Any, Any]] = {
         "--backend": (record.backend, given.backend),
+        "--precision": (
+            record.execution.precision,
+            None if given.precision == "auto" else given.precision,
+        ),
+        "--deterministic": (record.execution.deterministic, given.deterministic or None),
         "--data": (record.data, given.data),
         "--limit": (record.limit, given.limit),
         "--weights": (

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from archspec.backends.base import OutOfMemory
 from archspec.diagnostics import ArchspecError, shortened
 from archspec.graph import Graph
+from archspec.plain import plain_spec
 from archspec.spec.recipe import Recipe
-from archspec.training.checkpoint import Checkpoint, RunFolder, RunRecord, State
+from archspec.training.checkpoint import Checkpoint, InUse, RunFolder, RunRecord, State
 from archspec.training.losses import Losses, NotFinite
 from archspec.training.options import Watcher
 
@@ -64,8 +67,9 @@ class Saver:
         watcher: Watcher,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder, self._graph, self._recipe, self._trainer = folder, graph, recipe, trainer
-        self._writes = group.rank == 0
+        self._folder, self._graph, self._trainer = folder, graph, trainer
+        self._spec = plain_spec(graph, recipe)
+        self._writes, self._alone = group.rank == 0, group.size == 1
         self._interval, self._watcher, self._now = interval, watcher, now
         self._at = now()
         # Epoch, batch and step of the last checkpoint.
@@ -73,8 +77,9 @@ class Saver:
 
     def begin(self, record: RunRecord, source: str, state: State) -> None:
         """Make the folder of a new run. A disk that has no room for a checkpoint shows now."""
+        checkpoint = self._checkpoint(state)
         if self._writes:
-            self._folder.create(self._graph, record, source, self._checkpoint(state))
+            self._folder.create(self._graph, record, source, checkpoint)
         self._saved = _place(state)
 
     def resume(self, record: RunRecord, state: State) -> None:
@@ -83,6 +88,10 @@ class Saver:
             self._folder.describe(self._graph, record)
             self._folder.write_metrics(state.metrics)
         self._saved = _place(state)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Let no process but those of the group train the run meanwhile. Raises InUse."""
+        return self._folder.locked() if self._writes else nullcontext()
 
     def due(self, step: int) -> bool:
         """Whether the interval is over. One in steps does not depend on interruptions."""
@@ -101,11 +110,12 @@ class Saver:
             return
         checkpoint = self._checkpoint(state)
         self._at = self._now()
-        if not self._writes:
-            return
         try:
-            self._folder.save(self._graph, self._recipe, checkpoint)
+            if self._writes:
+                self._folder.save(self._graph, self._spec, checkpoint)
             self._saved = _place(state)
+            if not self._writes:
+                return
             self._folder.write_metrics(state.metrics)
         except ArchspecError as error:
             if last:
@@ -115,11 +125,12 @@ class Saver:
     def given_up(self, error: ArchspecError, state: State, losses: Losses) -> ArchspecError:
         """The error that ends a run, with what can be done; what is good is saved first.
 
-        That is nothing after a step whose numbers are none.
+        That is nothing after a step whose numbers are none, or which ended half-way.
         """
-        if isinstance(error, Unsaved):
+        if isinstance(error, (InUse, Unsaved)):
             return error
-        if not isinstance(error, NotFinite):
+        # Of several processes only this one may have an error, and cannot save by itself.
+        if self._alone and not isinstance(error, (NotFinite, OutOfMemory)):
             try:
                 losses.read()
                 self.save(state, last=True)
@@ -130,6 +141,7 @@ class Saver:
         return ArchspecError(f"{error}; {self.way_on}")
 
     def _checkpoint(self, state: State) -> Checkpoint:
+        """What is saved of a state. All processes of a group must ask: each may have a part."""
         found = Checkpoint(self._trainer.weights(), self._trainer.optimizer_state(), state)
         for arrays in (found.weights, found.optimizer):
             _require_finite(arrays, state.step)

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
+from archspec.backends.base import ALONE, Group
+
 Item = TypeVar("Item")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -62,10 +64,13 @@ class Signals:
         """The signal to end with: SIGTERM where another process of a group received one."""
         return signal.SIGTERM if self.received is None else self.received
 
-    def until(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items. Raises BrokenOff before the next one when a signal has come."""
+    def until(self, items: Iterable[Item], group: Group = ALONE) -> Iterator[Item]:
+        """The items. Raises BrokenOff before the next one when a process has a signal.
+
+        All processes of the group have as many items.
+        """
         for item in items:
-            if self.received is not None:
+            if group.any(self.received is not None):
                 raise BrokenOff
             yield item
 

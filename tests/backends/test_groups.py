@@ -1,12 +1,8 @@
-"""Processes that train together: two of them, started as torchrun does, and what one alone says."""
+"""Processes that train together: two that torchrun started (processes.py), and one alone."""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +13,16 @@ from archspec.backends import get_backend, trainable_backends
 from archspec.backends.base import ALONE, TrainableBackend
 from archspec.diagnostics import ArchspecError
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 FAILING = "photos/7.png cannot be read"
 
 Found = dict[tuple[str, int], Any]
 
 
 @pytest.fixture(scope="module")
-def found() -> Found:
-    """What each of two processes found in each function of processes.py, in one launch."""
-    pytest.importorskip("torch")
-    names = ["numbers", "normalized", "one_fails", "all_fail", "one_is_gone", "numbers"]
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    # As torchrun would start them; its own start takes a process of PyTorch more.
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE.parent)]),
-        "OMP_NUM_THREADS": "1",
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "localhost",
-        "MASTER_PORT": port,
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(HERE / "processes.py"), *names],
-            env=environment | {"RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    said = [process.communicate(timeout=120)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0], "\n".join(said)
-    printed = "".join(said).splitlines()
-    lines = [json.loads(line) for line in printed if line.startswith("[")]
-    assert len(lines) == 2 * len(names)
-    return {(name, rank): result for name, rank, result in lines}
+def found(launched: Path) -> Found:
+    """What each of two processes found, by the name of the check and the rank."""
+    texts = [(launched / f"checks-{rank}.json").read_text() for rank in (0, 1)]
+    return {(name, rank): result for text in texts for name, rank, result in json.loads(text)}
 
 
 pytestmark = pytest.mark.xdist_group("torchrun")
@@ -75,6 +42,33 @@ def test_batch_norm_has_the_statistics_of_the_whole_batch(found: Found) -> None:
         names = {name.partition(".")[0] for name in differences}
         assert names == {"conv", "unbiased", "biased", "plain", "frozen", "fc", "of_a_vector"}
         assert max(differences.values()) < 1e-13, differences
+
+
+@slow
+@pytest.mark.parametrize("way", ["adamw", "adamw, divided", "sgd", "sgd, divided"])
+def test_processes_train_as_one_does(found: Found, way: str) -> None:
+    # Losses, logits, weights and what the optimiser remembers; in halves, or with a part of each
+    # tensor too.
+    memory = "first_moment" if way.startswith("adamw") else "velocity"
+    for rank in (0, 1):
+        differences = found["trained", rank][way]
+        assert {"losses", "logits", "aux1.fc.weight", f"{memory}.aux1.fc.weight"} < set(differences)
+        assert max(differences.values()) < 1e-12, differences
+
+
+@slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_all_take_a_step_back_that_is_none_for_one(found: Found, rank: int) -> None:
+    # Whole and divided: left out, nothing changed, and the next step is taken.
+    assert found["attempted", rank] == [[None, True, True]] * 2
+
+
+@slow
+def test_each_process_draws_other_masks(found: Found) -> None:
+    first, second = found["masked", 0], found["masked", 1]
+    for drawn in (first, second):
+        assert drawn[0] == drawn[1] != drawn[2]
+    assert not set(map(tuple, first)) & set(map(tuple, second))
 
 
 @slow

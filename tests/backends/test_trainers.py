@@ -209,7 +209,7 @@ def test_what_the_reference_cannot_train_is_said() -> None:
     with pytest.raises(ArchspecError, match=r"drop \(dropout\) is random in training"):
         trainer("numpy", noisy, initial_weights(noisy, 0)).step(images, labels, 0.1)
     backend: Any = get_backend("numpy")
-    with pytest.raises(ArchspecError, match="--device cuda: the NumPy reference runs on the CPU"):
+    with pytest.raises(ArchspecError, match="--device cuda: the numpy backend computes on the CPU"):
         backend.trainer(graph, recipe(), initial_weights(graph, 0), Execution("cuda"))
 
 

@@ -338,6 +338,12 @@ def test_running_statistics_are_no_parameters() -> None:
     assert message == "`norm1.running_*` matches none of the 5 parameters"
 
 
+def test_adam_without_decay_has_no_decay_to_find() -> None:
+    rules = recipe() | {"optimizer": {"type": "adam", "learning_rate": 0.001}}
+    graph = parsed(LAYERS, (3, 32, 32), training=rules)
+    assert not {"AS501", "AS502"} & set(findings(graph))
+
+
 def with_rule(**changes: Any) -> Graph:
     """The network with another optimiser, which `changes` have as a whole."""
     return network(optimizer={"learning_rate": 0.001, **changes.pop("optimizer")}, **changes)

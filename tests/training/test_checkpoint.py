@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import resource
@@ -61,14 +63,14 @@ def at(graph: Graph, step: int, *best: float) -> Checkpoint:
     }
     state = State(
         graph.hash, recipe_hash(RECIPE), 0.1, len(rows) + 1, step - len(rows), step, 0.1 + 0.2, 1,
-        ScheduleState(0.5, 1, 0), rows,
+        schedule=ScheduleState(0.5, 1, 0), metrics=rows,
     )  # fmt: skip
     optimizer = {f"velocity.{name}": weight for name, weight in weights.items()}
     return Checkpoint(weights, optimizer, state)
 
 
 def save(folder: RunFolder, graph: Graph, step: int, *best: float) -> Path:
-    folder.save(graph, RECIPE, at(graph, step, *best))
+    folder.save(graph, plain_spec(graph, RECIPE), at(graph, step, *best))
     return folder.path / "checkpoints" / f"step-{step:08d}"
 
 
@@ -126,7 +128,11 @@ def test_others_read_it(folder: RunFolder, graph: Graph) -> None:
 
 def test_no_velocities_without_momentum(folder: RunFolder, graph: Graph) -> None:
     made = at(graph, 1)
-    folder.save(graph, RECIPE, Checkpoint(made.weights, {"count": np.array(7)}, made.state))
+    folder.save(
+        graph,
+        plain_spec(graph, RECIPE),
+        Checkpoint(made.weights, {"count": np.array(7)}, made.state),
+    )
     _, loaded = folder.load(pytest.fail)
     assert loaded.optimizer == {"count": 7}
 
@@ -290,7 +296,7 @@ class TestForged:
         said = self.said(folder, path, spec_yaml=plain_spec(other, RECIPE).encode())
         assert "spec.yaml is not what state.json belongs to" in said
         made = at(other, 1)
-        folder.save(other, RECIPE, made)
+        folder.save(other, plain_spec(other, RECIPE), made)
         made.state.network = graph.hash
         state = json.loads((path / "state.json").read_text()) | {"network": graph.hash}
         said = self.said(
@@ -306,14 +312,14 @@ class TestForged:
     def test_a_tensor_is_missing(self, folder: RunFolder, graph: Graph) -> None:
         made = at(graph, 1)
         del made.weights["fc.bias"]
-        folder.save(graph, RECIPE, made)
+        folder.save(graph, plain_spec(graph, RECIPE), made)
         path = folder.path / "checkpoints" / "step-00000001"
         assert "weights.safetensors lacks fc.bias" in self.said(folder, path)
 
     def test_an_optimiser_of_something_else(self, folder: RunFolder, graph: Graph) -> None:
         made = at(graph, 1)
         made.optimizer["velocity.fc9.bias"] = np.zeros(3)
-        folder.save(graph, RECIPE, made)
+        folder.save(graph, plain_spec(graph, RECIPE), made)
         path = folder.path / "checkpoints" / "step-00000001"
         assert "optimizer.safetensors has velocity.fc9.bias of shape 3" in self.said(folder, path)
 
@@ -394,6 +400,24 @@ def test_a_folder_below_a_file(folder: RunFolder, tmp_path: Path, graph: Graph) 
     record = folder.record()
     with pytest.raises(ArchspecError, match=r"cannot write .*/file/run: Not a directory"):
         RunFolder(tmp_path / "file" / "run").create(graph, record, "", at(graph, 0))
+
+
+def test_one_process_at_a_time(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        folder.locked(),
+        pytest.raises(ArchspecError, match=r"^another process trains the run in .*; end it first"),
+        folder.locked(),
+    ):
+        pytest.fail("both train")
+    with folder.locked():
+        pass
+
+    def unknown(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with folder.locked():
+        pass
 
 
 def test_metrics_are_lines_of_json(folder: RunFolder, graph: Graph) -> None:

@@ -151,6 +151,13 @@ class TestBatches:
     def test_in_order(self) -> None:
         assert order(10, None) == [[*range(10)], [*range(10, 20)], [20, 21, 22]]
 
+    def test_more_than_a_thread_takes_at_a_time(self) -> None:
+        assert order(70, None, (50, 50)) == [[*range(70)], [*range(70, 100)]]
+        epoch = Epoch(7, 1)
+        (whole,) = order(100, epoch, (50, 50))
+        assert order(50, epoch, (50, 50)) == [whole[:50], whole[50:]]
+        assert sorted(whole) == [*range(100)]
+
     def test_shuffled_and_full(self) -> None:
         found = order(10, Epoch(7, 1))
         assert [len(batch) for batch in found] == [10, 10]
@@ -234,10 +241,12 @@ class TestShards:
 
     def test_a_batch_that_does_not_divide(self) -> None:
         images = Images(Numbers(23), range(23), (1, 1, 1))
-        with pytest.raises(ArchspecError, match=r"batch of 10 .* 4 equal parts.* such as 12$"):
+        with pytest.raises(
+            ArchspecError, match=r"batch of 10 .* equal parts for 4 .* --batch-size 8 or 12$"
+        ):
             list(images.batches(10, epoch=Epoch(0, 1), shard=(0, 4)))
 
     def test_fewer_images_than_a_batch_for_several(self) -> None:
         images = Images(Numbers(3), range(3), (1, 1, 1))
-        with pytest.raises(ArchspecError, match="3 training images, fewer than a batch of 4"):
+        with pytest.raises(ArchspecError, match="3 training images are fewer than one batch of 4"):
             list(images.batches(4, epoch=Epoch(0, 1), shard=(0, 2)))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.base import Measured, TrainableBackend
+from archspec.backends.base import Execution, Measured, TrainableBackend
 from archspec.backends.keras.emit import TABLE, emit, layer_names, network_class
 from archspec.backends.source import contexts, literal
 from archspec.diagnostics import ArchspecError
@@ -25,7 +25,6 @@ from archspec.spec.fields import INPUT
 if TYPE_CHECKING:
     from archspec.backends.base import (
         Array,
-        Execution,
         Group,
         Predictor,
         Trainer,
@@ -190,7 +189,7 @@ class KerasBackend(TrainableBackend):
         choose_engine()
         from archspec.backends.keras.trainer import KerasPredictor
 
-        return KerasPredictor(self, graph, weights, device)
+        return KerasPredictor(self, graph, weights, Execution(device, "float32"))
 
     def trainer(
         self,
@@ -265,9 +264,10 @@ def _eager() -> bool:
 
 
 @contextlib.contextmanager
-def precision(dtype: str) -> Iterator[None]:
+def precision(dtype: str, policy: str | None = None) -> Iterator[None]:
     """Let Keras make and compute layers, tensors, losses and targets in `dtype`.
 
+    `policy` is one that layers compute by, where they compute in another precision.
     On JAX and PyTorch, Keras computes some operations on float64 tensors in float32 (the
     table below, private to it); for the time of a comparison it may not.
     """
@@ -276,9 +276,9 @@ def precision(dtype: str) -> Iterator[None]:
     promotion = importlib.import_module("keras.src.backend.common.dtypes")
     rounded: dict[str, str] = getattr(promotion, "BIT64_TO_BIT32_DTYPE", {})
     before = dict(rounded)
-    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    policies, floatx = keras.config.dtype_policy(), keras.config.floatx()
     keras.config.set_floatx(dtype)
-    keras.config.set_dtype_policy(dtype)
+    keras.config.set_dtype_policy(policy or dtype)
     rounded["float64"] = "float64"
     try:
         if keras.backend.standardize_dtype(keras.ops.zeros((), dtype).dtype) != dtype:
@@ -288,7 +288,7 @@ def precision(dtype: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_floatx(floatx)
-        keras.config.set_dtype_policy(policy)
+        keras.config.set_dtype_policy(policies)
         rounded.update(before)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.diagnostics import ArchspecError
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array
+    from archspec.backends.base import Array, Doubles
 
 
 def processes() -> int:
@@ -57,15 +57,17 @@ class TensorFlowGroup:
         chiefs = len(resolver.cluster_spec().as_dict().get("chief", []))
         self.rank = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
         (self._device,) = self._strategy.extended.worker_devices
+        # In functions, without which TensorFlow takes milliseconds and warns.
         self._gather = tf.function(self._every, autograph=False)
+        self._mean = tf.function(self._means, autograph=False)
 
-    def sum(self, numbers: Array) -> Array:
+    def sum(self, numbers: Array) -> Doubles:
         import numpy as np
 
         own = self._tf.constant(np.asarray(numbers, "float64")[None])
         (every,) = self._gather([own])
         # In the order of the ranks.
-        total: Array = every.numpy().sum(axis=0)
+        total: Doubles = every.numpy().sum(axis=0)
         return total
 
     def any(self, flag: bool) -> bool:
@@ -75,10 +77,8 @@ class TensorFlowGroup:
 
     def mean(self, tensors: list[Any]) -> list[Any]:
         """The means of tensors over all processes, within a `tf.function` too."""
-        totals = self._exchange(
-            lambda context, own: context.all_reduce("SUM", own), tensors
-        )
-        return [total / self.size for total in totals]
+        found: list[Any] = self._mean(tensors)
+        return found
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -92,6 +92,12 @@ class TensorFlowGroup:
 
     def close(self) -> None:
         """Nothing to do: TensorFlow keeps its connections as long as the process lives."""
+
+    def _means(self, tensors: list[Any]) -> list[Any]:
+        totals = self._exchange(
+            lambda context, own: context.all_reduce("SUM", own), tensors
+        )
+        return [total / self.size for total in totals]
 
     def _every(self, tensors: list[Any]) -> list[Any]:
         """The tensors of all processes, one after the other."""

@@ -27,6 +27,8 @@ class NumpyTrainer:
     of the batch.
     """
 
+    choices: tuple[str, ...] = ()
+
     def __init__(
         self,
         backend: NumpyBackend,
@@ -35,11 +37,8 @@ class NumpyTrainer:
         weights: Mapping[str, Array],
         execution: Execution,
     ) -> None:
-        if execution.device not in ("auto", "cpu"):
-            raise ArchspecError(
-                f"--device {execution.device}: the NumPy reference runs on the CPU"
-            )
-        dtype = execution.dtype("float64")
+        self.execution = execution.plain(backend.name, "float64")
+        dtype = self.execution.precision
         refuse_noise(graph)
         self.engine, self.device = f"NumPy {np.__version__}", "cpu"
         self._backend, self._graph, self._recipe = backend, graph, recipe
@@ -86,6 +85,19 @@ class NumpyTrainer:
             for key, new in (("running_mean", mean), ("running_var", var)):
                 old = weights[f"{name}.{key}"]
                 weights[f"{name}.{key}"] = layer.decay * old + (1 - layer.decay) * new
+
+    def attempt(
+        self, images: Array, labels: Labels, learning_rate: float
+    ) -> float | None:
+        weights, state = self.weights(), self.optimizer_state()
+        loss = self.step(images, labels, learning_rate)
+        after = [*self._model.weights.values(), *self._optimizer.state().values()]
+        if all(np.isfinite(array).all() for array in (loss, *after)):
+            return loss
+        for name, value in weights.items():
+            self._model.weights[name][...] = value
+        self._optimizer.load(state)
+        return None
 
     def busy(self) -> bool:
         return False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archspec.backends.base import ALONE, TrainableBackend, launched
+from archspec.backends.base import ALONE, Execution, TrainableBackend, launched
 from archspec.backends.source import literal
 from archspec.backends.torch.emit import attributes, emit, network_class
 from archspec.graph import Graph
@@ -15,7 +15,6 @@ from archspec.spec.fields import INPUT
 if TYPE_CHECKING:
     from archspec.backends.base import (
         Array,
-        Execution,
         Group,
         Mask,
         Measured,
@@ -56,8 +55,10 @@ class TorchBackend(TrainableBackend):
                 )
 
     def save_weights(self, graph: Graph, model: Any) -> dict[str, Array]:
+        from archspec.backends.torch.parallel import whole
+
         return {
-            name: tensor.detach().cpu().numpy().copy()
+            name: whole(tensor.detach()).cpu().numpy().copy()
             for name, tensor in tensors(graph, model).items()
         }
 
@@ -163,7 +164,7 @@ class TorchBackend(TrainableBackend):
     def predictor(self, graph: Graph, weights: Weights, device: str) -> Predictor:
         from archspec.backends.torch.trainer import TorchPredictor
 
-        return TorchPredictor(self, graph, weights, device)
+        return TorchPredictor(self, graph, weights, Execution(device, "float32"))
 
     def trainer(
         self,
@@ -180,8 +181,8 @@ class TorchBackend(TrainableBackend):
         if launched() == 1:
             return ALONE
         self.require()
+        from archspec.backends.torch.execution import chosen_device
         from archspec.backends.torch.group import TorchGroup
-        from archspec.backends.torch.trainer import chosen_device
 
         return TorchGroup(chosen_device(device))
 

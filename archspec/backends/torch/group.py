@@ -21,7 +21,7 @@ from torch.distributed.rendezvous import rendezvous
 from archspec.diagnostics import ArchspecError
 
 if TYPE_CHECKING:
-    from archspec.backends.base import Array
+    from archspec.backends.base import Array, Doubles
 
 # How long a process waits for the others before it takes them for dead: longer than the slowest
 # image, checkpoint or compilation.
@@ -62,7 +62,7 @@ class TorchGroup:
                 "torchrun, which sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT"
             ) from None
 
-    def sum(self, numbers: Array) -> Array:
+    def sum(self, numbers: Array) -> Doubles:
         own = torch.from_numpy(np.array(numbers, "float64"))
         parts = [torch.empty_like(own) for _ in range(self.size)]
         dist.all_gather(parts, own)

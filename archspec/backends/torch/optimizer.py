@@ -21,6 +21,7 @@ from archspec.backends.optimizing import (
     updated,
     velocities,
 )
+from archspec.backends.torch.parallel import divided, fill, whole
 from archspec.spec.recipe import Adam, AdamW, Recipe, Sgd
 
 if TYPE_CHECKING:
@@ -122,7 +123,11 @@ class TorchSgd(TorchOptimizer):
         assert isinstance(rule, Sgd)
         self._momentum, self._nesterov = rule.momentum, rule.nesterov
         optimizer = torch.optim.SGD(
-            groups, momentum=rule.momentum, nesterov=rule.nesterov, fused=True
+            groups,
+            momentum=rule.momentum,
+            nesterov=rule.nesterov,
+            # PyTorch has no fused kernel for parameters of which each process has a part.
+            fused=not divided(self._parameters.values()),
         )
         for group in optimizer.param_groups:
             # In the groups, so that who puts these back puts it back too.
@@ -192,7 +197,8 @@ class TorchSgd(TorchOptimizer):
         else:
             found, units = velocities(state, self._recipe), self._units()
         for name, velocity in found.items():
-            self._buffer(name).copy_(torch.from_numpy(velocity)).div_(-units[name])
+            fill(self._buffer(name), velocity)
+            self._buffer(name).div_(-units[name])
 
     def _unit(self) -> float:
         """The unit of Nesterov's buffers, without the multipliers."""
@@ -249,7 +255,7 @@ class TorchAdam(TorchOptimizer):
         for kind, key in ((FIRST_MOMENT, "exp_avg"), (SECOND_MOMENT, "exp_avg_sq")):
             for name, array in part(kind, state).items():
                 own = self.torch.state[self._parameters[name]]
-                own[key].copy_(torch.from_numpy(array))
+                fill(own[key], array)
                 own["step"].fill_(float(state[COUNT]))
 
 
@@ -261,7 +267,9 @@ class TorchAdamW(TorchAdam):
 
 def _array(tensor: torch.Tensor) -> Array:
     """A copy, which later steps leave alone."""
-    copied = tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    copied = whole(tensor.detach()).to(
+        "cpu", copy=True, memory_format=torch.contiguous_format
+    )
     array: Array = copied.numpy()
     return array
 
