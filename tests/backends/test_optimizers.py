@@ -315,6 +315,16 @@ def test_float32_has_the_digits_of_float32(rule: str) -> None:
         close(stepped(weights, dtype="float32").weights(), expected, 3e-6)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_first_step_of_adam_is_the_learning_rate(backend: str) -> None:
+    """In float32 to its last digits, for which 1 - 0.999 must not be computed in it."""
+    rule = {"type": "adam", "learning_rate": 1.0, "epsilon": 1e-12}
+    zeros = {name: np.zeros(shape, "float32") for name, shape in SHAPES.items()}
+    found = MAKERS[backend](plain(rule), zeros)
+    found.step(numbers(1, "float32"), 1.0)
+    close(found.weights(), {name: -np.sign(g) for name, g in numbers(1).items()}, 1e-6)
+
+
 def plain(rule: dict[str, Any]) -> Recipe:
     return recipe(rule, parameters=[])
 
