@@ -166,10 +166,10 @@ def test_pytorch_takes_a_process_for_each_device(tmp_path: Path) -> None:
 def test_the_batch_that_fits_is_that_of_all_processes(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(SGD)
     graph = loading.buildable(archspec.load(tmp_path / "net.yaml"))
-    fits = archspec.analyze(graph, batch=20).memory_with(budget=90_000).largest_batch
+    fits = archspec.analyze(graph, batch=20).memory_with(budget=50_000).largest_batch
     assert fits is not None
     assert 1 < fits < 20
-    said = str(exhausted(OutOfMemory("cuda", 20, None, 90_000), graph, 2))
+    said = str(exhausted(OutOfMemory("cuda", 20, None, 50_000), graph, 2))
     assert "for a batch of 20 images in each of 2 processes in float32" in said
     assert f": try --batch-size {2 * fits} in a new run" in said
 
