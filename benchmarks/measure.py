@@ -13,16 +13,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. `ratio` is how many times better archspec is: above 1 is faster."""
+    """One comparison. `ratio` is how many times better archspec is: above 1 is faster.
+
+    It is None where nothing could be measured.
+    """
 
     what: str
     ours: str
     peer: str
-    ratio: float
+    ratio: float | None
     target: str
 
     def markdown(self) -> str:
-        return f"| {self.what} | {self.ours} | {self.peer} | {self.ratio:.2f} | {self.target} |"
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        return f"| {self.what} | {self.ours} | {self.peer} | {ratio} | {self.target} |"
 
 
 @dataclass(frozen=True)
@@ -35,24 +39,31 @@ class Usage:
 
 
 def in_turn(
-    ours: Callable[[], object], peer: Callable[[], object], rounds: int, warmup: int = 1
+    ours: Callable[[], object],
+    peer: Callable[[], object],
+    rounds: int,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float, float]:
-    """Median seconds of both, and the median of the ratios peer / ours, round by round."""
+    """Median seconds of both, and the median of the ratios peer / ours, round by round.
+
+    With `time.process_time` as the clock they are those of the processor, of all threads.
+    """
     for _ in range(warmup):
         ours()
         peer()
     mine, theirs = [], []
     for _ in range(rounds):
-        mine.append(_seconds(ours))
-        theirs.append(_seconds(peer))
+        mine.append(_seconds(ours, clock))
+        theirs.append(_seconds(peer, clock))
     ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
     return statistics.median(mine), statistics.median(theirs), statistics.median(ratios)
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _seconds(action: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
     action()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def environment() -> dict[str, str]:

@@ -123,7 +123,7 @@ def _run(
         saver.begin(record, start.backend.emit(start.graph), state)
     else:
         saver.resume(record, state)
-    watcher.start(_plan(start, trainer, state, execution))
+    watcher.start(_plan(start, trainer, state))
 
     size = recipe.batch_size
     steps = -(-data.training.per_pass(size) // size)
@@ -462,7 +462,7 @@ def _record(start: _Start, trainer: Trainer) -> RunRecord:
     )
 
 
-def _plan(start: _Start, trainer: Trainer, state: State, execution: Execution) -> RunPlan:
+def _plan(start: _Start, trainer: Trainer, state: State) -> RunPlan:
     data, totals = start.data, loading.analyze(start.graph).totals
     return RunPlan(
         title=start.graph.title,
@@ -483,8 +483,6 @@ def _plan(start: _Start, trainer: Trainer, state: State, execution: Execution) -
         trained_params=totals.trainable_params,
         weights=start.loaded,
         first_batch=state.batch,
-        processes=execution.group.size,
-        devices=execution.devices,
     )
 
 

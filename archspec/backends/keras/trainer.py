@@ -16,6 +16,7 @@ from archspec.backends.keras.execution import arithmetic, in_full, settled
 from archspec.backends.keras.optimizer import optimizer
 from archspec.backends.keras.steps import STEPS
 from archspec.backends.optimizing import LOSS_SCALE, LOSS_SCALE_STEPS, updated
+from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
 
@@ -120,7 +121,12 @@ class KerasTrainer(KerasPredictor):
             with self._scope():
                 rate = np.array(learning_rate, self._kept)
                 loss = self._step(images, labels, rate, seeds)
-        except Exception as error:  # each engine has a class of its own for it
+        except Exception as error:  # each engine has a class of its own for these
+            if self.execution.deterministic and re.search(r"determinis", str(error)):
+                raise ArchspecError(
+                    f"--deterministic: {str(error).strip().splitlines()[0]}; leave "
+                    "--deterministic out, or train with --device cpu"
+                ) from None
             if not re.search(r"RESOURCE_?EXHAUSTED|out ?of ?memory", repr(error), re.I):
                 raise
             raise OutOfMemory(self.device, len(images)) from None
@@ -158,6 +164,7 @@ class KerasTrainer(KerasPredictor):
     ) -> float | None:
         self._step.sync()
         held = [*self._model.variables, *self._optimizer.variables]
+        self._step.sync()
         with self._scope():
             kept = [keras.ops.copy(variable.value) for variable in held]
             loss = float(self.step(images, labels, learning_rate))
