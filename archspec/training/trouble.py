@@ -53,20 +53,27 @@ def skipped(state: State, place: Place, images: Images, recipe: Recipe, steps: i
 
     That is `IN_A_ROW`, or as many as an epoch has.
     """
-    said = f"{_named(images, recipe, place)} lead to NaN or infinity {place}"
+    told = f"its batch has {_named(images, recipe, place)}"
     if state.in_a_row >= min(IN_A_ROW, steps):
         raise ArchspecError(
-            f"{said}, the last of {state.in_a_row} steps in a row: none of them was made; try a "
-            "smaller --lr in a new run"
+            f"{state.in_a_row} steps in a row lead to NaN or infinity and were left out, the last "
+            f"{place}; {told}; try a smaller --lr in a new run"
         )
-    return f"{said}: the step is left out, the {state.skipped:,}. of this run"
+    return (
+        f"the step {place} leads to NaN or infinity and is left out, {state.skipped:,} so far; "
+        f"{told}"
+    )
 
 
 def _named(images: Images, recipe: Recipe, place: Place) -> str:
     """The images of a batch: their titles and numbers in the source."""
     epoch = Epoch(recipe.seed, place.epoch)
     numbers = images.members(recipe.batch_size, epoch, place.batch - 1)
-    told = [f"{shown(images.source.title(number))} (number {number})" for number in numbers[:NAMED]]
+    titles = {number: shown(images.source.title(number)) for number in numbers[:NAMED]}
+    told = [
+        title if title == str(number) else f"{title} (number {number})"
+        for number, title in titles.items()
+    ]
     more = len(numbers) - NAMED
     return f"the images {', '.join(told)}" + (f" and {more} more" if more > 0 else "")
 

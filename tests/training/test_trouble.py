@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class TestNotFinite:
             train(tmp_path, NORM)
         (numbers,) = found
         assert len(numbers) == 8
-        named = ", ".join(f"{number} (number {number})" for number in numbers[:5])
+        named = ", ".join(map(str, numbers[:5]))
         assert str(caught.value) == (
             "the loss is nan in epoch 2, batch 3 (step 9), at a learning rate of 0.05; the batch "
             f"has the images {named} and 3 more; try a smaller --lr in a new run, or leave such "
@@ -92,6 +93,19 @@ class TestNotFinite:
             f"archspec train --resume {tmp_path}/run"
         )
         assert checkpoint(tmp_path / "run").name == "step-00000006"
+
+    def test_files_are_named_with_their_numbers(
+        self, photos: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        """The titles in the order of the source: a/0.png is number 0, b/0.png number 10."""
+        with pytest.raises(ArchspecError) as caught:
+            train(
+                tmp_path, TINY.replace("mean: data, std: data", "mean: [0]"), limit=None,
+                data=f"folder:{photos('a', 'b', count=10)}", learning_rate=1e37,
+            )  # fmt: skip
+        named = re.findall(r"([ab])/(\d)\.png \(number (\d+)\)", str(caught.value))
+        assert len(named) == 5
+        assert all(int(number) == "ab".index(c) * 10 + int(file) for c, file, number in named)
 
     def test_bad_numbers_are_never_saved(self, tmp_path: Path, poisoned: Any) -> None:
         """Not even where nobody has looked at the loss, and the last update made them."""
@@ -155,10 +169,10 @@ class TestNotFinite:
         for name, value in trainer.optimizer_state().items():
             np.testing.assert_array_equal(value, load_file(kept / "optimizer.safetensors")[name])
         (said,) = heard.warnings
-        assert said.startswith(f"the images {found[0][0]} (number {found[0][0]}), ")
-        assert said.endswith(
-            " and 3 more lead to NaN or infinity in epoch 1, batch 4 (step 4), at a learning rate "
-            "of 0.05: the step is left out, the 1. of this run"
+        assert said == (
+            "the step in epoch 1, batch 4 (step 4), at a learning rate of 0.05 leads to NaN or "
+            "infinity and is left out, 1 so far; its batch has the images "
+            f"{', '.join(map(str, found[0][:5]))} and 3 more"
         )
 
     def test_it_goes_on_with_what_was_asked_for(
@@ -184,11 +198,13 @@ class TestNotFinite:
         with pytest.raises(ArchspecError) as caught:
             train(tmp_path, NORM, on_nan="skip", watcher=heard)
         assert len(heard.warnings) == 5
-        assert (
-            "in epoch 2, batch 3 (step 9), at a learning rate of 0.05, the last of 6 steps in a "
-            "row: none of them was made; try a smaller --lr in a new run; the run is saved after "
-            "step 9, "
-        ) in str(caught.value)
+        assert str(caught.value).startswith(
+            "6 steps in a row lead to NaN or infinity and were left out, the last in epoch 2, "
+            "batch 3 (step 9), at a learning rate of 0.05; its batch has the images "
+        )
+        assert "try a smaller --lr in a new run; the run is saved after step 9, " in str(
+            caught.value
+        )
 
 
 def _first(folder: Path, backend: str) -> Path:
