@@ -148,6 +148,24 @@ def save_weights(
     save(path, buildable(spec), weights)
 
 
+def with_recipe(net: Graph, changes: Mapping[str, Any]) -> Graph:
+    """A network with keys of its recipe replaced, such as ``{"optimizer.momentum": 0.95}``.
+
+    One without a recipe has that of `archspec train` first. Raises ArchspecError, naming the key,
+    for what would not be a recipe.
+    """
+    if not changes:
+        return net
+    from dataclasses import replace
+
+    from archspec.spec.recipe import DEFAULT_RECIPE
+    from archspec.training.options import RunOptions
+    from archspec.training.overrides import overridden
+
+    recipe = overridden(net.spec.training or DEFAULT_RECIPE, RunOptions(recipe=changes))
+    return replace(net, spec=net.spec.model_copy(update={"training": recipe}))
+
+
 def verify_source(spec: Spec, file: str | Path, **options: Any) -> Edited:
     """Execute an emitted file that was edited, and tell which layers the edit changed.
 

@@ -22,7 +22,10 @@ before `analyze()` also compared 47 figures of claims with AlexNet, looked for 1
 and followed the spread of the initial weights through the network: four fifths of a warm call.
 """
 RESULTS = Path(__file__).with_name("RESULTS.md")
-PACKAGES = ("torch", "tensorflow", "keras", "torchinfo", "pydantic", "typer", "rich", "numpy")
+PACKAGES = (
+    "torch", "tensorflow", "keras", "torchinfo", "pydantic", "typer", "rich", "numpy", "pillow",
+    "grain", "array-record",
+)  # fmt: skip
 HEAD = "| what | archspec | peer | ratio | target |\n|---|---:|---:|---:|---:|"
 
 

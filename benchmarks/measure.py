@@ -39,24 +39,31 @@ class Usage:
 
 
 def in_turn(
-    ours: Callable[[], object], peer: Callable[[], object], rounds: int, warmup: int = 1
+    ours: Callable[[], object],
+    peer: Callable[[], object],
+    rounds: int,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float, float]:
-    """Median seconds of both, and the median of the ratios peer / ours, round by round."""
+    """Median seconds of both, and the median of the ratios peer / ours, round by round.
+
+    With `time.process_time` as the clock they are those of the processor, of all threads.
+    """
     for _ in range(warmup):
         ours()
         peer()
     mine, theirs = [], []
     for _ in range(rounds):
-        mine.append(_seconds(ours))
-        theirs.append(_seconds(peer))
+        mine.append(_seconds(ours, clock))
+        theirs.append(_seconds(peer, clock))
     ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
     return statistics.median(mine), statistics.median(theirs), statistics.median(ratios)
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _seconds(action: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
     action()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def environment() -> dict[str, str]:

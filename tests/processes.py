@@ -179,6 +179,28 @@ def trained(own: Group) -> Any:
     return found
 
 
+def attempted(own: Group) -> Any:
+    """Whether each process takes back a step that is none for the images of the second one."""
+    from networks import layer, network, recipe
+
+    from archspec.backends.initial import initial_weights
+
+    graph = network([layer("flat", "flatten"), layer("fc", "dense", units=2)])
+    backend = get_backend("torch")
+    assert isinstance(backend, TrainableBackend)
+    first = initial_weights(graph, 0)
+    images, labels = np.ones((4, 8, 8, 3), "float32"), np.arange(4) % 2
+    found = []
+    for shard in (False, True):
+        trainer = backend.trainer(graph, recipe(), first, Execution("cpu", group=own, shard=shard))
+        skipped = trainer.attempt(images * (np.nan if own.rank else 1.0), labels, 0.1)
+        weights = trainer.weights()
+        same = all((weights[name] == first[name].astype("float32")).all() for name in weights)
+        done = trainer.attempt(images, labels, 0.1)
+        found.append([skipped, same, done is not None])
+    return found
+
+
 def masked(own: Group) -> Any:
     """What each process draws after these seeds."""
     from networks import layer, network, recipe
@@ -197,7 +219,17 @@ def masked(own: Group) -> Any:
     return drawn
 
 
-CHECKS = (numbers, normalized, trained, masked, one_fails, all_fail, one_is_gone, numbers)
+CHECKS = (
+    numbers,
+    normalized,
+    trained,
+    attempted,
+    masked,
+    one_fails,
+    all_fail,
+    one_is_gone,
+    numbers,
+)
 
 # A head on the first layer, batch norm, a schedule and multipliers.
 SGD = """\

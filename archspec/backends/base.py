@@ -279,11 +279,15 @@ class Execution:
         )
 
     def __str__(self) -> str:
-        """``bfloat16, compiled, channels last``, once it is settled."""
+        """``bfloat16, compiled, channels last, 2 processes``, once it is settled."""
+        several = self.group.size > 1
         ways = {
             "compiled": self.compile,
             "channels last": self.channels_last,
             "deterministic": self.deterministic,
+            f"{self.group.size} processes": several,
+            "each with a part of the model": several and self.shard,
+            f"{self.devices} devices": self.devices > 1,
         }
         return ", ".join([self.precision, *(way for way, on in ways.items() if on)])
 

@@ -5,7 +5,7 @@ The state of an optimiser is a dictionary of arrays under names such as
 parameter, in canonical layout. Numbers, of shape (), have names of one word: ``count`` is the steps
 that were taken. A backend that keeps velocities in another unit than the update's saves them as
 they are, because multiplying them rounds, with ``velocity_scale``: each is to be multiplied by
-that and by the parameter's learning-rate multiplier.
+that and by the parameter's learning-rate multiplier. An empty state is that of the beginning.
 """
 
 from __future__ import annotations

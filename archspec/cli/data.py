@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archspec.cli.options import console, print_json
+from archspec.cli.options import console, print_json, say
 
 if TYPE_CHECKING:
     from archspec.analysis.section import Section
@@ -119,9 +119,20 @@ def check(
 
     Example: archspec data check photos-256
     """
+    import time
+
+    from archspec.report.preparing import PLAIN_EVERY
     from archspec.training.sources.prepared import require_whole
 
-    manifest = require_whole(folder)
+    said = time.monotonic()
+
+    def tell(read: int, shards: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= PLAIN_EVERY:
+            said = time.monotonic()
+            say(f"  {read:,}/{shards:,} shards")
+
+    manifest = require_whole(folder, tell)
     if format is DataFormat.json:
         print_json({"folder": str(folder), **manifest.to_json()})
     else:

@@ -30,6 +30,15 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Set a variable of the spec: classes=10."),
 ]
+RecipeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe",
+        metavar="KEY=VALUE",
+        help="Another key of the recipe: optimizer.momentum=0.95, schedule.type=cosine, "
+        "label_smoothing=0.1. May be repeated.",
+    ),
+]
 InputOption = Annotated[
     str | None,
     typer.Option("--input", metavar="CxHxW", help="Another input shape: 3x224x224."),

@@ -12,6 +12,7 @@ from archspec.cli.options import (
     Device,
     OptionalSpecArgument,
     Precision,
+    RecipeOption,
     RootOption,
     SetOption,
     SkipOption,
@@ -41,7 +42,8 @@ def train(
             "--data",
             metavar="KIND[:...]",
             help="`digits`, which it is if left out; `folder:DIR` with one sub-folder a class, or "
-            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `synthetic`.",
+            "train/ and val/ with these; `cifar10:DIR`, `cifar100:DIR`; `prepared:DIR`, a store of "
+            "`archspec data prepare`; `synthetic`, made-up pictures.",
         ),
     ] = None,
     epochs: Annotated[
@@ -89,15 +91,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")
     ] = None,
-    recipe: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--recipe",
-            metavar="KEY=VALUE",
-            help="Another key of the recipe: optimizer.momentum=0.95, schedule.type=cosine, "
-            "label_smoothing=0.1. May be repeated.",
-        ),
-    ] = None,
+    recipe: RecipeOption = None,
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="Use at most so many images, held-out ones too."),
@@ -196,9 +190,9 @@ def train(
         skip=tuple(skip or ()),
         freeze=tuple(freeze or ()),
         save_every=save_every,
-        on_nan=None if on_nan is None else on_nan.value,
         devices=devices,
         shard_model=shard_model,
+        on_nan=None if on_nan is None else on_nan.value,
         tensorboard=tensorboard,
     )
     try:

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from archspec.cli.options import InputOption, RootOption, SetOption, SpecArgument, console, load
+from archspec.cli.options import (
+    InputOption,
+    RecipeOption,
+    RootOption,
+    SetOption,
+    SpecArgument,
+    console,
+    load,
+)
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 
@@ -41,6 +49,7 @@ def verify(
     steps: Annotated[
         int, typer.Option("--steps", min=0, help="Also compare so many steps of training.")
     ] = 0,
+    recipe: RecipeOption = None,
     source: Annotated[
         Path | None,
         typer.Option(
@@ -59,18 +68,20 @@ def verify(
     """Compare every installed backend with the NumPy reference: outputs, gradients, training.
 
     Exit status 1 when they differ, with the operation that does. Example: archspec verify
-    alexnet --dtype float32 --steps 10; archspec verify alexnet --source alexnet_torch.py
+    alexnet --dtype float32 --steps 10; archspec verify alexnet --steps 10 --recipe
+    schedule.type=cosine; archspec verify alexnet --source alexnet_torch.py
     """
     from archspec import api
     from archspec.report import verification
 
+    if recipe and not steps:
+        raise ArchspecError("--recipe is about training; say how many --steps of it to compare")
+    graph = load(spec, set_, input, root)
     if source is not None:
-        _verify_source(
-            load(spec, set_, input, root), source, backend, dtype, batch, seed, steps, format
-        )
+        _verify_source(graph, source, backend, dtype, batch, seed, steps, format)
         return
     found = api.verify(
-        load(spec, set_, input, root),
+        api.with_recipe(graph, api.parse_recipe(recipe or [])),
         backends=tuple(dict.fromkeys(backend)) if backend else None,
         dtype=dtype.value,
         batch=batch,

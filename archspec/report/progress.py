@@ -55,12 +55,7 @@ class TrainingReport:
         frozen = plan.params - plan.trained_params
         still = f", {frozen:,} of them frozen" if frozen else ""
         self._say(Text(printable(plan.title), style="bold"), f", {plan.params:,} parameters{still}")
-        several = [
-            f", {number:,} {what}"
-            for number, what in ((plan.processes, "processes"), (plan.devices, "devices"))
-            if number > 1
-        ]
-        self._say(f"on {plan.engine}, {plan.device}{''.join(several)}, {plan.execution}")
+        self._say(f"on {plan.engine}, {plan.device}, {plan.execution}")
         for choice in plan.choices:
             self._say(f"        {printable(choice)}")
         self._say(

@@ -56,12 +56,12 @@ from archspec.analysis import Analysis
 from archspec.diagnostics import Fix, Problem
 from archspec.rules.base import Rule
 from archspec.rules.recipe import DECAYS, IMAGES, place, shrunk, up
-from archspec.spec.recipe import Recipe
+from archspec.spec.recipe import Recipe, Sgd
 
 
 def _check(analysis: Analysis) -> Iterator[Problem]:
     recipe = analysis.graph.spec.training
-    if recipe is None:
+    if recipe is None or not recipe.optimizer.weight_decay:
         return
     exponent, shrinking = shrunk(recipe), recipe.optimizer.shrinking
     if not exponent or not shrinking or exponent >= 1:
@@ -70,7 +70,7 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
     # fine-tuning, and no mistake in the decay.
     least, _ = DECAYS[recipe.optimizer.type]
     decay = recipe.optimizer.weight_decay
-    if not 0 < decay < least:
+    if decay >= least:
         return
     fixes = _without_rate(recipe, exponent)
     if fixes:
@@ -95,13 +95,14 @@ def _check(analysis: Analysis) -> Iterator[Problem]:
 
 def _without_rate(recipe: Recipe, exponent: float) -> tuple[Fix, ...]:
     """The decay before it was multiplied by the learning rate, if that is a plausible one."""
-    rate, shrinking = recipe.optimizer.learning_rate, recipe.optimizer.shrinking or 0.0
+    if not isinstance(recipe.optimizer, Sgd):
+        return ()
+    rate = recipe.optimizer.learning_rate
     decay = float(f"{recipe.optimizer.weight_decay / rate:.12g}")
     digits = f"{decay:e}".split("e")[0].rstrip("0")
-    _, largest = DECAYS[recipe.optimizer.type]
-    if exponent / rate < 1 or decay > 10 * largest or len(digits) > len("1.5"):
+    if exponent / rate < 1 or decay > 0.01 or len(digits) > len("1.5"):
         return ()
-    effect = f"it shrinks a weight by {shrinking / rate:.2g} a step"
+    effect = f"it shrinks a weight by {recipe.optimizer.shrinking / rate:.2g} a step"
     return (Fix(f"weight_decay {decay:g}", effect, {"training.optimizer.weight_decay": decay}),)
 
 

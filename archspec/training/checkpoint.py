@@ -151,6 +151,10 @@ class Checkpoint:
     state: State
 
 
+class InUse(ArchspecError):
+    """Another process trains the run."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The folder of one run. Its methods raise ArchspecError where it cannot be used."""
@@ -266,6 +270,30 @@ class RunFolder:
         except ValidationError as error:
             raise ArchspecError(f"{shown(path)} is damaged: {_first(error)}") from None
         return found
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody else train this run meanwhile. Raises InUse where somebody does.
+
+        The system forgets it with the process, and some file systems know of no such thing.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise InUse(
+                        f"another process trains the run in {shown(self.path)}; end it first"
+                    ) from None
+            yield
+        finally:
+            os.close(descriptor)
 
     def write_metrics(self, rows: Sequence[EpochMetrics]) -> None:
         """Let `metrics.jsonl` have these lines, one an epoch.

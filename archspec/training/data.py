@@ -10,6 +10,7 @@ import dataclasses
 import math
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,9 +35,10 @@ NONE = Augmentation()
 HELD_OUT = 0.2
 SPLIT_SEED = 0
 STATISTICS_IMAGES = 1000
-# Threads that decode, at most, one for each core; and the bytes of the batches that are ready or
-# under way, which bound them where batches are huge.
+# Threads that decode, at most, one for each core; the images that one of them takes at a time; and
+# the bytes of the images that are ready or under way, one batch at least.
 THREADS = 16
+PIECE = 16
 AHEAD_BYTES = 1 << 30
 
 
@@ -94,7 +96,8 @@ class Images:
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         """One `image` H,W,C in float32 and its `label`, without augmentation."""
-        batch = self._batch([position], None)
+        batch = self._empty(1)
+        self._fill(batch, 0, [position], None)
         return {name: values[0] for name, values in batch.items()}
 
     def batches(
@@ -125,32 +128,65 @@ class Images:
             total = self.per_pass(size)
             require_equal_parts(total, size, processes)
 
-        def batch(number: int) -> dict[str, Any]:
-            first = number * size
-            count = min(size, total - first)
-            begin, end = (first + count * part // processes for part in (rank, rank + 1))
-            return self._batch([int(order[position]) for position in range(begin, end)], epoch)
-
-        numbers = range(start, -(-total // size))
-        if not numbers:
+        count = -(-total // size)
+        if start >= count:
             return
-        threads, ahead = _readers(size // processes * math.prod(self.shape) * 4)
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
-        yield from grain.MapDataset.source(numbers).map(batch).to_iter_dataset(options)
 
-    def _batch(self, positions: Sequence[int], epoch: Epoch | None) -> dict[str, Any]:
-        """Images N,H,W,C and labels of these positions, in new arrays."""
+        def positions(number: int) -> range:
+            """Where the images of this process' part of a batch stand in the order."""
+            first = number * size
+            images = min(size, total - first)
+            return range(*(first + images * part // processes for part in (rank, rank + 1)))
+
+        # Threads make a batch together, a piece each, so that a large batch takes no longer to
+        # begin with than a small one, and is not copied once its images are there.
+        pieces = -(-size // (processes * PIECE))
+        batches: dict[int, dict[str, Any]] = {}
+        lock = threading.Lock()
+
+        def fill(number: int) -> int:
+            batch, piece = divmod(number, pieces)
+            chosen = positions(batch)
+            with lock:
+                if batch not in batches:
+                    batches[batch] = self._empty(len(chosen))
+            begin = piece * PIECE
+            part = [int(order[position]) for position in chosen[begin : begin + PIECE]]
+            self._fill(batches[batch], begin, part, epoch)
+            return number
+
+        threads, ahead = _readers(pieces, PIECE * math.prod(self._image_shape) * 4)
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+        source = grain.MapDataset.source(range(start * pieces, count * pieces))
+        done = iter(source.map(fill).to_iter_dataset(options))
+        for number in range(start, count):
+            for _ in range(pieces):
+                next(done)
+            yield batches.pop(number)
+
+    @property
+    def _image_shape(self) -> Shape:
+        """That of an image in a batch, or of its ten crops."""
+        channels, height, width = self.shape
+        return (*((10,) if self.crops else ()), height, width, channels)
+
+    def _empty(self, count: int) -> dict[str, Any]:
+        """Room for so many images and labels."""
         import numpy as np
 
-        channels, height, width = self.shape
-        views = (10,) if self.crops else ()
-        images = np.empty((len(positions), *views, height, width, channels), "float32")
-        labels = np.empty(len(positions), "int64")
-        for place, position in enumerate(positions):
+        return {
+            "image": np.empty((count, *self._image_shape), "float32"),
+            "label": np.empty(count, "int64"),
+        }
+
+    def _fill(
+        self, batch: dict[str, Any], begin: int, positions: Sequence[int], epoch: Epoch | None
+    ) -> None:
+        """Write the images of these positions into a batch, from place `begin` on."""
+        for place, position in enumerate(positions, start=begin):
             index = self.indices[position]
-            self._draw(index, epoch, images[place])
-            labels[place] = self.source.labels[index]
-        return {"image": images, "label": labels}
+            self._draw(index, epoch, batch["image"][place])
+            batch["label"][place] = self.source.labels[index]
 
     def _draw(self, index: int, epoch: Epoch | None, out: Array) -> None:
         """Write an image of the source, or its ten crops, into an array."""
@@ -209,12 +245,13 @@ def require_equal_parts(images: int, size: int, parts: int) -> None:
         )
 
 
-def _readers(batch_bytes: int) -> tuple[int, int]:
-    """How many threads make a batch each, and how many batches they are ahead at most."""
+def _readers(pieces: int, piece_bytes: int) -> tuple[int, int]:
+    """How many threads read, and how many pieces of batches are under way or ready at most."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     threads = max(2, min(THREADS, cores))
-    ahead = max(2, min(2 * threads, AHEAD_BYTES // max(batch_bytes, 1)))
-    return min(threads, ahead), ahead
+    # Two batches ahead, so that one is ready whenever another has been taken.
+    wanted = max(2 * threads, 2 * pieces)
+    return threads, max(threads, pieces, min(wanted, AHEAD_BYTES // max(piece_bytes, 1)))
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,10 @@ def _run(
     execution = dataclasses.replace(
         start.execution, group=group, devices=options.devices, shard=options.shard_model
     )
-    trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
+    try:
+        trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
+    except OutOfMemory as error:
+        raise exhausted(error, start.graph) from None
     if checkpoint.optimizer:  # a new run has none
         trainer.load_optimizer_state(checkpoint.optimizer, state.lr)
     del checkpoint  # its tensors take as much memory as the model
@@ -120,7 +123,7 @@ def _run(
         saver.begin(record, start.backend.emit(start.graph), state)
     else:
         saver.resume(record, state)
-    watcher.start(_plan(start, trainer, state, execution))
+    watcher.start(_plan(start, trainer, state))
 
     size = recipe.batch_size
     steps = -(-data.training.per_pass(size) // size)
@@ -128,7 +131,7 @@ def _run(
     losses, chance = Losses(state, group), Chance(start.graph, recipe, start.backend, data.training)
     shard = (group.rank, group.size)
     try:
-        with Signals() as signals:
+        with saver.alone(), Signals() as signals:
             while state.epoch <= recipe.epochs:
                 clock, reported = Clock(), -math.inf
                 epoch = Epoch(recipe.seed, state.epoch)
@@ -459,7 +462,7 @@ def _record(start: _Start, trainer: Trainer) -> RunRecord:
     )
 
 
-def _plan(start: _Start, trainer: Trainer, state: State, execution: Execution) -> RunPlan:
+def _plan(start: _Start, trainer: Trainer, state: State) -> RunPlan:
     data, totals = start.data, loading.analyze(start.graph).totals
     return RunPlan(
         title=start.graph.title,
@@ -480,8 +483,6 @@ def _plan(start: _Start, trainer: Trainer, state: State, execution: Execution) -
         trained_params=totals.trainable_params,
         weights=start.loaded,
         first_batch=state.batch,
-        processes=execution.group.size,
-        devices=execution.devices,
     )
 
 

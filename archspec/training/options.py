@@ -34,12 +34,12 @@ class RunOptions:
     within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run
     stops, or goes on as if the step had not been.
 
-    `devices` are those of one process that divide each batch (Keras on JAX). `shard_model` gives
-    each of several processes a part of the model; None does where it is too large for a device.
-
     `precision`, `compile`, `channels_last` and `deterministic` say how it computes, as
     `archspec.backends.base.Execution` does; `compile` and `channels_last` may be other ones when
     a run goes on.
+
+    `devices` are those of one process that divide each batch (Keras on JAX). `shard_model` gives
+    each of several processes a part of the model; None does where it is too large for a device.
 
     `recipe` replaces keys of the recipe, such as ``optimizer.momentum`` (None leaves one out).
 
@@ -124,7 +124,7 @@ class RunPlan:
 
     `execution` tells how it computes ("bfloat16, compiled") and `choices` what was measured to
     decide that. `first_batch` batches of `first_epoch` are trained already. `weights` are those of
-    a file that it begins with. `processes` divide each batch, and each has `devices`.
+    a file that it begins with.
     """
 
     title: str
@@ -145,8 +145,6 @@ class RunPlan:
     trained_params: int
     weights: Loaded | None = None
     first_batch: int = 0
-    processes: int = 1
-    devices: int = 1
 
 
 @dataclass(frozen=True)

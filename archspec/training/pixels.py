@@ -226,17 +226,17 @@ def around(shape: Shape, preprocessing: Preprocessing) -> Preprocessing:
 
 
 def least(shape: Shape, preprocessing: Preprocessing, smallest: float = 1.0) -> tuple[int, int]:
-    """The width and height from which on the pixels of an image do not matter any more.
+    """The width and height that is needed of an image, so that nothing is enlarged.
 
-    A decoder may scale an image down as long as it stays so large. `smallest` is the side of the
-    smallest part that is cut out and scaled to the input, to the side of the whole.
+    `smallest` is the side of the smallest part that is cut out and scaled to the input, to the
+    side of the whole.
     """
     _, height, width = shape
     side = preprocessing.short_side
     size = (width, height) if side is None else (side, side)
-    if smallest == 1.0:
-        return size
-    return (math.ceil(max(*size, width, height) / smallest),) * 2
+    if smallest < 1.0:
+        size = (math.ceil(max(*size, width, height) / smallest),) * 2
+    return size
 
 
 def require_fit(shape: Shape, preprocessing: Preprocessing) -> None:

@@ -259,8 +259,9 @@ def _settings(source: Source, options: PrepareOptions) -> Settings:
 
 def _require_apart(source: Source, output: Path) -> None:
     """The store must not become a class of its own source. Raises ArchspecError."""
-    folder = Path(source.name.partition(":")[2])
-    if folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
+    _, _, where = source.name.partition(":")
+    folder = Path(where)
+    if where and folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
         raise ArchspecError(
             f"--output {shown(output)} lies in the source {shown(folder)}; choose another folder"
         )
@@ -269,6 +270,13 @@ def _require_apart(source: Source, output: Path) -> None:
 @contextlib.contextmanager
 def _alone(output: Path) -> Iterator[None]:
     """Make the folder, and let no other preparation write there. Raises ArchspecError."""
+    try:
+        str(output.absolute()).encode()
+    except UnicodeEncodeError:
+        raise ArchspecError(
+            f"--output {shown(output)}: the path is no UTF-8, which ArrayRecord needs; choose "
+            "another"
+        ) from None
     try:
         output.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(output, os.O_RDONLY)
@@ -461,15 +469,12 @@ def _whole(job: _Job) -> Index | None:
         return None
     bad = {image.image for image in index.unreadable}
     images = [number for number, title in enumerate(job.titles) if title not in bad]
-    same = (
-        index.titles == tuple(job.titles[number] for number in images)
-        and index.labels == tuple(job.labels[number] for number in images)
-        and index.held_out
-        == tuple(place for place, number in enumerate(images) if number in job.held_out)
-    )
+    # The titles and labels are those of the source's fingerprint.
+    held_out = tuple(place for place, number in enumerate(images) if number in job.held_out)
     # What could not be read may have been repaired.
     bad_readers = [r for r, title in zip(job.readers, job.titles, strict=True) if title in bad]
-    return index if same and not any(_readable(r, job.settings) for r in bad_readers) else None
+    repaired = any(_readable(reader, job.settings) for reader in bad_readers)
+    return None if repaired or index.held_out != held_out else index
 
 
 def _shard(job: _Job, one_more: Callable[[], None]) -> Index:

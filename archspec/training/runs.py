@@ -317,7 +317,12 @@ def _made_on(runs: Runs) -> Section:
             run.name,
             printable(run.record.network),
             run.record.backend,
-            f"{run.record.engine}, {run.record.device}",
+            ", ".join(
+                filter(
+                    None,
+                    (run.record.engine, run.record.device, run.settings.get("execution.precision")),
+                )
+            ),
             printable(run.record.data),
             f"{run.record.training_images:,}",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from archspec.diagnostics import ArchspecError, shortened
 from archspec.graph import Graph
 from archspec.plain import plain_spec
 from archspec.spec.recipe import Recipe
-from archspec.training.checkpoint import Checkpoint, RunFolder, RunRecord, State
+from archspec.training.checkpoint import Checkpoint, InUse, RunFolder, RunRecord, State
 from archspec.training.losses import Losses, NotFinite
 from archspec.training.options import Watcher
 
@@ -88,6 +89,10 @@ class Saver:
             self._folder.write_metrics(state.metrics)
         self._saved = _place(state)
 
+    def alone(self) -> AbstractContextManager[None]:
+        """Let no process but those of the group train the run meanwhile. Raises InUse."""
+        return self._folder.locked() if self._writes else nullcontext()
+
     def due(self, step: int) -> bool:
         """Whether the interval is over. One in steps does not depend on interruptions."""
         if self._interval.steps is not None:
@@ -122,7 +127,7 @@ class Saver:
 
         That is nothing after a step whose numbers are none, or which ended half-way.
         """
-        if isinstance(error, Unsaved):
+        if isinstance(error, (InUse, Unsaved)):
             return error
         # Of several processes only this one may have an error, and cannot save by itself.
         if self._alone and not isinstance(error, (NotFinite, OutOfMemory)):

@@ -85,12 +85,14 @@ class Moments:
             for i in channels
         ]
         values, vectors = np.linalg.eigh(np.asarray(covariance))
+        # Grey pixels vary in one direction; what is left in the others is rounding.
+        values = np.where(values > 1e-12 * values[-1], values, 0.0)
         # A vector and its opposite are the same component: the largest number of one is positive.
         ordered = [column * np.sign(column[np.abs(column).argmax()]) for column in vectors.T[::-1]]
         return PixelStatistics(
             mean=tuple(rounded(total / n) for total in self.sums),
             std=tuple(rounded(math.sqrt(covariance[c][c])) for c in channels),
-            eigenvalues=tuple(rounded(max(float(value), 0.0)) for value in values[::-1]),
+            eigenvalues=tuple(rounded(float(value)) for value in values[::-1]),
             eigenvectors=tuple(tuple(rounded(float(x)) for x in vector) for vector in ordered),
         )
 

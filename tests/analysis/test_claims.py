@@ -99,6 +99,8 @@ def _check(network: Network, claim: str, rule: str = "") -> Any:
         "about: training, settings: {optimizer: sgd}",
         "about: training, settings: {momentum: 0.9}",
         "about: training, settings: {optimizer.momentum: 0.9}",
+        "about: training, settings: {mean: data}",
+        "about: training, settings: {horizontal_flip: 0}",
         "about: training, settings: {schedule.factor: 0.5}",
         "about: training, settings: {schedule.epochs: [2]}",
         "about: training, settings: {schedule: steps}",
@@ -212,6 +214,8 @@ def test_holds(network: Network, claim: str) -> None:
         ("about: conv, settings: {weight_init.std: 0.01}", "setting-differs", ""),
         ("about: conv, settings: {bias_init: ones}", "setting-differs", ""),
         ("about: training, settings: {schedule.drops: 3}", "setting-differs", ""),
+        ("about: training, settings: {short_side: 256}", "setting-differs", ""),
+        ("about: training, settings: {pca_jitter.std: 0.1}", "setting-differs", ""),
         (
             "about: training, settings: {weight_decay: 0.0005}",
             "setting-differs",

@@ -21,6 +21,7 @@ OPTIMIZERS: dict[Optimizer, Callable[..., torch.optim.Optimizer]] = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1),
     "momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
     "adam": lambda p: torch.optim.Adam(p, lr=0.1),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.1),
 }
 
 
@@ -167,6 +168,15 @@ def test_the_optimizer_of_the_recipe() -> None:
     graph = network(CHAIN, (3, 4, 4), training=recipe)
     assert archspec.analyze(graph).memory.optimizer == "sgd"
     assert archspec.analyze(network(CHAIN, (3, 4, 4))).memory.optimizer == "momentum"
+    for rule, name in (
+        ({"momentum": 0.9, "nesterov": True}, "momentum"),
+        ({"type": "adam"}, "adam"),
+        ({"type": "adamw", "weight_decay": 0.1}, "adamw"),
+    ):
+        other = network(CHAIN, (3, 4, 4), training={**recipe, "optimizer": optimizer | rule})
+        found = archspec.analyze(other).memory
+        assert found.optimizer == name
+        assert found == archspec.analyze(graph).memory_with(name)
 
 
 def test_the_report_replaces_what_the_document_has_anyway() -> None:

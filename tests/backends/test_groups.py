@@ -57,6 +57,13 @@ def test_processes_train_as_one_does(found: Found, way: str) -> None:
 
 
 @slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_all_take_a_step_back_that_is_none_for_one(found: Found, rank: int) -> None:
+    # Whole and divided: left out, nothing changed, and the next step is taken.
+    assert found["attempted", rank] == [[None, True, True]] * 2
+
+
+@slow
 def test_each_process_draws_other_masks(found: Found) -> None:
     first, second = found["masked", 0], found["masked", 1]
     for drawn in (first, second):

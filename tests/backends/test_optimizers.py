@@ -86,22 +86,23 @@ class OfNumpy:
 
 
 class OfTorch(OfNumpy):
-    def __init__(self, rules: Recipe, weights: Arrays, **options: Any) -> None:
+    def __init__(self, rules: Recipe, weights: Arrays, device: str = "cpu", **options: Any) -> None:
         from archspec.backends.torch.optimizer import optimizer
 
+        self.device = device
         self.parameters = {
-            name: torch.nn.Parameter(torch.from_numpy(weight.copy()))
+            name: torch.nn.Parameter(torch.from_numpy(weight.copy()).to(device))
             for name, weight in weights.items()
         }
         self.optimizer: Any = optimizer(rules, self.parameters, **options)
 
     def step(self, gradients: Arrays, rate: float) -> None:
         for name, parameter in self.parameters.items():
-            parameter.grad = torch.from_numpy(gradients[name].copy())
+            parameter.grad = torch.from_numpy(gradients[name].copy()).to(self.device)
         self.optimizer.step(rate)
 
     def weights(self) -> Arrays:
-        return {name: p.detach().numpy().copy() for name, p in self.parameters.items()}
+        return {name: p.detach().cpu().numpy().copy() for name, p in self.parameters.items()}
 
 
 class OfKeras(OfNumpy):
@@ -213,6 +214,17 @@ def test_the_update_is_the_closed_formula(backend: str, rule: str) -> None:
     assert state.get("count", np.array(len(RATES))) == len(RATES)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("rule", RULES)
+def test_the_kernels_of_a_gpu_compute_the_same(rule: str) -> None:
+    rules = recipe(RULES[rule], gradient_clipping=3.0)
+    found = stepped(OfTorch(rules, numbers(0), "cuda"))
+    close(found.weights(), closed(RULES[rule], 3.0)[0])
+    resumed = OfTorch(rules, found.weights(), "cuda")
+    resumed.load(found.state())
+    close(resumed.state(), found.state(), 0)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("rule", ["nesterov", "adam"])
 def test_gradients_are_clipped_together_before_the_decay(backend: str, rule: str) -> None:
@@ -271,6 +283,15 @@ def test_a_saved_state_goes_on_to_the_last_bit(backend: str, dtype: str, rule: s
             }
             for name, weight in one.weights().items():
                 assert weight.tobytes() == whole.weights()[name].tobytes()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("rule", RULES)
+def test_an_empty_state_is_that_of_the_beginning(backend: str, rule: str) -> None:
+    rules = recipe(RULES[rule])
+    found, begun = (MAKERS[backend](rules, numbers(0)) for _ in range(2))
+    begun.load({})
+    close(stepped(begun, 0, 3).weights(), stepped(found, 0, 3).weights(), 0)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -382,20 +403,51 @@ def test_keras_own_optimizers_take_the_same_steps_but_for_epsilon() -> None:
         close(ours("keras", {**adamw, **betas}, RATES), own_keras(own, RATES), 1e-9)
 
 
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+    ),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("rule", ["momentum", "nesterov", "adam"])
-def test_a_step_that_a_loss_scaler_skips_leaves_no_trace(rule: str) -> None:
+def test_a_step_that_a_loss_scaler_skips_leaves_no_trace(rule: str, device: str) -> None:
     """As `torch.amp.GradScaler` skips one: on the device, unknown to whoever asked for it."""
     rules = recipe(RULES[rule])
-    scaled, plain = OfTorch(rules, numbers(0), may_skip=True), OfNumpy(rules, numbers(0))
+    scaled = OfTorch(rules, numbers(0), device, may_skip=True)
+    plain = OfNumpy(rules, numbers(0))
     for step, rate in enumerate(RATES):
         found = step in (3, 6, 9)
-        scaled.optimizer.torch.grad_scale = torch.tensor(8.0)
-        scaled.optimizer.torch.found_inf = torch.tensor(float(found))
+        scaled.optimizer.torch.grad_scale = torch.tensor(8.0, device=device)
+        scaled.optimizer.torch.found_inf = torch.tensor(float(found), device=device)
         gradients = numbers(100 + step)
         scaled.step({name: 8.0 * g for name, g in gradients.items()}, rate)
         if not found:
             plain.step(gradients, rate)
     close(scaled.weights(), plain.weights(), 1e-11)
+
+
+@pytest.mark.parametrize("rule", ["momentum", "nesterov", "adam"])
+def test_a_step_of_torch_s_that_is_undone_leaves_no_trace(rule: str) -> None:
+    """Tensors and groups are all that has to be put back, as `TorchTrainer.attempt` does."""
+    rules = recipe(RULES[rule])
+    found, plain = OfTorch(rules, numbers(0)), OfNumpy(rules, numbers(0))
+    for step, rate in enumerate(RATES):
+        if step in (3, 6, 9):
+            optimizer = found.optimizer.torch
+            tensors = [p.detach() for p in found.parameters.values()]
+            tensors += [t for state in optimizer.state.values() for t in state.values()]
+            kept = [tensor.clone() for tensor in tensors]
+            groups = [dict(group) for group in optimizer.param_groups]
+            found.step(numbers(500 + step), 3.0)
+            torch._foreach_copy_(tensors, kept)
+            for group, before in zip(optimizer.param_groups, groups, strict=True):
+                group.update(before)
+        for one in (found, plain):
+            one.step(numbers(100 + step), rate)
+    close(found.weights(), plain.weights(), 1e-11)
 
 
 def test_torch_s_buffers_are_not_rescaled(monkeypatch: pytest.MonkeyPatch) -> None:

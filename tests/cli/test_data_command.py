@@ -51,7 +51,7 @@ def command(
     return call
 
 
-def test_prepare_and_check(command: Command) -> None:
+def test_prepare_and_check(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     status, out, err = command(*PREPARE)
     assert status == 0
     assert re.search(r"^images +10 in 2 classes: 8 for training, 2 held out$", out, re.MULTILINE)
@@ -62,6 +62,8 @@ def test_prepare_and_check(command: Command) -> None:
     assert lines[1].startswith("to store: 1 shard, 1 worker, about 2.")
     assert re.fullmatch(r"10 images in 0:\d\d, [\d,]+ images/s", lines[2])
     assert command("check", "store") == (0, out, "")
+    monkeypatch.setattr("archspec.report.preparing.PLAIN_EVERY", 0.0)
+    assert command("check", "store") == (0, out, "  1/1 shards\n")
 
 
 def test_json(command: Command) -> None:

@@ -58,11 +58,15 @@ def run(command: str, folder: Path, errors: int = subprocess.STDOUT) -> str:
         words[:1] = [sys.executable, "-m", "archspec"]
     elif words[0] == "python":
         words[0] = sys.executable
+    elif words[0] == "torchrun":
+        words[:1] = [sys.executable, "-m", "torch.distributed.run"]
     elif words[:2] == ["pip", "install"]:
         offline = ["--no-index", "--no-deps", "--no-build-isolation", "--target", packages]
         words[:2] = [sys.executable, "-m", "pip", "install", "--quiet", *offline]
     else:
-        pytest.fail(f"only archspec, python and pip may stand in a console block: {command}")
+        pytest.fail(
+            f"only archspec, python, torchrun and pip may stand in a console block: {command}"
+        )
     environment = {**os.environ, **ENVIRONMENT}
     path = [packages, *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(path)

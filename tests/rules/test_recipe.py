@@ -342,3 +342,76 @@ def test_adam_without_decay_has_no_decay_to_find() -> None:
     rules = recipe() | {"optimizer": {"type": "adam", "learning_rate": 0.001}}
     graph = parsed(LAYERS, (3, 32, 32), training=rules)
     assert not {"AS501", "AS502"} & set(findings(graph))
+
+
+def with_rule(**changes: Any) -> Graph:
+    """The network with another optimiser, which `changes` have as a whole."""
+    return network(optimizer={"learning_rate": 0.001, **changes.pop("optimizer")}, **changes)
+
+
+class TestOtherOptimizers:
+    def test_decay_of_adamw_is_lr_times_decay(self) -> None:
+        found = Recipe.model_validate(
+            recipe(optimizer={"type": "adamw", "learning_rate": 0.002, "weight_decay": 0.05})
+        )
+        assert found.optimizer.shrinking == pytest.approx(0.0001)
+        assert shrunk(found) == pytest.approx(0.0001 * 90 * -(-IMAGES // 128))
+
+    @pytest.mark.parametrize(("decay", "warns"), [(0.0005, True), (0.05, False), (0.01, False)])
+    def test_a_decay_for_sgd_does_little_in_adamw(self, decay: float, warns: bool) -> None:
+        found = findings(with_rule(optimizer={"type": "adamw", "weight_decay": decay}))
+        assert ("AS501" in found) == warns
+        if warns:
+            assert "use at least 0.002 for an effect" in (found["AS501"].help or "")
+
+    def test_a_decay_of_adamw_that_overwhelms(self) -> None:
+        found = findings(with_rule(optimizer={"type": "adamw", "weight_decay": 20.0}))["AS502"]
+        assert "shrinks a weight by 0.02 a step (0.001 x 20): to 1/e in 50 steps" in found.message
+        assert "recipes for AdamW have 0.01 to 0.3" in (found.help or "")
+        fast = {"type": "adamw", "weight_decay": 0.1, "learning_rate": 0.5}
+        found = findings(with_rule(optimizer=fast))["AS502"]
+        assert "a learning rate of at most 0.1; recipes for AdamW" in (found.help or "")
+
+    @pytest.mark.parametrize("decay", [1e-9, 1e-6, 100.0])
+    def test_of_a_decay_in_adam_nothing_is_said(self, decay: float) -> None:
+        """Its size is divided out, with that of the gradient."""
+        assert not findings(with_rule(optimizer={"type": "adam", "weight_decay": decay}))
+        found = Recipe.model_validate(
+            recipe(optimizer={"type": "adam", "learning_rate": 1.0, "weight_decay": decay})
+        )
+        assert shrunk(found) is None
+
+    def test_the_first_step_of_adam_does_not_depend_on_the_gradient(self) -> None:
+        assert "AS503" in findings(network(learning_rate=10.0))
+        fast = {"type": "adam", "learning_rate": 10.0}
+        assert "AS503" not in findings(with_rule(optimizer=fast))
+
+
+def test_schedules_count_in_what_decay_does() -> None:
+    """Half of the run at a cosine to nothing, and with a warm-up of half of it half of that."""
+    steps = -(-IMAGES // 128)
+    constant = 0.01 * 0.0005 / (1 - 0.9) * steps * 90
+
+    def share(**changes: Any) -> float:
+        found = shrunk(Recipe.model_validate(recipe(**changes)))
+        assert found is not None
+        return found / constant
+
+    assert share() == pytest.approx(1)
+    assert share(schedule={"type": "cosine"}) == pytest.approx(0.5, rel=1e-3)
+    assert share(schedule={"type": "cosine", "final": 0.5}) == pytest.approx(0.75, rel=1e-3)
+    assert share(warmup={"epochs": 45}) == pytest.approx(0.75, rel=1e-3)
+    assert share(warmup={"epochs": 45, "factor": 0.5}) == pytest.approx(0.875, rel=1e-3)
+    assert share(epochs=1_000_000, schedule={"type": "cosine"}) == pytest.approx(
+        0.5 * 1_000_000 / 90, rel=1e-3
+    )
+
+
+def test_a_warmup_of_the_whole_run() -> None:
+    found = findings(network(epochs=5, warmup={"epochs": 5}))["AS505"]
+    assert (
+        "5 epochs, and its warm-up takes all of it: the learning rate of 0.01 is" in found.message
+    )
+    assert (found.help or "") == "use a warm-up of less than 5 epochs"
+    assert "AS505" not in findings(network(epochs=6, warmup={"epochs": 5}))
+    assert findings(network(epochs=1, warmup={"epochs": 1}))["AS505"].help == "leave `warmup` out"

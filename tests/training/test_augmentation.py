@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -222,6 +223,13 @@ def images(**changes: Any) -> Images:
     return prepare(open_source("digits"), (1, 8, 8), recipe(**{**ALL, **changes}), 60).training
 
 
+def alone(part: Images, position: int, epoch: Epoch) -> np.ndarray:
+    """The image that stands there among those of a part, in an epoch."""
+    place = part.indices[position]
+    (batch,) = dataclasses.replace(part, indices=[place]).batches(1, epoch=epoch)
+    return batch["image"]
+
+
 def seen(part: Images, epoch: Epoch, **options: Any) -> list[np.ndarray]:
     return [batch["image"] for batch in part.batches(10, epoch=epoch, **options)]
 
@@ -249,16 +257,13 @@ class TestFunctionOfSeedEpochAndImage:
         assert len(common) > 20
         for index in common[:5]:
             first, second = (
-                part._batch([list(part.indices).index(index)], Epoch(1, 1))["image"]
-                for part in (one, other)
+                alone(part, list(part.indices).index(index), Epoch(1, 1)) for part in (one, other)
             )
             np.testing.assert_array_equal(first, second)
 
     @pytest.mark.parametrize("other", [Epoch(5, 3), Epoch(6, 2)])
     def test_other_seeds_and_epochs_are_others(self, other: Epoch) -> None:
-        part = images()
-        position = [0]
-        one, two = (part._batch(position, epoch)["image"] for epoch in (Epoch(5, 2), other))
+        one, two = (alone(images(), 0, epoch) for epoch in (Epoch(5, 2), other))
         assert (one != two).any()
 
     @pytest.mark.parametrize("start", [0, 1, 3, 5])
@@ -280,8 +285,7 @@ class TestFunctionOfSeedEpochAndImage:
         crops = {**ALL["augmentation"]}
         del crops["pca_jitter"]
         with_it, without = (
-            part._batch([3], Epoch(1, 1))["image"]
-            for part in (images(), images(augmentation=crops))
+            alone(part, 3, Epoch(1, 1)) for part in (images(), images(augmentation=crops))
         )
         difference = with_it - without
         assert np.ptp(difference) < 1e-5

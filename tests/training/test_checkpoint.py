@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import resource
@@ -398,6 +400,24 @@ def test_a_folder_below_a_file(folder: RunFolder, tmp_path: Path, graph: Graph) 
     record = folder.record()
     with pytest.raises(ArchspecError, match=r"cannot write .*/file/run: Not a directory"):
         RunFolder(tmp_path / "file" / "run").create(graph, record, "", at(graph, 0))
+
+
+def test_one_process_at_a_time(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        folder.locked(),
+        pytest.raises(ArchspecError, match=r"^another process trains the run in .*; end it first"),
+        folder.locked(),
+    ):
+        pytest.fail("both train")
+    with folder.locked():
+        pass
+
+    def unknown(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with folder.locked():
+        pass
 
 
 def test_metrics_are_lines_of_json(folder: RunFolder, graph: Graph) -> None:

@@ -17,8 +17,10 @@ from small_runs import BACKENDS, TINY, checkpoint, figures, metrics, resume, ten
 
 from archspec.backends import get_backend
 from archspec.diagnostics import ArchspecError
+from archspec.training import RunOptions, run
 from archspec.training import checkpoint as checkpoints
 from archspec.training.data import Images
+from archspec.training.options import Silent
 from archspec.training.saving import Interval
 from archspec.training.stopping import SIGNALS, Signals, Stopped
 
@@ -255,6 +257,22 @@ def test_handlers_are_those_of_before(tmp_path: Path) -> None:
     assert ended == [1]
 
 
+def test_two_processes_on_one_run(tmp_path: Path, at: Arrange) -> None:
+    """The second one, a job that was queued again, is told; it writes nothing."""
+    said: list[str] = []
+
+    def second() -> None:
+        before = tensors(tmp_path / "run")
+        with pytest.raises(ArchspecError) as caught:
+            resume(tmp_path / "run")
+        said.append(str(caught.value))
+        assert tensors(tmp_path / "run") == before
+
+    at("torch", "step", 2, second)
+    train(tmp_path, epochs=1)
+    assert said == [f"another process trains the run in {tmp_path}/run; end it first"]
+
+
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     """As in what runs in the background of a script."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -308,6 +326,22 @@ def test_fifty_kills(tmp_path: Path) -> None:
     assert json.loads(told)["kills"] == 50
     assert len(moments) == 30
     assert set(moments) >= {"open", "replace", "fsync", "step"}
+
+
+@pytest.mark.parametrize(("what", "warnings"), [("sgd", 0), ("adam", 1)])
+def test_other_epochs_than_the_schedule_fell_over(tmp_path: Path, what: str, warnings: int) -> None:
+    class Heard(Silent):
+        def warn(self, message: str) -> None:
+            heard.append(message)
+
+    heard: list[str] = []
+    folder = train(tmp_path, KINDS[what], epochs=2, limit=30).folder
+    run(None, RunOptions(resume=folder, device="cpu"), Heard())
+    assert heard == []
+    run(None, RunOptions(resume=folder, device="cpu", epochs=3), Heard())
+    assert len(heard) == warnings
+    for said in heard:
+        assert said.startswith("with 3 epochs instead of 2 the schedule has other learning rates;")
 
 
 class TestInterval:

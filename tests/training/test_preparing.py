@@ -340,6 +340,15 @@ class TestGoingOn:
         store(tmp_path / "elsewhere", tmp_path / "store")
         assert bytes_of(tmp_path / "store") == whole
 
+    def test_after_another_version_that_holds_out_others(
+        self, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store(pictures, tmp_path / "store")
+        monkeypatch.setattr(data, "HELD_OUT", 0.6)
+        again = store(pictures, tmp_path / "store")
+        assert list(again.held_out or ()) == split(Folder(pictures), None)[1]
+        assert len(again.held_out or ()) == 6
+
     @pytest.mark.parametrize("ending", [".arrayrecord", ".json"])
     @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
     def test_a_damaged_file_is_found_and_written_anew(
@@ -550,6 +559,21 @@ class TestOutput:
         assert refused(pictures, Path("/proc/store")).startswith(
             "cannot write to --output /proc/store: "
         )
+
+    def test_a_path_that_is_no_text(self, pictures: Path, tmp_path: Path) -> None:
+        said = refused(pictures, tmp_path / os.fsdecode(b"\xff"))
+        assert said.endswith("the path is no UTF-8, which ArrayRecord needs; choose another")
+
+    def test_a_source_that_is_no_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        source = open_source("synthetic:images=8,classes=2,size=8x8")
+        prepare(source, Path("store"))
+        found = Prepared(Path("store"))
+        assert [found.image(i).tobytes() for i in (0, 7)] == [
+            source.image(i).tobytes() for i in (0, 7)
+        ]
 
     @pytest.mark.parametrize(
         ("changed", "said"),

@@ -151,6 +151,13 @@ class TestBatches:
     def test_in_order(self) -> None:
         assert order(10, None) == [[*range(10)], [*range(10, 20)], [20, 21, 22]]
 
+    def test_more_than_a_thread_takes_at_a_time(self) -> None:
+        assert order(70, None, (50, 50)) == [[*range(70)], [*range(70, 100)]]
+        epoch = Epoch(7, 1)
+        (whole,) = order(100, epoch, (50, 50))
+        assert order(50, epoch, (50, 50)) == [whole[:50], whole[50:]]
+        assert sorted(whole) == [*range(100)]
+
     def test_shuffled_and_full(self) -> None:
         found = order(10, Epoch(7, 1))
         assert [len(batch) for batch in found] == [10, 10]

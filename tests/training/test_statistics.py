@@ -55,3 +55,11 @@ def test_a_million_equal_pixels_do_not_deviate() -> None:
     found = Moments.of(np.full((1000, 1000, 1), 255, "uint8")).statistics()
     assert (found.mean, found.std, found.eigenvalues) == ((255,), (0,), (0,))
     assert found.eigenvectors == ((1,),)
+
+
+def test_grey_pixels_have_one_component() -> None:
+    grey = np.arange(256, dtype="uint8").reshape(16, 16, 1)
+    found = Moments.of(np.repeat(grey, 3, axis=2)).statistics()
+    # The variance of 0 to 255, in each of three channels, all along (1, 1, 1).
+    assert found.eigenvalues == (pytest.approx(3 * (256**2 - 1) / 12, rel=1e-5), 0, 0)
+    assert found.eigenvectors[0] == pytest.approx((3**-0.5,) * 3, rel=1e-5)

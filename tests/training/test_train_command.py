@@ -90,6 +90,7 @@ def test_one_epoch_of_twenty_images(command: Command, tmp_path: Path) -> None:
     ("arguments", "line"),
     [
         (("--limit", "19"), "--limit 19 is too few for 10 classes"),
+        (("--save-every", "never"), "--save-every is a number of steps, such as 500, or a time"),
         (("--lr", "0"), "--lr is a number above 0, not 0"),
         (("--lr", "nan"), "--lr is a number above 0, not nan"),
         (("--lr", "1e6"), "the loss is nan in epoch 1, batch "),
@@ -136,8 +137,9 @@ def test_a_folder_that_cannot_be_written(command: Command, tmp_path: Path) -> No
     assert (status, err) == (2, "archspec: cannot write locked/run: Permission denied\n")
 
 
-def test_ctrl_c(tmp_path: Path) -> None:
-    """Exit status 130, no traceback, a whole checkpoint, and the way to go on."""
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal(tmp_path: Path, number: int, status: int) -> None:
+    """No traceback, a whole checkpoint, and the way to go on, which goes on."""
     write_spec(tmp_path, TINY.replace("epochs: 4", "epochs: 100000"))
     process = subprocess.Popen(
         [sys.executable, "-m", "archspec", "train", *TRAIN],
@@ -155,9 +157,9 @@ def test_ctrl_c(tmp_path: Path) -> None:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "Traceback" not in err
     assert out.endswith("stopped and saved; go on with archspec train --resume run\n")
     state = json.loads((checkpoint(tmp_path / "run") / "state.json").read_text())

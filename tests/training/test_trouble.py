@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from small_runs import BACKENDS, TINY, checkpoint, figures, metrics, resume, tensors, train
+from small_runs import (
+    AUXILIARY,
+    BACKENDS,
+    TINY,
+    checkpoint,
+    figures,
+    metrics,
+    resume,
+    tensors,
+    train,
+)
 
 import archspec
 from archspec.backends import get_backend
@@ -427,6 +437,25 @@ class TestChance:
         )
         assert "no weight has moved by more than " in said
         assert said.endswith("a learning rate of 1e-10 is too small: try a larger --lr")
+
+    def test_pixel_values_that_are_not_scaled(self, tmp_path: Path) -> None:
+        """Their mean and deviation are those that NumPy finds in the digits."""
+        text = TINY.replace("mean: data, std: data", "mean: [0]").replace(
+            "kernel_size: 3}", "kernel_size: 3, weight_init: {type: normal, std: 1.0e-5}}"
+        )
+        said = self.warned(tmp_path, text, learning_rate=1e-9)
+        assert "the network reads pixel values with a mean of 7" in said
+        assert said.endswith("`preprocessing: {mean: data, std: data}` makes them 0 and 1")
+
+    def test_another_output_adds_its_share(self, tmp_path: Path) -> None:
+        """ln(10) (1 + 0.3), and nothing that is not there: said once in a run."""
+        text = AUXILIARY.replace(
+            "kernel_size: 3}", "kernel_size: 3, bias_init: {type: constant, value: -100}}", 1
+        )
+        heard = Heard()
+        train(tmp_path, text, watcher=heard, epochs=8)
+        (said,) = heard.warnings
+        assert said.startswith("the loss has stayed at 2.9934 = ln(10) with the auxiliary outputs")
 
     def test_a_network_that_learns(self, tmp_path: Path) -> None:
         heard = Heard()

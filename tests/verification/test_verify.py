@@ -402,6 +402,22 @@ def test_a_gradient_that_is_zero_is_compared_with_the_others() -> None:
     assert scales == {"a": 1.0, "b": 0.1}
 
 
+def test_another_recipe_than_the_spec_s(run: Run) -> None:
+    options = ("--steps", "4", "--backend", "torch", "--recipe", "label_smoothing=0.1")
+    adam = ("--recipe", "optimizer.type=adam", "--recipe", "schedule.type=cosine")
+    status, out, err = run("verify", "small.yaml", *options, *adam)
+    assert (status, err) == (0, "")
+    assert "4 steps of the spec's recipe (adam, learning rate 0.01" in out
+    assert "over its whole schedule" in " ".join(out.split())
+    for wrong, message in (
+        (("--recipe", "optimizer.momentm=1"), "did you mean `momentum`?"),
+        (("--steps", "0", "--recipe", "epochs=2"), "say how many --steps"),
+    ):
+        status, out, err = run("verify", "small.yaml", "--steps", "2", *wrong)
+        assert (status, out) == (2, "")
+        assert message in " ".join(err.split())
+
+
 def test_steps_are_printed_within_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     options = ("--dtype", "float32", "--steps", "20", "--backend", "torch", "--backend", "keras")

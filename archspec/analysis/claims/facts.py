@@ -25,6 +25,8 @@ from archspec.spec.foreign_names import suggest_layer_type
 from archspec.spec.places import models
 from archspec.spec.recipe import Recipe
 
+# Parts of the recipe whose keys a claim may name alone.
+_PARTS = ("optimizer", "preprocessing", "augmentation")
 # Keys of a layer that say which one it is and not what it does.
 _NOT_SETTINGS = ("name", "type", "inputs")
 # Beside the counts of each type, that of all that are weighted; no type is called so.
@@ -174,13 +176,13 @@ class Facts:
         return self._unknown_setting(f"{about} ({layer.type})", fields, stated, index)
 
     def _of_recipe(self, recipe: Recipe, stated: Stated, index: int) -> Figure | Problem:
-        """A key of the recipe; those of its optimiser need no `optimizer.` before them."""
-        found, known = _value(recipe, stated.key)
-        if not known:
-            found, known = _value(recipe, f"optimizer.{stated.key}")
-        if known:
-            return _shown(found, stated.figure)
-        keys = [*type(recipe).model_fields, *type(recipe.optimizer).model_fields]
+        """A key of the recipe; those of its `_PARTS` need no name of the part before them."""
+        for path in (stated.key, *(f"{part}.{stated.key}" for part in _PARTS)):
+            found, known = _value(recipe, path)
+            if known:
+                return _shown(found, stated.figure)
+        parts = (type(part).model_fields for part in (getattr(recipe, name) for name in _PARTS))
+        keys = [*type(recipe).model_fields, *(key for fields in parts for key in fields)]
         return self._unknown_setting("the recipe", keys, stated, index)
 
     def _unknown_setting(
@@ -210,15 +212,13 @@ class Facts:
 def _value(model: BaseModel, path: str) -> tuple[Any, bool]:
     """The value at a dotted path of keys and whether there is one: `weight_init.std`.
 
-    Where that is a key of another type (`std` of a `normal`, and it is `zeros`), the value is
-    the one that has the type: it differs in more than the key.
+    Where that is a key of another type (`std` of a `normal`, and it is `zeros`), or of a part that
+    is left out, the value is the one that has the type: it differs in more than the key.
     """
     value: Any = model
     owner, key = model, ""
     for step in path.split("."):
-        if not isinstance(value, BaseModel):
-            return None, False
-        if step not in type(value).model_fields:
+        if not isinstance(value, BaseModel) or step not in type(value).model_fields:
             others = models(type(owner).model_fields[key].annotation) if key else []
             return value, any(step in other.model_fields for other in others)
         owner, key = value, step

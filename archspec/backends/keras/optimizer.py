@@ -162,7 +162,7 @@ class KerasAdam(KerasOptimizer):
         self, state: Mapping[str, Array], axes: Mapping[str, tuple[int, ...]]
     ) -> None:
         super().load(state, axes)
-        self.iterations.assign(int(state[COUNT]))
+        self.iterations.assign(int(state.get(COUNT, 0)))
 
 
 class KerasAdamW(KerasAdam):

@@ -175,7 +175,7 @@ class NumpyAdam(NumpyOptimizer):
 
     def load(self, state: Mapping[str, Array]) -> None:
         super().load(state)
-        self._count = int(state[COUNT])
+        self._count = int(state.get(COUNT, 0))
 
 
 class NumpyAdamW(NumpyAdam):

@@ -122,7 +122,6 @@ class TorchSgd(TorchOptimizer):
         rule = self._recipe.optimizer
         assert isinstance(rule, Sgd)
         self._momentum, self._nesterov = rule.momentum, rule.nesterov
-        self._unit = rule.learning_rate
         optimizer = torch.optim.SGD(
             groups,
             momentum=rule.momentum,
@@ -131,7 +130,12 @@ class TorchSgd(TorchOptimizer):
             fused=not divided(self._parameters.values()),
         )
         for group in optimizer.param_groups:
-            group["unit"] = 2.0 ** round(math.log2(group["lr"]))
+            # In the groups, so that who puts these back puts it back too.
+            group["unit"] = (
+                rule.learning_rate
+                if rule.nesterov
+                else 2.0 ** round(math.log2(group["lr"]))
+            )
             for parameter in group["params"] if rule.momentum else ():
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(
                     parameter
@@ -147,7 +151,7 @@ class TorchSgd(TorchOptimizer):
                 unit = group["unit"]
                 group.update(lr=unit, dampening=1 - rate * group["multiplier"] / unit)
             return
-        momentum, before = self._momentum, self._unit
+        momentum, before = self._momentum, self._unit()
         if not rate:  # v <- m v; w <- w + m v
             values = {"lr": momentum * before, "momentum": momentum, "dampening": 1.0}
         else:
@@ -156,11 +160,12 @@ class TorchSgd(TorchOptimizer):
                     [self._buffer(n) for n in self._parameters], before / rate
                 )
                 before = rate
-            self._unit = math.sqrt(rate * before)
+            unit = math.sqrt(rate * before)
             values = {
                 "lr": rate,
-                "momentum": momentum * before / self._unit,
-                "dampening": 1 - rate / self._unit,
+                "momentum": momentum * before / unit,
+                "dampening": 1 - rate / unit,
+                "unit": unit,
             }
         for group in self.torch.param_groups:
             group.update(
@@ -172,7 +177,7 @@ class TorchSgd(TorchOptimizer):
             return {}
         if self._nesterov:
             buffers = {name: -_array(self._buffer(name)) for name in self._parameters}
-            return named(VELOCITY, buffers) | {SCALE: np.array(self._unit)}
+            return named(VELOCITY, buffers) | {SCALE: np.array(self._unit())}
         units = self._units()
         return named(
             VELOCITY,
@@ -187,17 +192,22 @@ class TorchSgd(TorchOptimizer):
             return
         if self._nesterov and SCALE in state:
             found, units = part(VELOCITY, state), dict.fromkeys(self._parameters, 1.0)
-            self._unit = float(state[SCALE])
+            for group in self.torch.param_groups:
+                group["unit"] = float(state[SCALE])
         else:
             found, units = velocities(state, self._recipe), self._units()
         for name, velocity in found.items():
             fill(self._buffer(name), velocity)
             self._buffer(name).div_(-units[name])
 
+    def _unit(self) -> float:
+        """The unit of Nesterov's buffers, without the multipliers."""
+        return float(self.torch.param_groups[0]["unit"])
+
     def _units(self) -> dict[str, float]:
         """What the buffer of each parameter is multiplied by, and -1, to be its velocity."""
         of = {
-            id(p): self._unit * group["multiplier"] if self._nesterov else group["unit"]
+            id(p): group["unit"] * (group["multiplier"] if self._nesterov else 1)
             for group in self.torch.param_groups
             for p in group["params"]
         }

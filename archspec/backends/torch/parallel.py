@@ -48,6 +48,11 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
+def own_part(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process has of a tensor, in the same memory."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
 def fill(tensor: torch.Tensor, array: Array) -> None:
     """Write the values of a whole tensor into one of which this process may have a part."""
     values = torch.from_numpy(array).to(tensor.dtype)

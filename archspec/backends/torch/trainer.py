@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from archspec.backends.torch.execution import (
     settled,
 )
 from archspec.backends.torch.optimizer import optimizer
-from archspec.backends.torch.parallel import parallel, whole
+from archspec.backends.torch.parallel import divided, own_part, parallel
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.recipe import Recipe
@@ -126,6 +127,8 @@ class TorchTrainer(TorchPredictor):
         names = learning(graph, self._model, recipe)
         # What computes in a step: the model itself, which keeps weights and buffers, or a wrapper.
         self._network = parallel(graph, self._model, self.execution)
+        shard = divided(self._model.parameters())
+        self.execution = dataclasses.replace(self.execution, shard=shard)
         if self.execution.compile:
             self._network = torch.compile(self._network, dynamic=False)
         scaled = self.execution.precision == "float16"
@@ -208,14 +211,17 @@ class TorchTrainer(TorchPredictor):
             for p in group["params"]
         )
         held = [
-            *self._model.state_dict().values(),
-            *(t for s in states for t in s.values()),
+            own_part(tensor)
+            for tensor in (
+                *self._model.state_dict().values(),
+                *(t for s in states for t in s.values()),
+            )
         ]
         kept = [tensor.clone() for tensor in held]
         groups = [dict(group) for group in optimizer.param_groups]
         loss = float(self.step(images, labels, learning_rate))
         # A sum is finite where all of its terms are, and takes no memory.
-        sums = torch.stack([whole(t.double().sum()) for t in held]).tolist()
+        sums = torch.stack([t.double().sum() for t in held]).tolist()
         # Every process takes the step back, or none does.
         if not self.execution.group.any(not np.isfinite([loss, *sums]).all()):
             return loss

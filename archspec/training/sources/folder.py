@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,10 +31,11 @@ class Folder(Source):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self.name = f"{KIND.name}:{folder.absolute()}"
         self.labels = []
-        self._paths: list[Path] = []
+        # Texts, because a million paths take a gigabyte; all begin with the folder.
+        self._paths: list[str] = []
+        self._inside = str(folder / "x")[:-1]  # "" for ".", "/" for the root
         try:
             parts = _parts(folder)
             for part in parts:
@@ -45,7 +47,7 @@ class Folder(Source):
                         raise ArchspecError(
                             f"the class folder {shown(path)} has no images ({', '.join(SUFFIXES)})"
                         )
-                    self._paths += images
+                    self._paths += map(str, images)
                     self.labels += [label] * len(images)
                 names = tuple(path.name for path in classes)
                 if part == parts[0]:
@@ -59,19 +61,19 @@ class Folder(Source):
 
     def image(self, index: int, least: Size | None = None) -> Image.Image:
         """Decode image `index`, turned as its EXIF orientation says."""
-        return read_image(self._paths[index], least)
+        return read_image(Path(self._paths[index]), least)
 
     def reader(self, index: int) -> Reader:
         """Image `index` by its path: another process need not look through the whole folder."""
-        return partial(read_image, self._paths[index])
+        return partial(read_image, Path(self._paths[index]))
 
     def title(self, index: int) -> str:
         """Its path below the folder."""
-        return self._paths[index].relative_to(self._folder).as_posix()
+        return self._paths[index].removeprefix(self._inside).replace(os.sep, "/")
 
     def check(self, indices: Iterable[int]) -> None:
         """Read the header of each file."""
-        check_images(self._paths[index] for index in indices)
+        check_images(Path(self._paths[index]) for index in indices)
 
 
 def _open(rest: str) -> Source:

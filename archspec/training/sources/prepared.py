@@ -12,7 +12,7 @@ import importlib.util
 import io
 import json
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -368,34 +368,47 @@ def require_size(folder: Path, shard: Shard) -> None:
         )
 
 
-def require_whole(folder: Path) -> Manifest:
+def require_whole(folder: Path, tell: Callable[[int, int], None] | None = None) -> Manifest:
     """The manifest of a finished store, after reading all of its files.
 
-    Raises ArchspecError, which names every file that is not what was written.
+    `tell` is told how many of how many shards were read. Raises ArchspecError, which names every
+    file that is not what was written.
     """
     manifest = finished(folder)
-
-    def problem(shard: Shard) -> str | None:
-        try:
-            require_size(folder, shard)
-            _index(folder, shard, len(manifest.classes))
-            path = folder / (shard.file + SHARD)
-            if checksum(path) != shard.sha256:
-                return f"the shard {shown(path)} is damaged: it has another SHA-256 than it had"
-        except ArchspecError as error:
-            return str(error)
-        except OSError as error:
-            return f"cannot read {shown(path)}: {error.strerror}"
-        return None
-
-    with ThreadPoolExecutor() as pool:
-        problems = [found for found in pool.map(problem, manifest.shards) if found]
+    problems = []
+    pool = ThreadPoolExecutor()
+    try:
+        found = pool.map(
+            lambda shard: _problem(folder, shard, len(manifest.classes)), manifest.shards
+        )
+        for number, problem in enumerate(found):
+            if problem:
+                problems.append(problem)
+            if tell:
+                tell(number + 1, len(manifest.shards))
+    finally:
+        pool.shutdown(cancel_futures=True)
     if problems:
         raise ArchspecError(
             f"{'; '.join(problems)}. The `archspec data prepare` that made the store writes "
             "damaged shards anew"
         )
     return manifest
+
+
+def _problem(folder: Path, shard: Shard, classes: int) -> str | None:
+    """What is wrong with a shard or its index."""
+    path = folder / (shard.file + SHARD)
+    try:
+        require_size(folder, shard)
+        _index(folder, shard, classes)
+        if checksum(path) != shard.sha256:
+            return f"the shard {shown(path)} is damaged: it has another SHA-256 than it had"
+    except ArchspecError as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot read {shown(path)}: {error.strerror}"
+    return None
 
 
 def checksum(path: Path) -> str:

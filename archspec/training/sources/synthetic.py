@@ -19,7 +19,7 @@ SQUARES = 8
 DARKEST, BRIGHTEST, NOISE = 40, 184, 64
 # Bytes of noise, of which each picture takes a part that begins elsewhere.
 POOL = 1 << 20
-MAX_SIDE, MAX_CLASSES, MAX_IMAGES = 8192, 100_000, 100_000_000
+MAX_SIDE, MAX_CLASSES, MAX_IMAGES = 8192, 100_000, 10_000_000
 _SIZE = re.compile(r"(\d+)x(\d+)")
 
 
@@ -73,7 +73,7 @@ class Synthetic(Source):
 
         made = self._made
         pattern = self._patterns[self.labels[index]]
-        pixels = pattern[:, self._columns][self._rows]
+        pixels = pattern.take(self._columns, axis=1).take(self._rows, axis=0)
         # A multiplier prime to the size of the pool: every image begins elsewhere in the noise.
         begin = index * 7919 % POOL
         pixels += self._noise[begin : begin + pixels.size].reshape(made.height, made.width, 3)

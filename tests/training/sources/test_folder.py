@@ -91,7 +91,13 @@ def test_a_relative_folder_is_named_absolutely(
 ) -> None:
     folder = photos("a", "b")
     monkeypatch.chdir(folder.parent)
-    assert open_source("folder:photos").name == f"folder:{folder}"
+    found = open_source("folder:photos")
+    assert found.name == f"folder:{folder}"
+    monkeypatch.chdir(folder)
+    for again in (open_source("folder:."), open_source(found.name)):
+        assert again.fingerprint == found.fingerprint
+        assert again.title(0) == "a/0.png"
+        assert again.image(0).size == (16, 12)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -222,6 +228,14 @@ class TestImages:
         said = message(folder)
         assert said.startswith(f"cannot read the image {path}: ")
         return said.removeprefix(f"cannot read the image {path}: ")
+
+    def test_the_first_of_several_is_named(self, photos: Photos) -> None:
+        folder = photos("a", "b", count=40)
+        for name in ("a/7.png", "b/3.png", "b/30.png"):
+            (folder / name).write_bytes(b"")
+        source = open_source(f"folder:{folder}")
+        with pytest.raises(ArchspecError, match=r"a/7\.png: it is empty"):
+            source.check(range(len(source.labels)))
 
     def test_empty(self, photos: Photos) -> None:
         assert self.broken(photos, b"") == "it is empty"

@@ -65,7 +65,7 @@ def test_a_network_learns_them(tmp_path: Path) -> None:
         ("size=0x64", "0 height: from 1 to 8,192"),
         ("size=64x9000", "9,000 width: from 1 to 8,192"),
         ("classes=1", "1 classes: from 2 to 100,000"),
-        ("images=19", "19 images: from 20, two for each class, to 100,000,000"),
+        ("images=19", "19 images: from 20, two for each class, to 10,000,000"),
         ("seed=99999999999999", "`seed` takes a whole number, not `99999999999999`"),
     ],
 )
