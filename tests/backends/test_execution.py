@@ -278,9 +278,9 @@ def test_what_is_left_open_is_measured() -> None:
 @pytest.mark.parametrize(
     ("seconds", "compiled", "words"),
     [
-        ([0.004, 0.006], True, "compiled (2 ms a step, not compiled 3 ms)"),
-        ([0.006, 0.004], False, "not compiled (2 ms a step, compiled 3 ms)"),
-        ([np.inf, 0.004], False, "not compiled: another process cannot"),
+        ([0.006, 0.004], True, "compiled (2 ms a step, not compiled 3 ms)"),
+        ([0.004, 0.006], False, "not compiled (2 ms a step, compiled 3 ms)"),
+        ([0.004, np.inf], False, "not compiled: another process cannot"),
     ],
 )
 def test_so_is_whether_to_compile(
@@ -291,6 +291,26 @@ def test_so_is_whether_to_compile(
     open = Execution("cpu", "float32", None, False, group=Beside(seconds))
     chosen, said = torch_execution.fastest(open, model, lambda *_: None)
     assert (chosen.compile, said) == (compiled, (words,))
+
+
+@pytest.mark.parametrize("factor", [0.0, 100.0, float("nan")])
+def test_compiled_code_with_wrong_gradients_is_refused(
+    monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    """As PyTorch compiles some networks: the loss is right, and nothing learns."""
+
+    def compiled(model: Any, **_: Any) -> Any:
+        def run(maps: Any) -> Any:
+            found = model(maps)
+            found.register_hook(lambda gradient: gradient * factor)
+            return found
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    graph = network(MAPS, (3, 9, 9))
+    with pytest.raises(ArchspecError, match="its gradients are not those of the network; use --no"):
+        made("torch", graph, compile=True)
 
 
 @pytest.mark.parametrize("precision", ["auto", "tf32", "float32"])

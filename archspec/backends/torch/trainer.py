@@ -148,6 +148,7 @@ class TorchTrainer(TorchPredictor):
         batch = images.astype("float32"), numbers.integers(0, classes, count)
 
         def step(execution: Execution, network: Any) -> None:
+            self._model.zero_grad(set_to_none=True)
             with self._memory(count), arithmetic(execution):
                 self._loss(execution, network, *batch).backward()
 
