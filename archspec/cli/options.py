@@ -106,6 +106,7 @@ class Precision(StrEnum):
     """What a network computes in."""
 
     auto = "auto"
+    float64 = "float64"
     float32 = "float32"
     tf32 = "tf32"
     bfloat16 = "bfloat16"

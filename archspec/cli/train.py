@@ -60,7 +60,8 @@ def train(
         Precision,
         typer.Option(
             "--precision",
-            help="What products are computed in; weights and sums stay in float32. `auto` is "
+            help="What products are computed in; weights and sums stay in float32, with float64 in "
+            "that. `auto` is "
             "bfloat16 on a GPU that has it, and float32 on a CPU.",
         ),
     ] = Precision.auto,

@@ -195,3 +195,18 @@ def test_a_run_of_one_and_runs_without_an_epoch_have_a_page(tmp_path: Path) -> N
     make_run(tmp_path / "none", 0)
     for folders in ([tmp_path / "none"], [make_run(tmp_path / "one", 1), tmp_path / "none"]):
         ElementTree.fromstring(to_html(read(folders)).removeprefix("<!DOCTYPE html>\n"))
+
+
+RUNS = Path(__file__).parents[2] / "benchmarks" / "digits"
+
+
+def test_the_shipped_picture_is_that_of_its_runs() -> None:
+    """`archspec runs compare benchmarks/digits/* --output docs/curves.svg` draws it again."""
+    runs = read([RUNS / "keras", RUNS / "torch"])
+    picture = Path(__file__).parents[2] / "docs" / "curves.svg"
+    assert picture.read_text(encoding="utf-8") == f"{draw_curves(runs)}\n"
+    # The same recipe on the same data with the same weights, but for the masks of dropout.
+    assert {found.what for found in runs.differences} == {"backend", "engine"}
+    ends = [run.rows[14:] for run in runs.runs]  # the learning rate has dropped
+    for one, other in zip(*ends, strict=True):
+        assert abs(one.val_top1 - other.val_top1) <= 2 / 359 + 1e-9

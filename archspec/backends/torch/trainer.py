@@ -83,6 +83,10 @@ class TorchPredictor:
     def _maps(self, images: Array, channels_last: bool) -> torch.Tensor:
         """N,H,W,C as N,C,H,W on the device; where channels come last, it is a view."""
         maps = self._on_device(images).permute(0, 3, 1, 2)
+        if self.execution.precision == "float64":
+            maps = (
+                maps.double()
+            )  # images come in float32, in which pixels are exact enough
         layout = torch.channels_last if channels_last else torch.contiguous_format
         return maps.contiguous(memory_format=layout)
 
