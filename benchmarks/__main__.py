@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import analysis, data, layers, training, zoo
+from benchmarks import analysis, data, layers, tasks, training, zoo
 
 COLD = """\
 The cold target of 10 is not met. Half of the command's time is the import of the four libraries
@@ -20,33 +20,6 @@ commands imported one by one (kept), json, csv, hashlib and difflib imported whe
 The warm targets (10 times FlopCounterMode, 50 ms for the largest network) are missed by more than
 before `analyze()` also compared 47 figures of claims with AlexNet, looked for 109 kinds of mistakes
 and followed the spread of the initial weights through the network: four fifths of a warm call.
-"""
-DIGITS = """\
-## `alexnet-small` on digits in both backends
-
-    archspec train alexnet-small --backend torch --output demo/torch
-    archspec train alexnet-small --backend keras --output demo/keras
-    archspec runs compare demo/keras demo/torch --output docs/curves.svg
-
-float32, one thread of a shared machine, seed 0; what the runs left is in `benchmarks/digits`.
-
-| backend | epochs | best top-1 | in epoch | last top-1 | last held-out loss | time |
-|---|---:|---:|---:|---:|---:|---:|
-| torch | 22 | 98.33% | 15 | 98.05% | 0.0783 | 3:12 |
-| keras | 22 | 98.61% | 17 | 98.61% | 0.0574 | 4:51 |
-
-Each framework draws its own masks of dropout, so these curves agree as those of two seeds do: from
-epoch 15 on, where the learning rate has dropped, within 2 of the 359 held-out images. What is equal
-is the function: the same network without its two dropout layers, in float64, has the same curve in
-both. The relative difference of the training loss of an epoch, 89 steps each:
-
-| epoch | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|
-| difference | 0 | 1e-14 | 4e-14 | 2e-12 | 2e-10 | 2e-8 | 1e-7 | 2e-2 |
-
-The difference begins as rounding and is multiplied by training: no two implementations that add in
-another order stay together for longer. In PyTorch alone, first weights that differ by 1e-7, the
-rounding of float32, lead to another loss (1.6 apart) within 24 steps of this recipe.
 """
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = (
@@ -65,7 +38,7 @@ def main() -> None:
             line = row.markdown()
             print(line, flush=True)
             table.append(line)
-    text = "\n".join([*_about(), HEAD, *table, "", COLD, DIGITS, *zoo.table()])
+    text = "\n".join([*_about(), HEAD, *table, "", COLD, *tasks.text(), *zoo.table()])
     RESULTS.write_text(text.rstrip() + "\n", encoding="utf-8")
     print(f"\nwritten to {RESULTS}")
 
