@@ -439,9 +439,10 @@ def _step(path: Path) -> int:
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, by its manifest."""
+    """What is wrong with a checkpoint, by its manifest and its state."""
     try:
         durable.require_whole(path, _LIMITS)
+        _state(path)
     except durable.Damaged as error:
         return str(error)
     return None

@@ -35,7 +35,7 @@ from archspec.training.clock import Clock
 from archspec.training.data import Data, Epoch, prepare, require_equal_parts
 from archspec.training.finetuning import first_weights, frozen, with_remark
 from archspec.training.losses import Losses, NotFinite
-from archspec.training.metrics import score
+from archspec.training.metrics import Score, score
 from archspec.training.options import (
     SAVE_EVERY,
     EpochMetrics,
@@ -104,16 +104,7 @@ def _run(
         watcher.end(summary)
         return summary
 
-    require_equal_parts(len(data.training), recipe.batch_size, group.size * options.devices)
-    execution = dataclasses.replace(
-        start.execution, group=group, devices=options.devices, shard=options.shard_model
-    )
-    try:
-        trainer = start.backend.trainer(start.graph, recipe, checkpoint.weights, execution)
-    except OutOfMemory as error:
-        raise exhausted(error, start.graph) from None
-    if checkpoint.optimizer:  # a new run has none
-        trainer.load_optimizer_state(checkpoint.optimizer, state.lr)
+    trainer = _trainer(start, checkpoint, options, group)
     del checkpoint  # its tensors take as much memory as the model
     schedule = Schedule(recipe, state.schedule)
     saver = Saver(folder, start.graph, recipe, trainer, group, interval, watcher)
@@ -186,17 +177,7 @@ def _run(
                 if not math.isfinite(held_out.loss):
                     place = losses.place
                     raise NotFinite(f"the held-out loss is {held_out.loss} {place}", place)
-                row = EpochMetrics(
-                    epoch=state.epoch,
-                    step=state.step,
-                    train_loss=state.losses / state.counted,
-                    val_loss=held_out.loss,
-                    val_top1=held_out.top1,
-                    val_top5=held_out.top5,
-                    lr=state.lr,
-                    images_per_second=images_per_second,
-                    data_wait=data_wait,
-                )
+                row = _row(state, held_out, images_per_second, data_wait)
                 schedule.observe(1.0 - held_out.top1)
                 state.end_epoch(row, schedule.state)
                 saver.save(state, last=state.epoch > recipe.epochs)
@@ -207,11 +188,7 @@ def _run(
         saver.save(state, last=True)
         raise Stopped(signals.number, folder.path) from None
     except ArchspecError as error:
-        if isinstance(error, NotFinite):
-            error = diverged(error, data.training, recipe)
-        if isinstance(error, OutOfMemory):
-            error = exhausted(error, start.graph, group.size)
-        raise saver.given_up(error, state, losses) from None
+        raise saver.given_up(_explained(error, start, group), state, losses) from None
 
     summary = _summary(folder, state, len(state.metrics) - epochs_before, began)
     watcher.end(summary)
@@ -433,6 +410,31 @@ def _execution(options: RunOptions, before: Computation | None = None) -> Execut
     )
 
 
+def _trainer(start: _Start, checkpoint: Checkpoint, options: RunOptions, group: Group) -> Trainer:
+    """What computes the steps, with the weights and the optimiser's state of the checkpoint."""
+    parts = group.size * options.devices
+    require_equal_parts(len(start.data.training), start.recipe.batch_size, parts)
+    execution = dataclasses.replace(
+        start.execution, group=group, devices=options.devices, shard=options.shard_model
+    )
+    try:
+        trainer = start.backend.trainer(start.graph, start.recipe, checkpoint.weights, execution)
+    except OutOfMemory as error:
+        raise _explained(error, start, group) from None
+    if checkpoint.optimizer:  # a new run has none
+        trainer.load_optimizer_state(checkpoint.optimizer, checkpoint.state.lr)
+    return trainer
+
+
+def _explained(error: ArchspecError, start: _Start, group: Group) -> ArchspecError:
+    """The error that ends a run, with what it knows of the batch and of what can be done."""
+    if isinstance(error, NotFinite):
+        return diverged(error, start.data.training, start.recipe)
+    if isinstance(error, OutOfMemory):
+        return exhausted(error, start.graph, group.size)
+    return error
+
+
 def _record(start: _Start, trainer: Trainer) -> RunRecord:
     computed = trainer.execution
     return RunRecord(
@@ -497,6 +499,21 @@ def _progress(start: _Start, state: State, loss: float, clock: Clock) -> Progres
         learning_rate=state.lr,
         images_per_second=clock.images_per_second,
         data_wait=clock.data_wait,
+    )
+
+
+def _row(state: State, held_out: Score, images_per_second: float, data_wait: float) -> EpochMetrics:
+    """The figures of the epoch whose last step the state stands behind."""
+    return EpochMetrics(
+        epoch=state.epoch,
+        step=state.step,
+        train_loss=state.losses / state.counted,
+        val_loss=held_out.loss,
+        val_top1=held_out.top1,
+        val_top5=held_out.top5,
+        lr=state.lr,
+        images_per_second=images_per_second,
+        data_wait=data_wait,
     )
 
 

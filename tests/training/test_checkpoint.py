@@ -289,6 +289,12 @@ class TestForged:
         state = json.loads((path / "state.json").read_text()) | changes
         said = self.said(folder, path, state_json=json.dumps(state).encode())
         assert "state.json contradicts itself" in said
+        # Whoever looks for weights alone takes the checkpoint before, too.
+        assert folder.checkpoint("last").name == "step-00000000"
+        with pytest.raises(ArchspecError, match="has no trained weights yet"):
+            _ = folder.weights
+        with pytest.raises(ArchspecError, match=r"step-00000001 is damaged: state\.json contra"):
+            folder.checkpoint("step-1")
 
     def test_another_network(self, folder: RunFolder, tmp_path: Path, graph: Graph) -> None:
         path = save(folder, graph, 1)

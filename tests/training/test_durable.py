@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import resource
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,18 @@ class TestDamage:
         del said["a.bin"]
         (folder / "manifest.json").write_text(json.dumps(said))
         assert self.said(folder) == "manifest.json lacks a.bin"
+
+
+def test_what_is_synchronised_is_all_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what is left of it when a buffer of the process has kept the rest."""
+    sizes = []
+
+    def fsync(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        sizes.extend([found.st_size] if stat.S_ISREG(found.st_mode) else [])
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    durable.write_file(tmp_path / "a", b"12345")
+    assert sizes == [5]

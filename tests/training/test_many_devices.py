@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from small_runs import metrics
 
 import archspec
 from archspec import loading
-from archspec.backends.base import Execution, OutOfMemory
+from archspec.backends import get_backend
+from archspec.backends.base import Alone, Execution, OutOfMemory
 from archspec.diagnostics import ArchspecError
 from archspec.training import RunOptions, run
 from archspec.training.checkpoint import RunFolder
@@ -172,6 +174,25 @@ def test_the_batch_that_fits_is_that_of_all_processes(tmp_path: Path) -> None:
     said = str(exhausted(OutOfMemory("cuda", 20, None, 50_000), graph, 2))
     assert "for a batch of 20 images in each of 2 processes in float32" in said
     assert f": try --batch-size {2 * fits} in a new run" in said
+
+
+def test_it_is_so_in_the_trial_steps_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first steps are those by which PyTorch chooses how to compute, before a run begins."""
+    backend = get_backend("torch")
+    backend.require()
+
+    class Two(Alone):
+        size = 2
+
+    def exhausted(*_: Any) -> None:
+        raise OutOfMemory("cuda", 20, None, 50_000)
+
+    monkeypatch.setattr(type(backend), "group", lambda *_: Two())
+    monkeypatch.setattr(type(backend), "trainer", exhausted)
+    (tmp_path / "net.yaml").write_text(SGD)
+    options = RunOptions(limit=75, batch_size=40, output=tmp_path / "run")
+    with pytest.raises(ArchspecError, match="for a batch of 20 images in each of 2 processes in"):
+        run(tmp_path / "net.yaml", options)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,6 @@ class KerasTrainer(KerasPredictor):
     ) -> float | None:
         self._step.sync()
         held = [*self._model.variables, *self._optimizer.variables]
-        self._step.sync()
         with self._scope():
             kept = [keras.ops.copy(variable.value) for variable in held]
             loss = float(self.step(images, labels, learning_rate))

@@ -29,7 +29,6 @@ Detail = Literal["blocks", "layers", "auto"]
 # From so many boxes on, `auto` shows blocks closed, and the structure of each kind once.
 MANY = 48
 KINDS_SHOWN = 6
-NAMES_SHOWN = 3
 WIDEST = 230.0  # of what stands in a box
 LINE = 15.0
 PAD = 10.0
