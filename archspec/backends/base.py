@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from archspec.diagnostics import ArchspecError
+from archspec.diagnostics import ArchspecError, listing, shortened
 from archspec.graph import Graph
 from archspec.layers.base import Shape
 
@@ -226,6 +226,10 @@ class Alone:
 ALONE: Group = Alone()
 
 
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float64", "float32", "tf32", "bfloat16", "float16")
+
+
 @dataclass(frozen=True)
 class Execution:
     """How a model is computed; no part of the recipe.
@@ -247,6 +251,20 @@ class Execution:
     group: Group = ALONE
     devices: int = 1
     shard: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ArchspecError for a name that means nothing: no backend is to take it for another.
+
+        The command line knows these names; Python and the `run.json` of a run may have others.
+        """
+        for what, name, known in (
+            ("device", self.device, DEVICES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if name not in known:
+                raise ArchspecError(
+                    f"there is no {what} `{shortened(str(name))}`; there are {listing(known)}"
+                )
 
     def plain(self, backend: str, auto: str) -> Execution:
         """What is settled for a backend that computes in NumPy's precisions, on the CPU alone.

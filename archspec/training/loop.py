@@ -7,7 +7,7 @@ import math
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
@@ -15,7 +15,7 @@ from archspec.backends import get_backend, trainable_backends
 from archspec.backends.base import ALONE, Execution, Group, OutOfMemory, TrainableBackend
 from archspec.backends.initial import initial_weights
 from archspec.backends.outputs import ending_in_logits
-from archspec.diagnostics import ArchspecError, listing
+from archspec.diagnostics import ArchspecError, listing, shortened
 from archspec.graph import Graph
 from archspec.layers.base import show
 from archspec.spec.fields import INPUT
@@ -97,6 +97,10 @@ def _run(
     else:
         start, checkpoint = _new(spec if spec is not None else _unnamed(options), options)
     interval = Interval.parse(start.save_every)
+    if start.on_nan not in get_args(OnNan):  # what is none would stop, and not say so
+        raise ArchspecError(
+            f"--on-nan is one of {listing(get_args(OnNan))}, not `{shortened(str(start.on_nan))}`"
+        )
     folder, recipe, data, state = start.folder, start.recipe, start.data, checkpoint.state
     began, epochs_before, steps_before = time.perf_counter(), len(state.metrics), state.step
     if state.epoch > recipe.epochs:
@@ -175,8 +179,10 @@ def _run(
                     group.sum,
                 )
                 if not math.isfinite(held_out.loss):
-                    place = losses.place
-                    raise NotFinite(f"the held-out loss is {held_out.loss} {place}", place)
+                    raise NotFinite(
+                        f"the held-out loss is {held_out.loss} after epoch {state.epoch} (step "
+                        f"{state.step:,}), at a learning rate of {state.lr:g}"
+                    )
                 row = _row(state, held_out, images_per_second, data_wait)
                 schedule.observe(1.0 - held_out.top1)
                 state.end_epoch(row, schedule.state)
@@ -187,6 +193,10 @@ def _run(
     except BrokenOff:  # a signal, while the epoch was scored
         saver.save(state, last=True)
         raise Stopped(signals.number, folder.path) from None
+    except BrokenPipeError:  # nobody reads what the run reports, as behind `| head`
+        losses.read()
+        saver.save(state, last=True)
+        raise
     except ArchspecError as error:
         raise saver.given_up(_explained(error, start, group), state, losses) from None
 
@@ -306,8 +316,10 @@ def _resumed(
     # What was written last counts where the run died between the two files.
     epochs = options.epochs or (written.spec.training or record.recipe).epochs
     recipe = record.recipe.model_copy(update={"epochs": max(epochs, len(checkpoint.state.metrics))})
-    rates = [[Schedule(r).rate(e + 1) for e in range(epochs)] for r in (record.recipe, recipe)]
-    if rates[0] != rates[1]:
+    before, now = Schedule(record.recipe), Schedule(recipe)
+    # Those of two cosines differ behind the end of the shorter one at the latest.
+    both = range(1, min(record.recipe.epochs, recipe.epochs) + 2)
+    if any(before.rate(epoch) != now.rate(epoch) for epoch in both):
         watcher.warn(
             f"with {recipe.epochs} epochs instead of {record.recipe.epochs} the schedule has other "
             "learning rates; what is trained was trained with those it had"

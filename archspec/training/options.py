@@ -27,8 +27,9 @@ class RunOptions:
     `backend` is torch by default; `data` is a source (`archspec.training.sources.KINDS`), by
     default ``digits``; `limit` bounds the number of images, training and held-out ones together;
     `output` is the run folder (a new one under ``runs/`` by default). `resume` is the folder of
-    a run to go on with, which keeps its spec, data and recipe: `epochs`, `device`, `save_every` and
-    `on_nan` may be given with it, and anything else that says what the run is.
+    a run to go on with, which keeps its spec, data and recipe: `epochs`, `device`, `save_every`,
+    `on_nan`, `tensorboard`, `compile`, `channels_last`, `devices` and `shard_model` may be given
+    with it, and anything else that says what the run is.
 
     `save_every` is a number of steps or a time (``500``, ``10m``) after which the run is saved
     within an epoch. `on_nan` says what becomes of a step whose loss is NaN or infinite: the run

@@ -38,12 +38,16 @@ RAW = 10.0
 
 
 def diverged(error: NotFinite, images: Images, recipe: Recipe) -> NotFinite:
-    """The error for a number that is none, with the images of the batch and what can be done."""
+    """The error for a number that is none, with the images of the batch and what can be done.
+
+    Without a place no step led to it that could be left out: the held-out loss, or the weights.
+    """
+    advice = "try a smaller --lr in a new run"
     if error.place is None:
-        return error
+        return NotFinite(f"{error}; {advice}")
     return NotFinite(
-        f"{error}; the batch has {_named(images, recipe, error.place)}; try a smaller --lr in a "
-        "new run, or leave such steps out with --on-nan skip",
+        f"{error}; the batch has {_named(images, recipe, error.place)}; {advice}, or leave such "
+        "steps out with --on-nan skip",
         error.place,
     )
 
@@ -183,7 +187,8 @@ class Chance:
             for name, value in first.items()
             if value.any()
         ]
-        moved = float(max(moves))
+        # What began as nothing but zeros has no size to be held against.
+        moved = float(max(moves, default=math.inf))
         if moved < MOVED:
             return (
                 f"no weight has moved by more than {moved:.1g} of its size, a learning rate of "

@@ -213,6 +213,13 @@ def test_what_the_reference_cannot_train_is_said() -> None:
         backend.trainer(graph, recipe(), initial_weights(graph, 0), Execution("cuda"))
 
 
+def test_what_is_not_measured_costs_nothing() -> None:
+    """A batch of so many random images would take 200 TB."""
+    graph = network([layer("flat", "flatten"), layer("fc", "dense", units=3)], (3, 3, 3))
+    rules = recipe().model_copy(update={"batch_size": 10**12})
+    trainer("torch", graph, initial_weights(graph, 0), rules)
+
+
 @pytest.mark.parametrize(("first", "second"), [("torch", "keras"), ("keras", "torch")])
 def test_a_run_goes_on_where_another_stopped(first: str, second: str) -> None:
     graph = sgd_network()

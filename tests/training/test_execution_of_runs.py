@@ -13,7 +13,9 @@ from safetensors.numpy import load_file
 from small_runs import BACKENDS, DROPOUT, figures, resume, train
 from typer.testing import CliRunner
 
+from archspec.backends.base import DEVICES, PRECISIONS
 from archspec.cli import app
+from archspec.cli.options import Device, Precision
 from archspec.diagnostics import ArchspecError
 from archspec.training import RunOptions
 from archspec.training.options import RunPlan, Silent
@@ -51,6 +53,30 @@ def execution(folder: Path) -> dict[str, Any]:
 def last(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     newest = max((folder / "checkpoints").iterdir())
     return load_file(newest / "weights.safetensors"), load_file(newest / "optimizer.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"device": "gpu"}, "there is no device `gpu`; there are `auto`, `cpu`, `cuda`"),
+        ({"precision": "fp8"}, "there is no precision `fp8`; there are `auto`, `float64`, "),
+        ({"on_nan": "skp"}, "--on-nan is one of `stop`, `skip`, not `skp`"),
+    ],
+    ids=str,
+)
+def test_what_python_misspells_is_no_default(
+    option: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """The command line refuses such names before; nothing is written here either."""
+    with pytest.raises(ArchspecError) as caught:
+        train(tmp_path, **option)
+    assert str(caught.value).startswith(message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_line_has_the_same_names() -> None:
+    assert tuple(map(str, Device)) == DEVICES
+    assert tuple(map(str, Precision)) == PRECISIONS
 
 
 @both

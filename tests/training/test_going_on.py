@@ -20,8 +20,9 @@ from archspec.diagnostics import ArchspecError
 from archspec.training import RunOptions, run
 from archspec.training import checkpoint as checkpoints
 from archspec.training.data import Images
-from archspec.training.options import Silent
+from archspec.training.options import RunPlan, Silent
 from archspec.training.saving import Interval
+from archspec.training.schedule import Schedule
 from archspec.training.stopping import SIGNALS, Signals, Stopped
 
 both = pytest.mark.parametrize("backend", BACKENDS)
@@ -331,6 +332,27 @@ def test_fifty_kills(tmp_path: Path) -> None:
     assert json.loads(told)["kills"] == 50
     assert len(moments) == 30
     assert set(moments) >= {"open", "replace", "fsync", "step"}
+
+
+def test_any_number_of_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on until it is stopped does not look at all of its epochs first."""
+
+    class Stop(Silent):
+        def start(self, plan: RunPlan) -> None:
+            raise KeyboardInterrupt
+
+    rate, asked = Schedule.rate, []
+
+    def counted(self: Any, *where: int) -> float:
+        asked.append(where)
+        assert len(asked) < 100
+        return rate(self, *where)
+
+    folder = train(tmp_path, epochs=1, limit=30).folder
+    monkeypatch.setattr(Schedule, "rate", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run(None, RunOptions(resume=folder, device="cpu", epochs=1000), Stop())
+    assert asked
 
 
 @pytest.mark.parametrize(("what", "warnings"), [("sgd", 0), ("adam", 1)])

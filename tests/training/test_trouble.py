@@ -131,7 +131,8 @@ class TestNotFinite:
         monkeypatch.setattr(TorchTrainer, "weights", broken)
         with pytest.raises(
             ArchspecError,
-            match=r"^fc.bias has numbers that are not finite after step 12; the run is saved ",
+            match=r"^fc.bias has numbers that are not finite after step 12; try a smaller --lr in "
+            r"a new run; the run is saved ",
         ):
             train(tmp_path)
         assert checkpoint(tmp_path / "run").name == "step-00000006"
@@ -453,6 +454,14 @@ class TestChance:
         )
         assert "no weight has moved by more than " in said
         assert said.endswith("a learning rate of 1e-10 is too small: try a larger --lr")
+
+    def test_weights_that_begin_with_zeros(self, tmp_path: Path) -> None:
+        """They have no size that a move could be held against."""
+        text = TINY.replace("  - {name: conv, type: conv2d, filters: 4, kernel_size: 3}\n", "")
+        text = text.replace("  - {name: relu, type: relu}\n", "")
+        text = text.replace("units: $classes", "units: $classes, weight_init: zeros")
+        said = self.warned(tmp_path, text, learning_rate=1e-7)
+        assert said.startswith("images reach the output and weights move, so look whether ")
 
     def test_pixel_values_that_are_not_scaled(self, tmp_path: Path) -> None:
         """Their mean and deviation are those that NumPy finds in the digits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,14 +148,17 @@ class TorchTrainer(TorchPredictor):
         numbers = np.random.default_rng(0)
         channels, height, width = self._graph.input_shape
         count = max(1, self._recipe.batch_size // self.execution.group.size)
-        images = numbers.standard_normal((count, height, width, channels))
         (classes,) = infer_shapes(self._graph).of(self._graph.output)
-        batch = images.astype("float32"), numbers.integers(0, classes, count)
+
+        @cache  # nothing where nothing is open: on a CPU, and when a run goes on
+        def batch() -> tuple[Array, Labels]:
+            images = numbers.standard_normal((count, height, width, channels))
+            return images.astype("float32"), numbers.integers(0, classes, count)
 
         def step(execution: Execution, network: Any) -> None:
             self._model.zero_grad(set_to_none=True)
             with self._memory(count), arithmetic(execution):
-                self._loss(execution, network, *batch).backward()
+                self._loss(execution, network, *batch()).backward()
 
         self.execution, self.choices = fastest(self.execution, self._model, step)
         self._model.zero_grad(set_to_none=True)
