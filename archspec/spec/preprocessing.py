@@ -176,7 +176,10 @@ class PcaJitter(SpecModel):
         "`data`, measured on the training images",
     )
     eigenvectors: Components = Field(
-        default="data", description="a vector for each eigenvalue, or `data`"
+        default="data",
+        # Left out beside eigenvalues in numbers it is wrong, too.
+        validate_default=True,
+        description="a vector for each eigenvalue, or `data`",
     )
 
     @field_validator("eigenvectors")

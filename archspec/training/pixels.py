@@ -120,7 +120,11 @@ class Scaling:
 
     @classmethod
     def of(cls, preprocessing: Preprocessing, channels: int) -> Scaling:
-        """The numbers of a recipe, which must be numbers and not `data`. Raises ArchspecError."""
+        """The numbers of a recipe, which must be numbers and not `data`.
+
+        Raises ArchspecError where they are not one a channel, or take any pixel value out of
+        float32.
+        """
         import numpy as np
 
         arrays = []
@@ -131,10 +135,19 @@ class Scaling:
                     f"the recipe's preprocessing.{name} has {counted(len(value), 'number')} and "
                     f"the network reads {counted(channels, 'channel')}"
                 )
-            arrays.append(None if value is None else np.asarray(value, dtype="float32"))
+            with np.errstate(over="ignore"):
+                arrays.append(None if value is None else np.asarray(value, dtype="float32"))
         mean, std = arrays
         assert mean is not None  # a recipe has always one
-        return cls(preprocessing.rescale, mean, std)
+        found = cls(preprocessing.rescale, mean, std)
+        extremes = np.repeat(np.asarray([[[0]], [[255]]], "uint8"), channels, axis=2)
+        with np.errstate(all="ignore"):
+            if not np.isfinite(found.scaled(extremes)).all():
+                raise ArchspecError(
+                    "the recipe's preprocessing (rescale, mean, std) makes numbers of pixel "
+                    "values that float32 cannot hold: one of the three is far too large or small"
+                )
+        return found
 
     def scaled(
         self, pixels: npt.NDArray[Any], shift: Array | None = None, out: Array | None = None

@@ -11,7 +11,7 @@ from PIL import Image
 from archspec.diagnostics import ArchspecError
 from archspec.spec.preprocessing import Preprocessing
 from archspec.training.data import Images
-from archspec.training.pixels import fitted, least, require_fit, short_side, ten_crops
+from archspec.training.pixels import Scaling, fitted, least, require_fit, short_side, ten_crops
 from archspec.training.sources import open_source
 
 
@@ -179,3 +179,24 @@ class TestTenCrops:
 
     def test_grey(self) -> None:
         assert ten_crops(columns(16, 16), (1, 8, 8), rule(mean=(1.0,))).shape == (10, 8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"mean": (1e300,), "std": None},
+        {"mean": (0.0,), "std": (1e-300,)},
+        {"mean": (0.0,), "std": (1e-37,)},
+        {"mean": (0.0,), "rescale": 1e300},
+    ],
+)
+def test_numbers_that_float32_cannot_hold_are_refused(keys: dict[str, Any]) -> None:
+    # Warnings are errors here, so none of NumPy's may come before the message.
+    with pytest.raises(ArchspecError, match="far too large or small"):
+        Scaling.of(Preprocessing(**keys), 1)
+
+
+def test_small_and_large_numbers_that_float32_holds() -> None:
+    scaled = Scaling.of(Preprocessing(mean=(1e30,), std=(1e25,), rescale=1e30), 1)
+    [[[found]]] = scaled.scaled(np.full((1, 1, 1), 255, "uint8"))
+    assert found == pytest.approx(254e5, rel=1e-6)
