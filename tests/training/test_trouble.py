@@ -31,7 +31,7 @@ from archspec.backends.base import OutOfMemory
 from archspec.diagnostics import ArchspecError
 from archspec.training import durable, trouble
 from archspec.training.data import Images
-from archspec.training.options import RunPlan, Silent
+from archspec.training.options import Progress, RunPlan, Silent
 
 both = pytest.mark.parametrize("backend", BACKENDS)
 NORM = TINY.replace(
@@ -486,3 +486,19 @@ class TestChance:
         heard = Heard()
         train(tmp_path, watcher=heard)
         assert heard.warnings == []
+
+
+def test_a_run_that_nobody_listens_to_any_more_is_saved(tmp_path: Path) -> None:
+    """As behind `| head`, which goes away: the run goes on from that very step, to the last bit."""
+
+    class Gone(Silent):
+        def step(self, progress: Progress) -> None:
+            if progress.epoch == 2:
+                raise BrokenPipeError
+
+    whole = train(tmp_path, output=tmp_path / "whole").folder
+    with pytest.raises(BrokenPipeError):
+        train(tmp_path, watcher=Gone())
+    assert checkpoint(tmp_path / "run").name > "step-00000006"
+    resume(tmp_path / "run")
+    assert tensors(tmp_path / "run") == tensors(whole)
