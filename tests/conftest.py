@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background job ignores it, and so would these tests and what they start.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Keras on TensorFlow under NumPy 2, once for every array it converts.
     config.addinivalue_line(
         "filterwarnings", "ignore:__array__ implementation doesn't:DeprecationWarning"

@@ -13,7 +13,6 @@ from archspec import catalog, loading
 from archspec.analysis.shapes import infer_shapes
 from archspec.backends import get_backend, trainable_backends
 from archspec.backends.base import ALONE, Execution, Group, OutOfMemory, TrainableBackend
-from archspec.backends.initial import initial_weights
 from archspec.backends.outputs import ending_in_logits
 from archspec.diagnostics import ArchspecError, listing, shortened
 from archspec.graph import Graph
@@ -90,12 +89,12 @@ def run(
 def _run(
     spec: str | Path | Graph | None, options: RunOptions, watcher: Watcher, group: Group
 ) -> RunSummary:
-    import numpy as np
-
     if options.resume is not None:
         start, checkpoint = _resumed(spec, options, options.resume, watcher)
     else:
         start, checkpoint = _new(spec if spec is not None else _unnamed(options), options)
+    import numpy as np  # which may be missing until here
+
     interval = Interval.parse(start.save_every)
     if start.on_nan not in get_args(OnNan):  # what is none would stop, and not say so
         raise ArchspecError(
@@ -241,6 +240,8 @@ class _Start:
 def _new(spec: str | Path | Graph, options: RunOptions) -> tuple[_Start, Checkpoint]:
     """A run that begins, with its first weights."""
     backend = _backend(options.backend or DEFAULT_BACKEND)
+    from archspec.backends.initial import initial_weights  # needs NumPy, which may be missing
+
     if options.output is not None:
         RunFolder(options.output).require_free()
     source = open_source(options.data or DEFAULT)

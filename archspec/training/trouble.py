@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from archspec import loading
 from archspec.analysis.numbers import counted, short_bytes
 from archspec.backends.base import OutOfMemory, TrainableBackend
-from archspec.backends.initial import initial_weights
 from archspec.diagnostics import ArchspecError
 from archspec.graph import Graph
 from archspec.spec.fields import INPUT
@@ -151,6 +150,8 @@ class Chance:
 
     def _why(self, weights: Weights, state: State) -> str:
         import numpy as np
+
+        from archspec.backends.initial import initial_weights
 
         batch = next(self._images.batches(min(LOOKED_AT, len(self._images))))
         pixels = batch["image"].transpose(0, 3, 1, 2).copy()

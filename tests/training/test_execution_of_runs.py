@@ -137,7 +137,7 @@ def test_the_words_of_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--precision", "float64"], "float64"),
+        (["--precision", "fp8"], "fp8"),
         (["--backend", "keras", "--no-channels-last"], "Keras models have channels last"),
     ],
 )
