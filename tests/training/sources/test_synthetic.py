@@ -10,6 +10,7 @@ from small_runs import TINY, metrics, train
 
 from archspec.diagnostics import ArchspecError
 from archspec.training.sources import open_source
+from archspec.training.sources.synthetic import NOISE
 
 
 def pixels(data: str, index: int) -> np.ndarray:
@@ -36,6 +37,15 @@ def test_an_image_depends_on_the_seed_and_its_number_alone() -> None:
     assert (pixels(data, 3) == pixels("synthetic:size=16x16,images=20", 3)).all()
     assert (pixels(data, 3) != pixels(data, 13)).any()
     assert (pixels(data, 3) != pixels(f"{data},seed=1", 3)).any()
+
+
+def test_another_seed_makes_other_squares_and_other_noise() -> None:
+    one, other = (f"synthetic:size=16x16,images=40,seed={seed}" for seed in (0, 1))
+    # More than noise can make of the same squares.
+    assert np.ptp(pixels(one, 3).astype(int) - pixels(other, 3)) > 2 * NOISE
+    # In the difference of two images of a class, its squares are gone.
+    noise = [pixels(data, 3).astype(int) - pixels(data, 13) for data in (one, other)]
+    assert (noise[0] != noise[1]).any()
 
 
 def test_an_image_is_the_squares_of_its_class_and_noise() -> None:
