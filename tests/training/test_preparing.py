@@ -738,6 +738,13 @@ class TestHostileStores:
         said = self.changed(folder, lambda m: m["shards"][0].update(images=7))
         assert "does not fit its shard" in said
 
+    @pytest.mark.parametrize("change", [-1, 1])
+    def test_another_size_than_it_has(self, folder: Path, change: int) -> None:
+        shard = json.loads((folder / "manifest.json").read_text())["shards"][0]["file"]
+        size = (folder / f"{shard}.arrayrecord").stat().st_size
+        said = self.changed(folder, lambda m: m["shards"][0].update(bytes=size + change))
+        assert f"it has {size:,} bytes and had {size + change:,}" in said
+
     def test_fewer_classes_than_there_are(self, folder: Path) -> None:
         assert "does not fit its shard" in self.changed(folder, lambda m: m["classes"].pop())
 
