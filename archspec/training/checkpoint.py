@@ -273,27 +273,15 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Let nobody else train this run meanwhile. Raises InUse where somebody does.
-
-        The system forgets it with the process, and some file systems know of no such thing.
-        """
-        try:
-            import fcntl
-        except ImportError:  # Windows
+        """Let nobody else train this run meanwhile. Raises InUse where somebody does."""
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(durable.locked(self.path))
+            except durable.Locked:
+                raise InUse(
+                    f"another process trains the run in {shown(self.path)}; end it first"
+                ) from None
             yield
-            return
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise InUse(
-                        f"another process trains the run in {shown(self.path)}; end it first"
-                    ) from None
-            yield
-        finally:
-            os.close(descriptor)
 
     def write_metrics(self, rows: Sequence[EpochMetrics]) -> None:
         """Let `metrics.jsonl` have these lines, one an epoch.

@@ -8,12 +8,13 @@ a copy or somebody changed later is found before it is used.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -25,11 +26,14 @@ MANIFEST = "manifest.json"
 NEW, OLD, GONE = ".new", ".old", ".gone"
 # Bytes of a manifest that is read at most: it has a line a file.
 MANIFEST_LIMIT = 64 << 10
-CHUNK = 1 << 20
 
 
 class Damaged(Exception):
     """A folder is not what was written; the message says which file, and what is wrong."""
+
+
+class Locked(Exception):
+    """Another process holds a folder."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +96,9 @@ def require_whole(path: Path, limits: Mapping[str, int]) -> None:
             raise Damaged(f"{name} has {size:,} bytes and {MANIFEST} says {said.bytes:,}")
         if size > limits[name]:
             raise Damaged(f"{name} has {size:,} bytes, more than can be in it")
-        digest = hashlib.sha256()
         try:
             with file.open("rb") as stream:
-                while chunk := stream.read(CHUNK):
-                    digest.update(chunk)
+                digest = hashlib.file_digest(stream, "sha256")
         except OSError as error:
             raise Damaged(f"{name}: {error.strerror}") from None
         if digest.hexdigest() != said.sha256:
@@ -110,6 +112,31 @@ def remove(path: Path) -> None:
     if path.is_dir():
         path.replace(gone)
         shutil.rmtree(gone, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a folder meanwhile, against whoever asks for it too. Raises Locked and OSError.
+
+    The system forgets it with the process. Where it knows of no such thing, as Windows and some
+    file systems, nothing is held: two people at once are unlikely enough.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def synchronise(path: Path) -> None:

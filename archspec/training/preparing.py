@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from archspec.diagnostics import ArchspecError
+from archspec.training import durable
 from archspec.training.data import split
 from archspec.training.pixels import in_colours, short_side
 from archspec.training.sources.base import Reader, Source, UnreadableError, shown
@@ -277,33 +278,18 @@ def _alone(output: Path) -> Iterator[None]:
             f"--output {shown(output)}: the path is no UTF-8, which ArrayRecord needs; choose "
             "another"
         ) from None
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(output, os.O_RDONLY)
-    except OSError as error:
-        reason = "it is a file" if output.is_file() else error.strerror
-        raise ArchspecError(f"cannot write to --output {shown(output)}: {reason}") from None
-    try:
-        _lock(descriptor, output)
+    with contextlib.ExitStack() as held:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            held.enter_context(durable.locked(output))
+        except durable.Locked:
+            raise ArchspecError(
+                f"another `archspec data prepare` writes to {shown(output)} right now"
+            ) from None
+        except OSError as error:
+            reason = "it is a file" if output.is_file() else error.strerror
+            raise ArchspecError(f"cannot write to --output {shown(output)}: {reason}") from None
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, output: Path) -> None:
-    """Lock a folder until it is closed, also by the end of the process."""
-    try:
-        import fcntl
-    except ImportError:  # a system without: two people at once are unlikely enough
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ArchspecError(
-            f"another `archspec data prepare` writes to {shown(output)} right now"
-        ) from None
-    except OSError:  # a file system without locks
-        return
 
 
 def _begun(output: Path, settings: Settings) -> Settings:
