@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import archspec
-from archspec import cli, prediction, weights
+from archspec import prediction, weights
 from archspec.backends import backend_names, get_backend
 from archspec.backends.initial import initial_weights
 from archspec.diagnostics import ArchspecError
@@ -424,21 +424,14 @@ class TestNetworks:
 
 @pytest.fixture
 def command(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    archspec_command: Callable[..., tuple[int, str, str]],
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs `archspec predict ARGUMENTS`: status, output, errors."""
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        tiny = ("--weights", "tiny.safetensors", "--spec", "tiny.yaml", "--backend", "numpy")
-        monkeypatch.setattr(sys, "argv", ["archspec", "predict", *tiny, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capfd.readouterr()
-        assert "Traceback" not in printed.out + printed.err
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, printed.out, printed.err
-
-    return call
+    tiny = ("--weights", "tiny.safetensors", "--spec", "tiny.yaml", "--backend", "numpy")
+    return functools.partial(archspec_command, "predict", *tiny)
 
 
 class TestCommand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -16,7 +17,7 @@ from networks import branching, heads
 from safetensors.numpy import load_file
 
 import archspec
-from archspec import cli, prediction, weights
+from archspec import prediction, weights
 from archspec.backends import backend_names, get_backend
 from archspec.backends.initial import initial_weights
 from archspec.graph import Graph
@@ -54,22 +55,11 @@ np.savez("found.npz", **found)
 
 
 @pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Command:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archspec_command: Command) -> Command:
     """Runs `archspec build ARGUMENTS` in a folder: status, output, errors."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archspec", "build", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capfd.readouterr()
-        assert "Traceback" not in printed.out + printed.err
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, printed.out, printed.err
-
-    return call
+    return functools.partial(archspec_command, "build")
 
 
 def drawn(graph: Graph, seed: int = 4) -> dict[str, np.ndarray]:

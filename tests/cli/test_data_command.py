@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -17,7 +18,6 @@ import psutil
 import pytest
 from PIL import Image
 
-from archspec import cli
 from archspec.diagnostics import ArchspecError
 from archspec.training.preparing import PrepareOptions, prepare
 from archspec.training.sources import open_source
@@ -28,9 +28,7 @@ PREPARE = ("prepare", "photos", "--size", "8", "--output", "store", "--workers",
 
 
 @pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Command:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archspec_command: Command) -> Command:
     """Runs `archspec data ARGUMENTS` in a folder with `photos`: status, output, errors."""
     monkeypatch.chdir(tmp_path)
     for name in ("cats", "dogs"):
@@ -39,16 +37,7 @@ def command(
             image = Image.new("RGB", (20 + number, 16), (number, 100, 200))
             image.save(tmp_path / "photos" / name / f"{number}.png")
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archspec", "data", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capfd.readouterr()
-        assert "Traceback" not in printed.out + printed.err
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, printed.out, printed.err
-
-    return call
+    return functools.partial(archspec_command, "data")
 
 
 def test_prepare_and_check(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

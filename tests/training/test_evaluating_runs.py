@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,6 @@ from rich.console import Console
 from small_runs import BACKENDS, TINY, metrics, train
 
 import archspec
-from archspec import cli
 from archspec.diagnostics import ArchspecError
 from archspec.evaluation import Evaluation, evaluate
 from archspec.report.evaluation import print_evaluation, to_csv, to_json
@@ -358,22 +357,15 @@ def test_hostile_names_stay_words() -> None:
 
 @pytest.fixture
 def command(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], colours: Path
+    monkeypatch: pytest.MonkeyPatch,
+    archspec_command: Callable[..., tuple[int, str, str]],
+    colours: Path,
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs `archspec evaluate ARGUMENTS` beside weights, their spec and photos."""
     monkeypatch.chdir(colours)
     monkeypatch.setenv("COLUMNS", "80")
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archspec", "evaluate", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capfd.readouterr()
-        assert "Traceback" not in printed.out + printed.err
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, printed.out, printed.err
-
-    return call
+    return functools.partial(archspec_command, "evaluate")
 
 
 def test_the_command(command: Callable[..., tuple[int, str, str]], colours: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from made_runs import make_run, row
 from rich.console import Console
 
 import archspec
-from archspec import cli
 from archspec.diagnostics import ArchspecError
 from archspec.report.runs import print_runs, to_csv, to_json, to_markdown
 from archspec.training.runs import Runs, below, read
@@ -199,7 +198,9 @@ def test_hostile_names_stay_words(tmp_path: Path) -> None:
 
 @pytest.fixture
 def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    archspec_command: Callable[..., tuple[int, str, str]],
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs `archspec runs ARGUMENTS` beside the runs `first` and `second`."""
     make_run(tmp_path / "first")
@@ -207,16 +208,7 @@ def command(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archspec", "runs", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capfd.readouterr()
-        assert "Traceback" not in printed.out + printed.err
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, printed.out, printed.err
-
-    return call
+    return functools.partial(archspec_command, "runs")
 
 
 def test_the_command(command: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
