@@ -193,8 +193,9 @@ def _run(
         saver.save(state, last=True)
         raise Stopped(signals.number, folder.path) from None
     except BrokenPipeError:  # nobody reads what the run reports, as behind `| head`
-        losses.read()
-        saver.save(state, last=True)
+        if group.size == 1:  # the others do not know, and would not save with this process
+            losses.read()
+            saver.save(state, last=True)
         raise
     except ArchspecError as error:
         raise saver.given_up(_explained(error, start, group), state, losses) from None
